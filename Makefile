@@ -1,0 +1,36 @@
+BACKEND ?= jax
+BACKENDS ?= jax tensorflow torch numpy
+PYTHON ?= python3
+VENV = .venv
+RUN = $(VENV)/bin/python
+
+# What `pip` calls each backend. The CPU builds: they suit any machine.
+jax_PACKAGES = jax
+tensorflow_PACKAGES = tensorflow-cpu
+torch_PACKAGES = torch==2.13.0
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo-$(BACKEND)
+	KERAS_BACKEND=$(BACKEND) $(RUN) guides/digits.py
+
+test: $(VENV)/test lint
+	$(RUN) tests/run_backends.py $(BACKENDS)
+
+lint: $(VENV)/test
+	$(VENV)/bin/ruff check .
+
+$(VENV)/demo-%: $(VENV)/bin/python pyproject.toml
+	$(RUN) -m pip install --quiet $($*_PACKAGES) --editable ".[demo]"
+	touch $@
+
+$(VENV)/test: $(VENV)/bin/python pyproject.toml
+	$(RUN) -m pip install --quiet $(jax_PACKAGES) $(tensorflow_PACKAGES) \
+		$(torch_PACKAGES) --editable ".[test]"
+	touch $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV)

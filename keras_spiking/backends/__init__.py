@@ -1,0 +1,1 @@
+"""What a backend does better than `keras.ops` does: one module a backend."""

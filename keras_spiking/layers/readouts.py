@@ -1,0 +1,71 @@
+"""Readouts without weights: what a sequence of spikes says in the end."""
+
+import keras
+
+from keras_spiking.ops.reduce import reduce_time
+
+
+class _Reduction(keras.layers.Layer):
+    has_time_axis = True
+    removes_time_axis = True
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        return reduce_time(inputs, self.reduce, mask)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *input_shape[2:])
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class FiringRate(_Reduction):
+    """Mean of the spikes over time, in spikes per time step.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`.
+        mask: Boolean tensor `(batch, time)`. Masked steps do not count.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        `(batch, ...)`.
+
+    Example:
+
+    >>> spikes = keras.ops.array([[[0.0], [1.0], [0.0], [1.0]]])
+    >>> float(keras_spiking.layers.FiringRate()(spikes)[0, 0])
+    0.5
+    """
+
+    reduce = "mean"
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SpikeCount(_Reduction):
+    """Number of spikes over time.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`.
+        mask: Boolean tensor `(batch, time)`. Masked steps do not count.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        `(batch, ...)`.
+
+    Example:
+
+    >>> spikes = keras.ops.array([[[0.0], [1.0], [0.0], [1.0]]])
+    >>> float(keras_spiking.layers.SpikeCount()(spikes)[0, 0])
+    2.0
+    """
+
+    reduce = "sum"

@@ -1,0 +1,96 @@
+import keras
+from keras import ops
+
+from keras_spiking.layers import contained
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SeqToBatch(keras.layers.Layer):
+    """Applies layers to every time step at once, by folding time into the batch.
+
+    `(batch, time, ...)` is reshaped to `(batch * time, ...)`, goes through the
+    layers, and is reshaped back. For layers without a state that is the same as
+    applying them step by step, and faster. Batch normalisation takes its
+    statistics over batch and time.
+
+    Args:
+        layer: Keras layer or model without a state over time, or a list of them,
+            which are applied one after the other.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        `(batch, time, ...)`, features as the last layer returns them.
+
+    Raises:
+        ValueError: if a layer works over time itself.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.SeqToBatch(
+    ...     [keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization()]
+    ... )
+    >>> layer(keras.ops.ones((2, 4, 10, 10, 1))).shape
+    (2, 4, 8, 8, 8)
+    """
+
+    has_time_axis = True
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layers = contained.as_list(layer, "SeqToBatch")
+        for layer in self.layers:
+            if contained.has_time_axis(layer):
+                raise ValueError(
+                    f"SeqToBatch cannot hold the {type(layer).__name__} "
+                    f"'{layer.name}', which works over time: inside, every time "
+                    "step looks like another sample. Put it behind or in front "
+                    "of the SeqToBatch, or use StepByStep."
+                )
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        _check_rank(self, input_shape)
+        shape = (None, *input_shape[2:])
+        for layer in self.layers:
+            if not layer.built:
+                layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, inputs):
+        _check_rank(self, inputs.shape)
+        batch, time, *features = ops.shape(inputs)
+        x = ops.reshape(inputs, (-1, *features))
+        for layer in self.layers:
+            x = layer(x)
+        if inputs.shape[1] is not None:
+            batch = -1
+        return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))
+
+    def compute_output_shape(self, input_shape):
+        _check_rank(self, input_shape)
+        shape = (None, *input_shape[2:])
+        for layer in self.layers:
+            shape = layer.compute_output_shape(shape)
+        return (*input_shape[:2], *shape[1:])
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "layer": contained.serialize(self.layers)}
+
+    @classmethod
+    def from_config(cls, config):
+        layers = contained.deserialize(config["layer"])
+        return cls(**{**config, "layer": layers})
+
+
+def _check_rank(layer, shape):
+    if len(shape) < 3:
+        raise ValueError(
+            f"SeqToBatch '{layer.name}' needs an input (batch, time, "
+            f"...features). Received an input of shape {tuple(shape)}."
+        )

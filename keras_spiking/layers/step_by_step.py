@@ -1,0 +1,286 @@
+import keras
+from keras import ops
+
+from keras_spiking.layers import contained
+from keras_spiking.layers import streaming
+from keras_spiking.layers.encoders import Encoder
+from keras_spiking.ops.time_loop import hold
+from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_timesteps
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class StepByStep(keras.layers.Layer):
+    """Runs a network one time step after the other, each through all layers.
+
+    The same network without it runs layer by layer, each over the whole
+    sequence. Both give the same outputs; batch normalisation in training takes
+    its statistics from one step at a time here. What this order is for: the
+    memory needed for inference does not grow with the number of steps, inputs
+    can be presented over and over without being stored, and a network can be
+    recurrent. The loop over time is compiled on JAX and TensorFlow.
+
+    Args:
+        layer: Keras layer, model, or list of layers. Layers over time, such as
+            neurons and `SeqToBatch`, get sequences of one step and keep their
+            state; all others get `(batch, ...)`.
+        timesteps: Integer >= 1 to present an input `(batch, ...)` that often, or
+            `None` if the input is a sequence `(batch, time, ...)`. Defaults to
+            `None`.
+        reduce: What to return over time: `None` for the outputs of all steps, or
+            their `"mean"` or `"sum"`, or the `"last"`. Defaults to `None`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`, `(batch, ...)` with `timesteps`.
+        mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
+            state, and the outputs are left out of the reduction.
+
+    Input shape:
+        `(batch, time, ...)`, or `(batch, ...)` with `timesteps`.
+
+    Output shape:
+        `(batch, time, ...)`, or `(batch, ...)` if `reduce` is given.
+
+    Raises:
+        ValueError: if a layer inside reduces over time itself.
+
+    Example:
+
+    >>> network = keras_spiking.layers.StepByStep(
+    ...     [keras.layers.Dense(10), keras_spiking.layers.LIFLayer()],
+    ...     timesteps=100,
+    ...     reduce="mean",
+    ... )
+    >>> network(keras.ops.ones((2, 5))).shape
+    (2, 10)
+    """
+
+    has_time_axis = True
+
+    def __init__(self, layer, timesteps=None, reduce=None, **kwargs):
+        super().__init__(**kwargs)
+        self.layers = contained.as_list(layer, type(self).__name__)
+        for item in self.layers:
+            _check_keeps_time(item, type(self).__name__)
+        if timesteps is not None:
+            timesteps = check_timesteps(timesteps)
+        self.timesteps = timesteps
+        self.reduce = check_choice("reduce", reduce, (None, "mean", "sum", "last"))
+        self.supports_masking = True
+
+    @property
+    def removes_time_axis(self):
+        return self.reduce is not None
+
+    def build(self, input_shape):
+        self.step_functions = [f for x in self.layers for f in _step_functions(x)]
+        # Calling the layers with a symbolic step builds them.
+        self.step_output = self.call_step(keras.KerasTensor(self._step(input_shape)))
+
+    def _step(self, input_shape):
+        if self.timesteps is not None:
+            return tuple(input_shape)
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' needs an input (batch, "
+                "time, ...features). Received an input of shape "
+                f"{tuple(input_shape)}. To present an input without a time axis "
+                "again and again, say how often: `timesteps=...`."
+            )
+        return (input_shape[0], *input_shape[2:])
+
+    def call_step(self, x, mask=None):
+        """One time step through all layers: `(batch, ...)` to `(batch, ...)`."""
+        for step in self.step_functions:
+            x = step(x, mask)
+        return x
+
+    def call(self, inputs, mask=None):
+        self._step(inputs.shape)
+        rest = {}
+        first, first_mask = inputs, None
+        if self.timesteps is None:
+            first, rest["x"] = inputs[:, 0], inputs[:, 1:]
+            if mask is not None:
+                mask = ops.cast(mask, "bool")
+                first_mask, rest["mask"] = mask[:, 0], mask[:, 1:]
+
+        # The first step, outside of the loop, shows which states and which
+        # variables (seeds, moving averages) have to be carried through it.
+        slot = streaming.Slot()
+        values = [(v, v.value) for v in self.variables]
+        y, states, updates, losses = self._advance(
+            first, first_mask, slot.previous, values
+        )
+        changed = list(updates)
+        collects_losses = bool(losses)
+        carry = (
+            states,
+            list(updates.values()),
+            sum(losses, ops.zeros(())),
+            self._accumulate(None, y, first_mask),
+        )
+
+        def step(x, carry):
+            states, updates, loss, total = carry
+            new_values = [(values[i][0], u) for i, u in zip(changed, updates)]
+            mask = x.get("mask")
+            y, states, updates, losses = self._advance(
+                x.get("x", inputs), mask, states, values + new_values, changed
+            )
+            total = self._accumulate(total, y, mask)
+            carry = (states, list(updates.values()), sum(losses, loss), total)
+            return (y if self.reduce is None else ()), carry
+
+        steps = self.timesteps or inputs.shape[1]
+        outputs = None
+        if steps != 1:
+            left = None if steps is None else steps - 1
+            outputs, carry = time_loop(step, rest, carry, left, unroll=False)
+
+        states, updates, loss, total = carry
+        slot.put(states)
+        for i, update in zip(changed, updates):
+            values[i][0].assign(update)
+        if collects_losses:
+            self.add_loss(loss)
+        if self.reduce is None:
+            return _concatenate(y, outputs)
+        if self.reduce == "mean":
+            count = steps or ops.shape(inputs)[1]
+            if mask is not None:
+                count = ops.sum(ops.cast(mask, "float32"), axis=1)
+            total = keras.tree.map_structure(lambda t: _divide(t, count), total)
+        return keras.tree.map_structure(lambda t, y: ops.cast(t, y.dtype), total, y)
+
+    def _advance(self, x, mask, states, values, changed=None):
+        """One time step as a pure function of states and variables.
+
+        Returns the outputs, the new states, the new values of the variables that
+        changed, by their index, and the losses that layers added.
+        """
+        with (
+            keras.StatelessScope(values, collect_losses=True) as scope,
+            streaming.Stream(states) as stream,
+        ):
+            before = [scope.get_current_value(v) for v, _ in values]
+            y = self.call_step(x, mask)
+            after = [scope.get_current_value(v) for v, _ in values]
+        if changed is None:
+            pairs = enumerate(zip(before, after))
+            changed = [i for i, (a, b) in pairs if a is not b]
+        return y, stream.states, {i: after[i] for i in changed}, scope.losses
+
+    def _accumulate(self, total, y, mask):
+        if self.reduce is None:
+            return ()
+        if self.reduce == "last":
+            return y if mask is None or total is None else hold(mask, y, total)
+        y = keras.tree.map_structure(lambda y: ops.cast(y, "float32"), y)
+        if mask is not None:
+            y = hold(mask, y, keras.tree.map_structure(ops.zeros_like, y))
+        if total is None:
+            return y
+        return keras.tree.map_structure(ops.add, total, y)
+
+    def compute_output_shape(self, input_shape):
+        def shape(y):
+            time = self.timesteps or input_shape[1]
+            steps = () if self.reduce else (time,)
+            return (input_shape[0], *steps, *y.shape[1:])
+
+        self._step(input_shape)
+        return keras.tree.map_structure(shape, self.step_output)
+
+    def compute_output_spec(self, inputs, mask=None):
+        shapes = self.compute_output_shape(inputs.shape)
+        outputs = keras.tree.flatten(self.step_output)
+        if len(outputs) == 1:
+            return keras.KerasTensor(shapes, dtype=outputs[0].dtype)
+        return [keras.KerasTensor(s, dtype=y.dtype) for s, y in zip(shapes, outputs)]
+
+    def compute_mask(self, inputs, mask=None):
+        return mask if self.reduce is None and self.timesteps is None else None
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "layer": contained.serialize(self.layers),
+            "timesteps": self.timesteps,
+            "reduce": self.reduce,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        layers = contained.deserialize(config["layer"])
+        return cls(**{**config, "layer": layers})
+
+
+def _step_functions(layer):
+    """How to call a layer for one step: functions of `(batch, ...)` and mask."""
+    if isinstance(layer, keras.Sequential):
+        return [f for inner in layer.layers for f in _step_functions(inner)]
+    if not contained.has_time_axis(layer):
+        return [lambda x, mask: layer(x)]
+    if isinstance(layer, Encoder):
+        return [lambda x, mask: ops.squeeze(layer(x), 1)]
+
+    def over_time(x, mask):
+        x = keras.tree.map_structure(lambda x: ops.expand_dims(x, 1), x)
+        if mask is not None:
+            mask = ops.expand_dims(mask, 1)
+        y = _call(layer, x, mask)
+        return keras.tree.map_structure(lambda y: ops.squeeze(y, 1), y)
+
+    return [over_time]
+
+
+def _call(layer, x, mask):
+    if not (isinstance(layer, keras.Model) and hasattr(layer, "operations")):
+        return layer(x) if mask is None else layer(x, mask=mask)
+    # A functional model may have been made for a number of steps: `call` does
+    # not ask, but cannot be given symbols.
+    if isinstance(keras.tree.flatten(x)[0], keras.KerasTensor):
+        shapes = [(t.shape[0], 1, *t.shape[2:]) for t in layer.outputs]
+        outputs = [keras.KerasTensor(s) for s in shapes]
+        return outputs[0] if len(outputs) == 1 else outputs
+    return layer.call(x, mask=mask)
+
+
+def _check_keeps_time(layer, container):
+    def reduces(layer):
+        return getattr(layer, "removes_time_axis", False) is True
+
+    def encodes(layer):
+        return isinstance(layer, Encoder) and layer.timesteps != 1
+
+    if found := contained.find(layer, reduces):
+        raise ValueError(
+            f"{container} cannot hold the {type(found).__name__} '{found.name}', "
+            "which reduces over time, since it sees one step at a time. Leave it "
+            f"out and use `reduce=...` of {container}, or put it behind."
+        )
+    if found := contained.find(layer, encodes):
+        raise ValueError(
+            f"{container} sees one step at a time: the {type(found).__name__} "
+            f"'{found.name}' inside must have `timesteps=1`. "
+            f"Received: timesteps={found.timesteps}"
+        )
+
+
+def _concatenate(first, rest):
+    if rest is None:
+        return keras.tree.map_structure(lambda y: ops.expand_dims(y, 1), first)
+    return keras.tree.map_structure(
+        lambda y, ys: ops.concatenate([ops.expand_dims(y, 1), ys], axis=1),
+        first,
+        rest,
+    )
+
+
+def _divide(total, count):
+    count = ops.maximum(ops.cast(count, total.dtype), 1.0)
+    if len(count.shape) == 1:
+        count = ops.reshape(count, (-1,) + (1,) * (len(total.shape) - 1))
+    return total / count

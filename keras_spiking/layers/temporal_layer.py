@@ -1,0 +1,255 @@
+"""The base class of all layers with a state that evolves over time."""
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_spiking.layers import streaming
+from keras_spiking.layers.parameter import normalize_learnable
+from keras_spiking.layers.parameter import parameters
+from keras_spiking.layers.parameter import to_config
+from keras_spiking.ops.reduce import reduce_time
+from keras_spiking.ops.sequence import run_steps
+from keras_spiking.validation import check_choice
+
+
+class TemporalLayer(keras.layers.Layer):
+    """A layer over `(batch, time, ...)` that is given by its single step.
+
+    Subclasses implement `step(x, states)` and `get_initial_state(x)`: equations
+    in `keras.ops`. The loop over time, masks, state between calls, precision and
+    parameters are taken care of here.
+
+    The state starts fresh in every call. It is float32 under every dtype policy
+    (float64 under `"float64"`).
+
+    Args:
+        return_sequences: Boolean, whether to return the output of every step or
+            of the last one (under a mask: the last unmasked one).
+        return_state: Boolean, whether to return the final states in addition.
+        stateful: Boolean, whether a call starts from the state that the last
+            call left behind.
+        learnable: Names of parameters that are weights, see `SpikingLayer`.
+        data_format: Tells `learnable={...: "channel"}` where the channels are.
+    """
+
+    has_time_axis = True
+
+    def __init__(
+        self,
+        return_sequences=True,
+        return_state=False,
+        stateful=False,
+        learnable=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.parameter_values = {}
+        self.parameter_weights = {}
+        self.learnable = normalize_learnable(learnable, type(self))
+        self.data_format = check_choice(
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
+        )
+        self.return_sequences = bool(return_sequences)
+        self.return_state = bool(return_state)
+        self.stateful = bool(stateful)
+        self.supports_masking = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = _in_state_dtype(cls.step)
+
+    def step(self, x, states):
+        """One time step, a pure function.
+
+        Args:
+            x: Tensor `(batch, ...)`, the input of this step.
+            states: Tuple of tensors as `get_initial_state` returns it.
+
+        Returns:
+            The output of this step and a tuple of the new states.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `step(x, states)`."
+        )
+
+    def get_initial_state(self, x):
+        """States before the first step: a tuple, for an input `x` of one step."""
+        return (ops.zeros_like(x, dtype=self.state_dtype),)
+
+    @property
+    def state_dtype(self):
+        """The dtype of states and parameters: float32 or float64."""
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
+    @property
+    def removes_time_axis(self):
+        """Whether the output has no time axis any more."""
+        return not self.return_sequences
+
+    def build(self, inputs_shape, initial_state_shape=None):
+        _check_rank(self, inputs_shape)
+        batch, features = inputs_shape[0], tuple(inputs_shape[2:])
+        for parameter in parameters(type(self)).values():
+            parameter.build(self, features)
+        if self.stateful:
+            self._build_state((batch, *features))
+
+    def _build_state(self, shape):
+        if None in shape:
+            raise ValueError(
+                f"A layer with `stateful=True` needs a fixed batch size and fixed "
+                f"features: use `keras.Input(batch_shape=...)` or "
+                f"`stateful=False`. Layer '{self.name}' received an input of "
+                f"shape {(shape[0], None, *shape[1:])}."
+            )
+        self.batch_size = shape[0]
+
+        def initial(i):
+            zeros = ops.zeros(shape, self.state_dtype)
+            return lambda shape, dtype: self.get_initial_state(zeros)[i]
+
+        symbolic = keras.KerasTensor(shape, dtype=self.state_dtype)
+        self.states = [
+            self.add_weight(
+                name=f"state_{i}",
+                shape=state.shape,
+                initializer=initial(i),
+                dtype=self.state_dtype,
+                trainable=False,
+                autocast=False,
+            )
+            for i, state in enumerate(self.get_initial_state(symbolic))
+        ]
+
+    def reset_state(self):
+        """Sets the state of a stateful layer back to the initial one."""
+        if not self.stateful:
+            raise ValueError(
+                f"Layer '{self.name}' has no state between calls to reset: it "
+                "was made with `stateful=False`."
+            )
+        if self.built:
+            x = ops.zeros(self.states[0].shape, self.state_dtype)
+            for state, value in zip(self.states, self.get_initial_state(x)):
+                state.assign(value)
+
+    def call(self, inputs, initial_state=None, mask=None):
+        _check_rank(self, inputs.shape)
+        _check_mask(self, inputs.shape, mask)
+        inputs = ops.cast(inputs, self.state_dtype)
+        slot = streaming.Slot()
+        states = slot.previous
+        if initial_state is not None or states is None:
+            states = self._first_states(inputs, initial_state)
+        outputs, states = run_steps(self, inputs, states, mask)
+        slot.put(states)
+        if self.stateful:
+            for variable, value in zip(self.states, states):
+                variable.assign(value)
+        if not self.return_sequences:
+            outputs = self.collapse(outputs, mask)
+        outputs = ops.cast(outputs, self.compute_dtype)
+        return (outputs, *states) if self.return_state else outputs
+
+    def collapse(self, outputs, mask=None):
+        """What is returned for a whole sequence if `return_sequences=False`."""
+        return reduce_time(outputs, "last", mask)
+
+    def _first_states(self, inputs, initial_state):
+        if initial_state is not None:
+            states = keras.tree.flatten(initial_state)
+            return tuple(ops.cast(s, self.state_dtype) for s in states)
+        if self.stateful:
+            if inputs.shape[0] not in (None, self.batch_size):
+                raise ValueError(
+                    f"The stateful layer '{self.name}' was built for batches of "
+                    f"{self.batch_size}. Received a batch of {inputs.shape[0]}: "
+                    "drop the last, smaller batch, or use `stateful=False`."
+                )
+            return tuple(ops.convert_to_tensor(s) for s in self.states)
+        return self.get_initial_state(inputs[:, 0])
+
+    def compute_output_shape(self, inputs_shape, initial_state_shape=None):
+        spec = self.compute_output_spec(keras.KerasTensor(inputs_shape))
+        return keras.tree.map_structure(lambda tensor: tensor.shape, spec)
+
+    def compute_output_spec(self, inputs, initial_state=None, mask=None):
+        _check_rank(self, inputs.shape)
+        batch, time, *features = inputs.shape
+        shape = (batch, time, *features)
+        if not self.return_sequences:
+            shape = (batch, *features)
+        outputs = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        if not self.return_state:
+            return outputs
+        x = keras.KerasTensor((batch, *features), dtype=self.state_dtype)
+        return (outputs, *self.get_initial_state(x))
+
+    def compute_mask(self, inputs, mask=None):
+        mask = keras.tree.flatten(mask)[0]
+        mask = mask if self.return_sequences else None
+        if not self.return_state:
+            return mask
+        shapes = self.compute_output_shape(keras.tree.flatten(inputs)[0].shape)
+        return [mask] + [None] * (len(shapes) - 1)
+
+    def get_config(self):
+        config = super().get_config()
+        for name, value in self.parameter_values.items():
+            config[name] = to_config(value)
+        config.update(
+            return_sequences=self.return_sequences,
+            return_state=self.return_state,
+            stateful=self.stateful,
+            learnable=dict(self.learnable),
+            data_format=self.data_format,
+        )
+        return config
+
+
+def _in_state_dtype(step):
+    """Lets a step be called with arrays of any dtype."""
+
+    @functools.wraps(step)
+    def converted(self, x, states):
+        if not isinstance(x, keras.KerasTensor):
+            x = ops.convert_to_tensor(x, self.state_dtype)
+        return step(self, x, tuple(states))
+
+    return converted
+
+
+def _check_rank(layer, shape):
+    if len(shape) < 3:
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' needs an input with a time "
+            "axis, (batch, time, ...features). Received an input of shape "
+            f"{tuple(shape)}. An encoder adds the time axis to (batch, "
+            "...features): keras_spiking.layers.DirectEncoder, PoissonEncoder, "
+            "LatencyEncoder or WeightedPhaseEncoder."
+        )
+    if shape[1] == 0:
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' needs at least one time "
+            f"step. Received an input of shape {tuple(shape)}."
+        )
+
+
+def _check_mask(layer, shape, mask):
+    if mask is None:
+        return
+    fits = len(mask.shape) == 2 and all(
+        n is None or m is None or n == m for n, m in zip(mask.shape, shape)
+    )
+    if not fits:
+        raise ValueError(
+            f"The `mask` of layer '{layer.name}' must have the shape (batch, "
+            f"time) = {tuple(shape[:2])}. Received a mask of shape "
+            f"{tuple(mask.shape)}."
+        )

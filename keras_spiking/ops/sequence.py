@@ -1,0 +1,24 @@
+"""A layer over time."""
+
+from keras import ops
+
+from keras_spiking.ops.time_loop import hold
+from keras_spiking.ops.time_loop import time_loop
+
+
+def run_steps(layer, inputs, states, mask=None):
+    """Runs the steps of a `TemporalLayer` over `(batch, time, ...)`.
+
+    Returns:
+        The outputs of all steps, `(batch, time, ...)`, and the final states.
+    """
+    if mask is None:
+        return time_loop(layer.step, inputs, states)
+
+    def masked_step(x, states):
+        x, mask = x
+        outputs, new_states = layer.step(x, states)
+        silent = ops.zeros_like(outputs)
+        return hold(mask, (outputs, new_states), (silent, states))
+
+    return time_loop(masked_step, (inputs, ops.cast(mask, "bool")), states)

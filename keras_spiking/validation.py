@@ -1,0 +1,69 @@
+"""Checks of arguments: what was given, what is allowed, what to do."""
+
+import numbers
+
+import numpy as np
+
+
+def check_number(name, value, minimum=None, above=None):
+    """Returns `value` as it was given if it is a number within the bounds."""
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, np.number)):
+        raise TypeError(
+            f"`{name}` must be a number. Received: {name}={value!r} "
+            f"(of type {type(value).__name__})"
+        )
+    value = value.item() if isinstance(value, np.generic) else value
+    _check_bounds(name, np.asarray(value, "float64"), value, minimum, above)
+    return value
+
+
+def check_array(name, value, minimum=None, above=None):
+    """Returns a float, or a float64 array if `value` has dimensions."""
+    try:
+        array = np.asarray(value, dtype="float64")
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`{name}` must be a number or an array of numbers. "
+            f"Received: {name}={value!r}"
+        ) from None
+    _check_bounds(name, array, value, minimum, above)
+    return float(array) if array.ndim == 0 else array
+
+
+def check_timesteps(timesteps):
+    """Returns `timesteps` if it is an integer of at least 1."""
+    if isinstance(timesteps, bool) or not isinstance(
+        timesteps, (numbers.Integral, np.integer)
+    ):
+        raise TypeError(
+            "`timesteps` must be an integer, the number of time steps to "
+            f"simulate. Received: timesteps={timesteps!r}"
+        )
+    if timesteps < 1:
+        raise ValueError(
+            f"`timesteps` must be at least 1. Received: timesteps={timesteps}"
+        )
+    return int(timesteps)
+
+
+def _check_bounds(name, array, value, minimum, above):
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"`{name}` must be finite. Received: {name}={value!r}")
+    if minimum is not None and not np.all(array >= minimum):
+        raise ValueError(
+            f"`{name}` must be at least {minimum:g}. Received: {name}={value!r}"
+        )
+    if above is not None and not np.all(array > above):
+        raise ValueError(
+            f"`{name}` must be greater than {above:g}. Received: {name}={value!r}"
+        )
+
+
+def check_choice(name, value, choices):
+    """Returns `value` if it is one of `choices`."""
+    if value not in choices:
+        allowed = ", ".join(repr(c) for c in choices)
+        raise ValueError(
+            f"`{name}` must be one of {allowed}. Received: {name}={value!r}"
+        )
+    return value
