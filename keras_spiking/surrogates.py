@@ -335,10 +335,7 @@ class SquarewaveFourierSeries(Surrogate):
         self.T_period = check_number("T_period", T_period, above=0.0)
 
     def _frequencies(self):
-        return [
-            (2 * i - 1) * 2.0 * math.pi / self.T_period
-            for i in range(1, self.n)
-        ]
+        return [(2 * i - 1) * 2.0 * math.pi / self.T_period for i in range(1, self.n)]
 
     def derivative(self, x):
         terms = (ops.cos(w * x) for w in self._frequencies())

@@ -57,6 +57,8 @@ class Parameter:
     def __get__(self, layer, owner=None):
         if layer is None:
             return self
+        if self.name in layer.parameter_symbols:
+            return layer.parameter_symbols[self.name]
         weight = layer.parameter_weights.get(self.name)
         if weight is not None:
             return ops.convert_to_tensor(weight)

@@ -44,9 +44,7 @@ class PoissonEncoder(Encoder):
         batch, _, *features = ops.shape(x)
         shape = (batch, self.timesteps, *features)
         # float32: in half precision the smallest probabilities would be lost.
-        noise = keras.random.uniform(
-            shape, dtype="float32", seed=self.seed_generator
-        )
+        noise = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
         return noise < x
 
     def get_config(self):

@@ -5,6 +5,7 @@ import functools
 import keras
 from keras import ops
 
+from keras_spiking.backends import fused
 from keras_spiking.layers import streaming
 from keras_spiking.layers.parameter import normalize_learnable
 from keras_spiking.layers.parameter import parameters
@@ -48,6 +49,7 @@ class TemporalLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.parameter_values = {}
         self.parameter_weights = {}
+        self.parameter_symbols = {}  # stand in for values while a step is traced
         self.learnable = normalize_learnable(learnable, type(self))
         self.data_format = check_choice(
             "data_format",
@@ -58,6 +60,10 @@ class TemporalLayer(keras.layers.Layer):
         self.return_state = bool(return_state)
         self.stateful = bool(stateful)
         self.supports_masking = True
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        fused.forget(self)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -94,11 +100,11 @@ class TemporalLayer(keras.layers.Layer):
 
     def build(self, inputs_shape, initial_state_shape=None):
         _check_rank(self, inputs_shape)
-        batch, features = inputs_shape[0], tuple(inputs_shape[2:])
+        batch, self.features = inputs_shape[0], tuple(inputs_shape[2:])
         for parameter in parameters(type(self)).values():
-            parameter.build(self, features)
+            parameter.build(self, self.features)
         if self.stateful:
-            self._build_state((batch, *features))
+            self._build_state((batch, *self.features))
 
     def _build_state(self, shape):
         if None in shape:
@@ -142,7 +148,7 @@ class TemporalLayer(keras.layers.Layer):
     def call(self, inputs, initial_state=None, mask=None):
         _check_rank(self, inputs.shape)
         _check_mask(self, inputs.shape, mask)
-        inputs = ops.cast(inputs, self.state_dtype)
+        inputs = ops.cast(inputs, self.compute_dtype)
         slot = streaming.Slot()
         states = slot.previous
         if initial_state is not None or states is None:

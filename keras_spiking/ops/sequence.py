@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_spiking.backends import fused
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 
@@ -9,9 +10,20 @@ from keras_spiking.ops.time_loop import time_loop
 def run_steps(layer, inputs, states, mask=None):
     """Runs the steps of a `TemporalLayer` over `(batch, time, ...)`.
 
+    A fused kernel serves where there is one, else the reference below.
+
     Returns:
         The outputs of all steps, `(batch, time, ...)`, and the final states.
     """
+    library = fused.serving(layer, inputs, masked=mask is not None)
+    if library is not None:
+        return fused.run(library, layer, inputs, states, mask)
+    return reference(layer, inputs, states, mask)
+
+
+def reference(layer, inputs, states, mask=None):
+    """`run_steps` in `keras.ops`: a loop over `layer.step`."""
+    inputs = ops.cast(inputs, layer.state_dtype)
     if mask is None:
         return time_loop(layer.step, inputs, states)
 

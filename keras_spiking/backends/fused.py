@@ -1,0 +1,142 @@
+"""Which implementation serves a layer, and running the fused one."""
+
+import importlib
+import logging
+import sys
+import weakref
+
+import keras
+from keras import ops
+
+from keras_spiking import config
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels.expression import NotFusable
+from keras_spiking.backends.kernels.library import Library
+from keras_spiking.backends.kernels.program import Program
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+_logger = logging.getLogger("keras_spiking")
+_logged = set()
+_made = weakref.WeakKeyDictionary()
+
+
+def serving(layer, inputs, masked):
+    """The library that serves a call of a layer, or `None` for the reference.
+
+    Raises:
+        RuntimeError: if there is none and the mode is `"always"`.
+    """
+    mode = config.fused()
+    if mode == "never":
+        return None
+    library, reason = choose(layer, tuple(inputs.shape[2:]), masked, inputs)
+    if library is None and mode == "always":
+        raise RuntimeError(
+            f"Layer '{layer.name}' has no fused kernel: {reason}. Fused kernels were "
+            'asked for by `keras_spiking.config.set_fused("always")`; "auto" lets '
+            "the reference serve."
+        )
+    if library is None:
+        _log_once(type(layer).__name__, reason)
+    elif mode == "auto" and inputs.shape[1] == 1 and _fuses_single_steps():
+        return None
+    return library
+
+
+def choose(layer, features, masked=False, inputs=None):
+    """Returns the library for a layer and `None`, or `None` and the reason."""
+    backend = keras.config.backend()
+    if backend not in ("jax", "tensorflow", "torch"):
+        return None, f"there are no fused kernels for the {backend} backend"
+    # What arrives decides: JAX has float64 only if it is told so.
+    dtype = layer.compute_dtype
+    if inputs is not None:
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+    if dtype not in DTYPES:
+        return None, f"there are no kernels for {dtype}"
+    if None in features:
+        return None, f"features of shape {features} are not all of a fixed size"
+    if _is_exporting():
+        return None, "the model is being exported"
+    if compiler.compiler() is None:
+        return None, "there is no C compiler: install gcc or clang, or set CC"
+    if reason := module().unavailable(inputs):
+        return None, reason
+    made = _made.setdefault(layer, {})
+    key = (features, masked, dtype)
+    if key not in made:
+        made[key] = _make(layer, *key)
+    return made[key]
+
+
+def _make(layer, features, masked, dtype):
+    half_precision = dtype in ("float16", "bfloat16")
+    try:
+        return Library(Program(layer, features, masked, half_precision), dtype), None
+    except (NotFusable, RuntimeError, OSError) as error:
+        return None, str(error)
+
+
+def forget(layer):
+    """Drops the kernels of a layer whose equations may have changed."""
+    _made.pop(layer, None)
+
+
+def module():
+    """The module of the active backend."""
+    return importlib.import_module(f"keras_spiking.backends.{keras.config.backend()}")
+
+
+def run(library, layer, inputs, states, mask):
+    """Runs a layer's fused kernel over a sequence.
+
+    Kernels see all arrays flat: sequences `(batch, time, features)`, states and
+    parameters `(batch, features)`. Parameters are repeated over the batch, so
+    that every array has a batch axis to be split over devices; the gradient sums
+    over it in turn.
+    """
+    batch, time, *features = ops.shape(inputs)
+    size = 1
+    for n in features:
+        size *= n
+
+    def per_neuron(value):
+        value = ops.cast(value, library.state_dtype)
+        value = ops.broadcast_to(value, (batch, *features))
+        return ops.reshape(value, (batch, size))
+
+    sources = library.program.step.parameters
+    values = [getattr(layer, s) if isinstance(s, str) else s for s in sources]
+    values = [ops.convert_to_tensor(v) for v in values]
+    output, final = module().run(
+        library,
+        ops.reshape(ops.cast(inputs, library.dtype), (batch, time, size)),
+        [per_neuron(s) for s in states],
+        [per_neuron(v) for v in values],
+        [] if mask is None else [ops.cast(mask, "uint8")],
+    )
+    output = ops.reshape(output, ops.shape(inputs))
+    return output, tuple(ops.reshape(s, (batch, *features)) for s in final)
+
+
+def _fuses_single_steps():
+    # XLA fuses the operations of a single step by itself.
+    return keras.config.backend() in ("jax", "tensorflow")
+
+
+def _is_exporting():
+    # Custom calls cannot be exported, and nothing tells a layer that it is being
+    # traced for an export but the functions that are on the stack.
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("keras.src.export"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _log_once(name, reason):
+    if (name, reason) not in _logged:
+        _logged.add((name, reason))
+        _logger.warning("%s runs on the reference in keras.ops: %s.", name, reason)

@@ -1,0 +1,165 @@
+"""JAX: fused kernels as XLA custom calls.
+
+All kernels share one custom call target, a small library that is compiled once.
+It looks a kernel up by its key, so that no address gets into an executable, which
+JAX may keep on disk and load in another process.
+"""
+
+import ctypes
+import functools
+
+import jax
+import numpy as np
+
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels.library import backward_inputs
+from keras_spiking.backends.kernels.library import shape_of
+
+TARGET = "keras_spiking_host"
+
+TRAMPOLINE = r"""
+#include "xla/ffi/api/c_api.h"
+
+typedef void kernel(long long, long long, long long, void **, void **);
+
+#define SLOTS 65536
+static uint64_t keys[SLOTS];
+static kernel *kernels[SLOTS];
+
+/* Kernels are registered while functions are traced, under a lock of Python's. */
+static long find(uint64_t key) {
+    long slot = key % SLOTS;
+    while (keys[slot] && keys[slot] != key) slot = (slot + 1) % SLOTS;
+    return slot;
+}
+
+void keras_spiking_register(uint64_t key, kernel *function) {
+    long slot = find(key);
+    kernels[slot] = function;
+    keys[slot] = key;
+}
+
+static XLA_FFI_Error *error(XLA_FFI_CallFrame *frame, const char *message) {
+    XLA_FFI_Error_Create_Args args = {0};
+    args.struct_size = XLA_FFI_Error_Create_Args_STRUCT_SIZE;
+    args.message = message;
+    args.errc = XLA_FFI_Error_Code_INTERNAL;
+    return frame->api->XLA_FFI_Error_Create(&args);
+}
+
+XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
+    XLA_FFI_Extension_Base *extension = frame->extension_start;
+    if (extension && extension->type == XLA_FFI_Extension_Metadata) {
+        XLA_FFI_Metadata *metadata =
+            ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+        metadata->api_version.major_version = XLA_FFI_API_MAJOR;
+        metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+        return 0;
+    }
+    void *in[64], *out[64];
+    const int inputs = frame->args.size, outputs = frame->rets.size;
+    if (inputs > 64 || outputs > 64) return error(frame, "too many arrays");
+    for (int i = 0; i < inputs; i++)
+        in[i] = ((XLA_FFI_Buffer *)frame->args.args[i])->data;
+    for (int i = 0; i < outputs; i++)
+        out[i] = ((XLA_FFI_Buffer *)frame->rets.rets[i])->data;
+    /* The first array is a sequence (..., time, features). */
+    XLA_FFI_Buffer *first = frame->args.args[0];
+    const int64_t *dims = first->dims;
+    long long batch = 1, rank = first->rank;
+    for (int i = 0; i < rank - 2; i++) batch *= dims[i];
+    const uint64_t key =
+        *(uint64_t *)((XLA_FFI_Scalar *)frame->attrs.attrs[0])->value;
+    const long slot = find(key);
+    if (!keys[slot]) return error(frame, "this process has not made the kernel");
+    kernels[slot](batch, dims[rank - 2], dims[rank - 1], in, out);
+    return 0;
+}
+"""
+
+
+@functools.cache
+def _trampoline():
+    flags = (f"-I{jax.ffi.include_dir()}",)
+    library = compiler.load(TRAMPOLINE, flags)
+    capsule = jax.ffi.pycapsule(library.keras_spiking_call)
+    jax.ffi.register_ffi_target(TARGET, capsule, platform="cpu")
+    # All arrays have the batch as their first axis, so that XLA may split it over
+    # devices without gathering anything.
+    jax.ffi.register_ffi_target_as_batch_partitionable(TARGET)
+    return library
+
+
+@functools.cache
+def _register(library, name):
+    key = int(library.key[:15], 16) * 4 + list(library.kernels).index(name) + 1
+    register = _trampoline().keras_spiking_register
+    register(ctypes.c_uint64(key), ctypes.c_void_p(library.address(name)))
+    return np.uint64(key)
+
+
+def _call(library, name, inputs):
+    kernel = library.kernels[name]
+    sizes = inputs[0].shape
+    outputs = [
+        jax.ShapeDtypeStruct(shape_of(array, *sizes), library.dtype_of(array))
+        for array in kernel.outputs
+    ]
+    # The gradient of the output is of no use any more: it can become the gradient
+    # of the input.
+    aliases = {0: 0} if name == "backward" else None
+    call = jax.ffi.ffi_call(
+        TARGET, outputs, vmap_method="broadcast_all", input_output_aliases=aliases
+    )
+    return call(*inputs, kernel=_register(library, name))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _over_time(library, x, states, parameters, mask):
+    output, *final = _call(library, "infer", [x, *states, *parameters, *mask])
+    return output, tuple(final)
+
+
+def _forward(library, x, states, parameters, mask):
+    results = _call(library, "forward", [x, *states, *parameters, *mask])
+    output, final = results[0], tuple(results[1 : 1 + len(states)])
+    saved = tuple(results[1 + len(states) :])
+    program = library.program
+    inputs = (x,) if program.reads_input else ()
+    outputs = (output,) if program.reads_output else ()
+    return (output, final), (saved, inputs, outputs, parameters, mask)
+
+
+def _backward(library, residuals, gradients):
+    saved, inputs, outputs, parameters, mask = residuals
+    grad_output, grad_final = gradients
+    remembered = {f"saved{i}": s for i, s in enumerate(saved)}
+    remembered.update(zip(["x"], inputs))
+    remembered.update(zip(["output"], outputs))
+    results = _call(
+        library,
+        "backward",
+        backward_inputs(
+            library.program, grad_output, grad_final, parameters, remembered, mask
+        ),
+    )
+    count = len(grad_final)
+    grad_states = tuple(results[1 : 1 + count])
+    grad_parameters = tuple(results[1 + count :])
+    no_gradient = tuple(np.zeros(m.shape, jax.dtypes.float0) for m in mask)
+    return results[0], grad_states, grad_parameters, no_gradient
+
+
+_over_time.defvjp(_forward, _backward)
+
+
+def run(library, x, states, parameters, mask):
+    """Runs a library's kernels; see `backends.fused`."""
+    return _over_time(library, x, tuple(states), tuple(parameters), tuple(mask))
+
+
+def unavailable(x=None):
+    """Why a kernel cannot serve here, or `None`."""
+    if x is not None and jax.default_backend() != "cpu":
+        return f"there are no kernels for JAX on {jax.default_backend()} yet"
+    return None

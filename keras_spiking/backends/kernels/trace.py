@@ -1,0 +1,192 @@
+"""From a layer's `step` to expressions."""
+
+import keras
+import numpy as np
+
+from keras_spiking.backends.kernels.expression import Graph
+from keras_spiking.backends.kernels.expression import NotFusable
+from keras_spiking.backends.kernels.operations import OPERATIONS
+from keras_spiking.layers.parameter import parameters
+from keras_spiking.surrogates import Surrogate
+
+
+class Step:
+    """One time step of a layer as expressions.
+
+    Attributes:
+        graph: The `Graph` of the expressions.
+        output: Expression of the output.
+        states: List of the states before the step, inputs `"state0"`, ...
+        new_states: List of expressions of the states after the step.
+        parameters: List of what the step reads besides: names of the layer's
+            parameters, or variables. Inputs `"parameter0"`, ...
+    """
+
+    def __init__(self, layer, features, masked=False):
+        self.graph = Graph()
+        self.parameters = []
+        self._values = {}
+        self._alive = []  # ids are keys only as long as what they name lives
+        x = self._symbol("x", (1, *features), layer.state_dtype)
+        with _symbolic_parameters(layer) as symbols:
+            for name, symbol in symbols.items():
+                self._parameter(symbol, name)
+            old = _call("get_initial_state", layer.get_initial_state, x)
+            old = tuple(keras.KerasTensor(s.shape, s.dtype) for s in old)
+            self.states = [self._input(s, f"state{i}") for i, s in enumerate(old)]
+            output, new = _call("step", layer.step, x, old)
+            _check_shapes(layer, x, output, old, new)
+            self._lower([output, *new])
+        self.output = self._expression(output)
+        self.new_states = [self._expression(s) for s in new]
+        if masked:
+            # A masked step gives no output and holds the state.
+            mask = self.graph.input("mask", is_bool=True)
+            self.output = self.graph.apply("where", mask, self.output, 0.0)
+            pairs = zip(self.new_states, self.states)
+            self.new_states = [self.graph.apply("where", mask, *p) for p in pairs]
+
+    def _symbol(self, name, shape, dtype):
+        tensor = keras.KerasTensor(shape, dtype=dtype)
+        self._input(tensor, name)
+        return tensor
+
+    def _input(self, tensor, name):
+        return self._set(tensor, self.graph.input(name))
+
+    def _set(self, tensor, expression):
+        self._alive.append(tensor)
+        self._values[id(tensor)] = expression
+        return expression
+
+    def _parameter(self, tensor, source):
+        self._input(tensor, f"parameter{len(self.parameters)}")
+        self.parameters.append(source)
+
+    def _expression(self, x):
+        if id(x) in self._values:
+            return self._values[id(x)]
+        if isinstance(x, keras.Variable):
+            self._parameter(x, x)
+            return self._values[id(x)]
+        if isinstance(x, (bool, int, float, np.generic, np.ndarray)):
+            if np.size(x) == 1:
+                return self.graph.constant(np.asarray(x).item())
+            raise NotFusable(
+                f"it uses an array of shape {np.shape(x)}: make it a `Parameter`"
+            )
+        raise NotFusable(
+            f"it uses a {type(x).__name__} that is neither its input, a state nor a "
+            "`Parameter`"
+        )
+
+    def _lower(self, outputs):
+        """Finds the expressions of symbolic tensors, arguments first.
+
+        Keras records on every symbolic tensor the operation that made it.
+        """
+        for tensor in keras.tree.flatten(outputs):
+            if id(tensor) in self._values or not isinstance(tensor, keras.KerasTensor):
+                continue
+            operation, node_index, _ = tensor._keras_history
+            arguments = operation._inbound_nodes[node_index].arguments
+            args, kwargs = list(arguments.args), dict(arguments.kwargs)
+            self._lower([args, list(kwargs.values())])
+            self._set(tensor, self._operation(operation, args, kwargs))
+
+    def _operation(self, operation, args, kwargs):
+        apply = self.graph.apply
+        if isinstance(operation, Surrogate):
+            (x,) = (self._expression(a) for a in args)
+            return apply("spike", x, self._derivative(operation, x))
+        name = type(operation).__name__
+        if name in ("FullLike", "ZerosLike", "OnesLike"):
+            fill = {"ZerosLike": 0.0, "OnesLike": 1.0}.get(name)
+            fill = [*args, *kwargs.values()][1] if fill is None else fill
+            return self._expression(fill)
+        args = [self._expression(a) for a in [*args, *kwargs.values()]]
+        if name == "Cast":
+            if keras.backend.is_float_dtype(operation.dtype):
+                return self.graph.to_real(args[0])
+            if operation.dtype == "bool":
+                return args[0] if args[0].is_bool else apply("not_equal", args[0], 0.0)
+            raise NotFusable(f"it casts to {operation.dtype}")
+        if name == "Clip":
+            low = apply("maximum", args[0], operation.x_min)
+            return apply("minimum", low, operation.x_max)
+        if name == "Round" and operation.decimals:
+            raise NotFusable("it rounds to decimals")
+        if name in _COMPOSED:
+            return _COMPOSED[name](*args)
+        name = _NAMES.get(name, _snake(name))
+        if name not in OPERATIONS:
+            raise NotFusable(
+                f"it uses `{type(operation).__name__}`, which is not one of the "
+                "element-wise operations that kernels know"
+            )
+        return apply(name, *args)
+
+    def _derivative(self, surrogate, x):
+        symbol = keras.KerasTensor((1,), dtype="float32")
+        self._set(symbol, x)
+        slope = _call(f"{surrogate}.derivative", surrogate.derivative, symbol)
+        self._lower([slope])
+        return self._expression(slope)
+
+
+_NAMES = {"TrueDivide": "divide", "Abs": "absolute"}
+
+_COMPOSED = {
+    "Square": lambda x: x * x,
+    "Reciprocal": lambda x: 1.0 / x,
+    "Rsqrt": lambda x: 1.0 / x.graph.apply("sqrt", x),
+    "Relu": lambda x: x.graph.apply("maximum", x, 0.0),
+    "Identity": lambda x: x,
+}
+
+
+def _snake(name):
+    letters = (f"_{c.lower()}" if c.isupper() else c for c in name)
+    return "".join(letters).lstrip("_")
+
+
+class _symbolic_parameters:
+    """Lets a layer's tensor-valued parameters be symbols for a while."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def __enter__(self):
+        for name in parameters(type(self.layer)):
+            value = getattr(self.layer, name)
+            if value is not None and not isinstance(value, float):
+                symbol = keras.KerasTensor(value.shape, dtype=self.layer.state_dtype)
+                self.layer.parameter_symbols[name] = symbol
+        return dict(self.layer.parameter_symbols)
+
+    def __exit__(self, *_):
+        self.layer.parameter_symbols.clear()
+
+
+def _call(name, function, *args):
+    try:
+        return function(*args)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise NotFusable(
+            f"`{name}` cannot be called with symbols ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _check_shapes(layer, x, output, old, new):
+    new = tuple(new)
+    pairs = [("the output", output, x)]
+    pairs += [(f"state {i}", n, o) for i, (n, o) in enumerate(zip(new, old))]
+    fits = len(new) == len(old)
+    for name, tensor, expected in pairs:
+        shape = getattr(tensor, "shape", ())
+        if not fits or tuple(shape) != tuple(expected.shape):
+            raise NotFusable(
+                f"{name} has the shape {tuple(shape)} after a step whose input has "
+                f"the shape {tuple(x.shape)}: the step is not element-wise"
+            )
