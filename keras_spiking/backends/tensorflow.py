@@ -1,7 +1,78 @@
-"""TensorFlow: a loop over time that compiles under XLA."""
+"""TensorFlow: fused kernels outside of XLA, and a loop over time that compiles in it.
+
+A custom operator would have to be compiled against TensorFlow's headers, which
+takes longer than most trainings. `tf.numpy_function` calls the same C kernels at
+the price of copying the results once; XLA cannot take it.
+"""
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+from keras_spiking.backends.kernels.library import backward_inputs
+from keras_spiking.backends.kernels.library import shape_of
+
+
+def unavailable(x=None):
+    """Why a kernel cannot serve here, or `None`."""
+    if x is not None and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return "XLA compiles this function (jit_compile=True)"
+    if tf.config.list_logical_devices("GPU"):
+        return "there are no kernels for TensorFlow on GPUs"
+    return None
+
+
+def run(library, x, states, parameters, mask):
+    """Runs a library's kernels; see `backends.fused`."""
+    program = library.program
+    count = len(states)
+
+    @tf.custom_gradient
+    def over_time(x, *rest):
+        results = _call(library, "forward", [x, *rest])
+        output, saved = results[0], results[1 + count :]
+
+        def gradient(*upstream):
+            remembered = {f"saved{i}": s for i, s in enumerate(saved)}
+            remembered.update(x=x, output=output)
+            parameters = rest[count : count + len(program.step.parameters)]
+            inputs = backward_inputs(
+                program,
+                upstream[0],
+                upstream[1:],
+                parameters,
+                remembered,
+                rest[count + len(parameters) :],
+            )
+            return _call(library, "backward", inputs) + [None] * program.masked
+
+        return results[: 1 + count], gradient
+
+    output, *final = over_time(x, *states, *parameters, *mask)
+    return output, tuple(final)
+
+
+def _call(library, name, inputs):
+    arrays = library.kernels[name].outputs
+
+    def kernel(*inputs):
+        shape = inputs[0].shape
+        outputs = [
+            np.empty(
+                shape_of(a, *shape), tf.as_dtype(library.dtype_of(a)).as_numpy_dtype
+            )
+            for a in arrays
+        ]
+        pointers = [[a.ctypes.data for a in group] for group in (inputs, outputs)]
+        library.call(name, shape, *pointers)
+        return outputs
+
+    types = [tf.as_dtype(library.dtype_of(array)) for array in arrays]
+    outputs = tf.numpy_function(kernel, inputs, types, stateful=False)
+    for array, output in zip(arrays, outputs):
+        output.set_shape(shape_of(array, *inputs[0].shape))
+    return list(outputs)
 
 
 def while_loop(step, inputs, states, timesteps):
