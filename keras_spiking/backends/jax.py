@@ -9,7 +9,9 @@ import ctypes
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental.custom_partitioning import custom_partitioning
 
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels.library import backward_inputs
@@ -63,16 +65,13 @@ XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
         in[i] = ((XLA_FFI_Buffer *)frame->args.args[i])->data;
     for (int i = 0; i < outputs; i++)
         out[i] = ((XLA_FFI_Buffer *)frame->rets.rets[i])->data;
-    /* The first array is a sequence (..., time, features). */
-    XLA_FFI_Buffer *first = frame->args.args[0];
-    const int64_t *dims = first->dims;
-    long long batch = 1, rank = first->rank;
-    for (int i = 0; i < rank - 2; i++) batch *= dims[i];
+    /* The first array is a sequence (batch, time, features). */
+    const int64_t *dims = ((XLA_FFI_Buffer *)frame->args.args[0])->dims;
     const uint64_t key =
         *(uint64_t *)((XLA_FFI_Scalar *)frame->attrs.attrs[0])->value;
     const long slot = find(key);
     if (!keys[slot]) return error(frame, "this process has not made the kernel");
-    kernels[slot](batch, dims[rank - 2], dims[rank - 1], in, out);
+    kernels[slot](dims[0], dims[1], dims[2], in, out);
     return 0;
 }
 """
@@ -84,9 +83,6 @@ def _trampoline():
     library = compiler.load(TRAMPOLINE, flags)
     capsule = jax.ffi.pycapsule(library.keras_spiking_call)
     jax.ffi.register_ffi_target(TARGET, capsule, platform="cpu")
-    # All arrays have the batch as their first axis, so that XLA may split it over
-    # devices without gathering anything.
-    jax.ffi.register_ffi_target_as_batch_partitionable(TARGET)
     return library
 
 
@@ -98,20 +94,66 @@ def _register(library, name):
     return np.uint64(key)
 
 
-def _call(library, name, inputs):
-    kernel = library.kernels[name]
-    sizes = inputs[0].shape
+def _custom_call(library, name, inputs):
     outputs = [
-        jax.ShapeDtypeStruct(shape_of(array, *sizes), library.dtype_of(array))
-        for array in kernel.outputs
+        jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
+        for a in library.kernels[name].outputs
     ]
     # The gradient of the output is of no use any more: it can become the gradient
     # of the input.
     aliases = {0: 0} if name == "backward" else None
-    call = jax.ffi.ffi_call(
-        TARGET, outputs, vmap_method="broadcast_all", input_output_aliases=aliases
-    )
+    call = jax.ffi.ffi_call(TARGET, outputs, input_output_aliases=aliases)
     return call(*inputs, kernel=_register(library, name))
+
+
+_AXES = {"sequence": "b t f", "neuron": "b f", "mask": "b t"}
+
+
+@functools.cache
+def _operator(library, name):
+    """A kernel as a JAX function that can be split over devices and vmapped."""
+    kernel = library.kernels[name]
+
+    @custom_partitioning
+    def call(*inputs):
+        return tuple(_custom_call(library, name, inputs))
+
+    def partition(mesh, inputs, outputs):
+        shardings = [[x.sharding for x in group] for group in (inputs, outputs)]
+        return mesh, call.fun, tuple(shardings[1]), tuple(shardings[0])
+
+    # Neurons are independent: XLA may split batch and features over devices
+    # without gathering anything.
+    axes = [
+        ", ".join(_AXES[array.kind] for array in arrays)
+        for arrays in (kernel.inputs, kernel.outputs)
+    ]
+    call.def_partition(
+        partition,
+        sharding_rule=" -> ".join(axes),
+        need_replication_factors=("t",),
+    )
+
+    @jax.custom_batching.custom_vmap
+    def operator(*inputs):
+        return call(*inputs)
+
+    @operator.def_vmap
+    def _(size, batched, *inputs):
+        # A further axis is more batch.
+        inputs = [
+            x if is_batched else jnp.broadcast_to(x, (size, *x.shape))
+            for x, is_batched in zip(inputs, batched)
+        ]
+        outputs = operator(*(x.reshape(-1, *x.shape[2:]) for x in inputs))
+        outputs = tuple(y.reshape(size, -1, *y.shape[1:]) for y in outputs)
+        return outputs, (True,) * len(outputs)
+
+    return operator
+
+
+def _call(library, name, inputs):
+    return _operator(library, name)(*inputs)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
