@@ -1,0 +1,118 @@
+"""Fused kernels inside of what JAX does to functions."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from backend import BACKEND
+
+import keras_spiking
+from keras_spiking import layers
+
+pytestmark = pytest.mark.skipif(BACKEND != "jax", reason="needs JAX")
+
+
+@pytest.fixture(autouse=True)
+def always():
+    keras_spiking.config.set_fused("always")
+    yield
+    keras_spiking.config.set_fused("auto")
+
+
+def lif():
+    layer = layers.LIFLayer()
+    layer.build((None, None, 5))
+    return layer
+
+
+def loss(layer):
+    import jax.numpy as jnp
+
+    return lambda x: jnp.sum(layer(x) * x)
+
+
+X = np.random.default_rng(0).normal(0.5, 1.0, (3, 2, 8, 5)).astype("float32")
+
+
+def test_vmap_equals_a_loop():
+    import jax
+
+    layer = lif()
+    np.testing.assert_array_equal(jax.vmap(layer)(X), np.stack([layer(x) for x in X]))
+    gradient = jax.grad(loss(layer))
+    together = jax.vmap(gradient)(X)
+    np.testing.assert_allclose(together, np.stack([gradient(x) for x in X]), rtol=1e-6)
+
+
+def test_remat_has_equal_gradients():
+    import jax
+
+    layer = lif()
+    plain = jax.jit(jax.grad(loss(layer)))(X[0])
+    remat = jax.jit(jax.grad(jax.checkpoint(loss(layer))))(X[0])
+    np.testing.assert_array_equal(plain, remat)
+
+
+def run(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+SHARDED = """
+import jax, keras, numpy as np, keras_spiking
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+mesh = Mesh(np.array(jax.devices()), ("batch",))
+assert mesh.size == 2
+layer = keras_spiking.layers.LIFLayer(learnable="tau")
+layer.build((None, None, 6))
+whole = np.random.default_rng(0).normal(0.5, 1, (4, 7, 6)).astype("float32")
+x = jax.device_put(whole, NamedSharding(mesh, PartitionSpec("batch")))
+def loss(tau, x):
+    with keras.StatelessScope([(layer.trainable_variables[0], tau)]):
+        return (layer(x) * x).sum()
+gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+tau = layer.trainable_variables[0].value
+text = gradient.lower(tau, x).compile().as_text()
+assert "keras_spiking_host" in text
+assert "all-gather" not in text, text
+for ours, expected in zip(gradient(tau, x), gradient(tau, whole)):
+    np.testing.assert_allclose(ours, expected, rtol=1e-5)
+"""
+
+
+def test_batch_is_split_over_devices_without_gathering():
+    flags = "--xla_force_host_platform_device_count=2"
+    run(SHARDED, XLA_FLAGS=flags, KERAS_SPIKING_FUSED="always")
+
+
+CACHED = """
+import jax, numpy as np, keras_spiking
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+hits = []
+jax.monitoring.register_event_listener(lambda event, **_: hits.append(event))
+layer = keras_spiking.layers.LIFLayer()
+layer.build((None, None, 6))
+print(float(jax.jit(lambda x: layer(x).sum())(np.full((2, 9, 6), 1.7, "float32"))))
+print(sum("cache_hits" in event for event in hits))
+"""
+
+
+def test_executable_from_the_persistent_cache_works_in_another_process(tmp_path):
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+        "KERAS_SPIKING_FUSED": "always",
+    }
+    first, hits = run(CACHED, **settings).split()[-2:]
+    again, more_hits = run(CACHED, **settings).split()[-2:]
+    assert again == first and float(first) > 0
+    assert int(more_hits) > int(hits)

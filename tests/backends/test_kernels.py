@@ -1,0 +1,152 @@
+"""The generator by itself. It does not depend on the backend."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from backend import BACKEND
+
+import keras_spiking
+from keras_spiking import layers
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels.library import Library
+from keras_spiking.backends.kernels.printer import gpu_source
+from keras_spiking.backends.kernels.program import Program
+
+pytestmark = pytest.mark.skipif(
+    BACKEND != "numpy", reason="the same on every backend: tested once, with NumPy"
+)
+
+
+def program(layer, features=(5,), **kwargs):
+    layer.build((None, None, *features))
+    return Program(layer, features, **kwargs)
+
+
+def test_lif_saves_the_membrane_potential_alone():
+    made = program(layers.LIFLayer())
+    assert len(made.saved) == 1 and not made.reads_input and not made.reads_output
+
+
+def test_parametric_lif_saves_one_sequence_and_reads_the_input():
+    made = program(layers.ParametricLIFLayer())
+    assert len(made.saved) == 1 and made.reads_input
+
+
+def test_leaky_integrator_saves_nothing():
+    assert program(layers.LILayer()).saved == []
+
+
+def test_half_precision_takes_spikes_from_the_output():
+    assert program(layers.LIFLayer(), half_precision=True).reads_output
+
+
+def run(library, name, *inputs):
+    batch, time, features = inputs[0].shape
+    shapes = {"sequence": (batch, time, features), "neuron": (batch, features)}
+    outputs = [np.empty(shapes[a.kind], "f4") for a in library.kernels[name].outputs]
+    pointers = [[a.ctypes.data for a in group] for group in (inputs, outputs)]
+    library.call(name, inputs[0].shape, *pointers)
+    return outputs
+
+
+def test_kernel_computes_the_equations():
+    library = Library(program(layers.LIFLayer(tau=3.0)), "float32")
+    x = np.random.default_rng(0).normal(1.0, 1.0, (2, 6, 5)).astype("f4")
+    spikes, final = run(library, "infer", x, np.zeros((2, 5), "f4"))
+    v = np.zeros((2, 5), "f4")
+    for t in range(6):
+        h = v + (x[:, t] - v) / np.float32(3.0)
+        np.testing.assert_array_equal(spikes[:, t], h >= 1.0)
+        v = h * (h < 1.0)
+    np.testing.assert_array_equal(final, v)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_SPIKING_CACHE", str(tmp_path))
+    compiler.load.cache_clear()
+    yield tmp_path
+    compiler.load.cache_clear()
+
+
+TEXT = "int answer(void) { return 42; }"
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a library", None])
+def test_damaged_library_is_made_anew(cache, damage):
+    compiler.load(TEXT)
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    # A new file: the old one is mapped into this process.
+    path.unlink()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    compiler.load.cache_clear()
+    assert compiler.load(TEXT).answer() == 42
+    assert compiler._is_whole(path)
+
+
+def test_processes_that_start_together_share_the_cache(cache):
+    code = (
+        "from keras_spiking.backends.kernels import compiler;"
+        f"assert compiler.load({TEXT!r}).answer() == 42"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait(120) for process in started] == [0, 0, 0]
+    (path,) = cache.iterdir()
+    assert compiler._is_whole(path)
+
+
+def test_another_processor_has_another_key(monkeypatch):
+    before = compiler.digest(TEXT)
+    monkeypatch.setattr(compiler, "_machine", lambda: "another processor")
+    assert compiler.digest(TEXT) != before
+
+
+def test_what_does_not_compile_is_reported(cache):
+    with pytest.raises(RuntimeError, match="could not compile"):
+        compiler.load("this is not C")
+    assert list(cache.iterdir()) == []
+
+
+def exported_neurons():
+    for name in sorted(dir(layers)):
+        cls = getattr(layers, name)
+        if isinstance(cls, type) and issubclass(cls, layers.TemporalLayer):
+            try:
+                yield program(cls())
+            except Exception:  # abstract, or without a kernel: nothing to compile
+                continue
+
+
+def gpu_texts():
+    for made in exported_neurons():
+        for dtype in ("float32", "bfloat16"):
+            yield gpu_source(made, dtype)
+    for name in keras_spiking.surrogates.names():
+        made = program(layers.LIFLayer(surrogate=name), masked=True)
+        for dtype in ("float16", "float64"):
+            yield gpu_source(made, dtype)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
+def test_cuda_text_of_all_neurons_and_surrogates_compiles(tmp_path):
+    # One file for all: each text in a namespace of its own, macros undone.
+    parts = []
+    for i, text in enumerate(gpu_texts()):
+        text = text.replace('extern "C" ', "")
+        macros = [
+            line.split()[1].split("(")[0]
+            for line in text.splitlines()
+            if line.startswith("#define")
+        ]
+        undo = "\n".join(f"#undef {macro}" for macro in macros)
+        parts.append(f"namespace n{i} {{\n{text}\n}}\n{undo}\n")
+    source = tmp_path / "kernels.cu"
+    source.write_text("\n".join(parts))
+    command = ["nvcc", "--ptx", "--gpu-architecture=sm_90", "-o", tmp_path / "out.ptx"]
+    result = subprocess.run([*command, source], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[:3000]
+    assert len(parts) > 30

@@ -1,0 +1,91 @@
+"""Fused kernels inside of what PyTorch does to functions."""
+
+import numpy as np
+import pytest
+from backend import BACKEND
+
+import keras_spiking
+from keras_spiking import layers
+from keras_spiking.backends import fused
+
+pytestmark = pytest.mark.skipif(BACKEND != "torch", reason="needs PyTorch")
+
+
+@pytest.fixture(autouse=True)
+def always():
+    keras_spiking.config.set_fused("always")
+    yield
+    keras_spiking.config.set_fused("auto")
+
+
+def lif():
+    layer = layers.LIFLayer()
+    layer.build((None, None, 5))
+    return layer
+
+
+def sequence(requires_grad=False):
+    import torch
+
+    x = np.random.default_rng(0).normal(0.5, 1.0, (3, 8, 5)).astype("float32")
+    return torch.tensor(x, requires_grad=requires_grad)
+
+
+def test_operator_passes_the_checks_of_pytorch():
+    import torch
+
+    library, _ = fused.choose(lif(), (5,))
+    inputs = [sequence(True), torch.zeros(3, 5)]
+    torch.library.opcheck(
+        torch.ops.keras_spiking.over_time.default, (library.key, "forward", inputs)
+    )
+
+
+def test_torch_compile_keeps_one_graph():
+    import torch
+
+    layer = lif()
+
+    def run(x, state):
+        library, _ = fused.choose(layer, (5,))
+        return fused.run(library, layer, x, (state,), None)[0].sum()
+
+    x, state = sequence(), torch.zeros(3, 5)
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    assert compiled(x, state) == run(x, state)
+
+
+def test_whole_model_compiles_without_a_break():
+    import torch
+
+    layer = lif()
+    explained = torch._dynamo.explain(lambda x: layer(x).sum())(sequence())
+    assert explained.graph_break_count == 0, explained.break_reasons
+
+
+def test_input_may_have_any_strides():
+    import torch
+
+    layer = lif()
+    plain = sequence()
+    strided = plain.transpose(0, 2).contiguous().transpose(0, 2)
+    assert not strided.is_contiguous()
+    assert torch.equal(layer(strided), layer(plain))
+
+
+def test_distributed_data_parallel_trains(tmp_path):
+    import torch
+    from torch.nn.parallel import DistributedDataParallel
+
+    layer = layers.ParametricLIFLayer()
+    layer.build((None, None, 5))
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
+    )
+    try:
+        parallel = DistributedDataParallel(layer)
+        parallel(sequence()).sum().backward()
+        (weight,) = parallel.parameters()
+        assert weight.grad is not None and torch.isfinite(weight.grad).all()
+    finally:
+        torch.distributed.destroy_process_group()
