@@ -22,7 +22,6 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-import keras_spiking
 from keras_spiking.layers import FiringRate
 from keras_spiking.layers import LIFLayer
 from keras_spiking.layers import PoissonEncoder
