@@ -11,7 +11,8 @@ prints two tables in Markdown:
 A training step is forward and backward: the gradient, with respect to the input,
 of the weighted sum of all spikes. Times are medians; candidates take turns, so that
 whatever else the machine does meets them alike. The first call includes tracing and
-compilation.
+compilation. On a busy machine, `--clock cpu` counts processor time, of all threads,
+in place of time on the wall.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from keras_spiking.layers import LIFLayer
 BACKEND = keras.config.backend()
 # The module, which the function of the same name hides.
 LIMITS = importlib.import_module("keras_spiking.ops.time_loop").UNROLLED_STEPS
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 MODES = {
     "jax": {"jit": True},
     "tensorflow": {"graph": False, "XLA": True},
@@ -86,15 +88,15 @@ def torch_training_step(layer, weight, jit):
     return step
 
 
-def measure(candidates, x, repeats):
+def measure(candidates, x, repeats, clock):
     """Seconds of the first call, and the median of the others, of each candidate."""
     seconds = [[] for _ in candidates]
     gradients = [None for _ in candidates]
     for _ in range(repeats + 1):
         for i, step in enumerate(candidates):
-            started = time.perf_counter()
+            started = clock()
             gradients[i] = step(x)
-            seconds[i].append(time.perf_counter() - started)
+            seconds[i].append(clock() - started)
     gradients = [keras.ops.convert_to_numpy(g) for g in gradients]
     np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-4)
     return [(s[0], statistics.median(s[1:])) for s in seconds]
@@ -130,8 +132,8 @@ def rnn_step(x, weight, jit):
     return globals()[f"{BACKEND}_training_step"](layer, weight, jit)
 
 
-def compare(title, candidates, x, repeats):
-    (first_a, a), (first_b, b) = measure(candidates, x, repeats)
+def compare(title, candidates, x, timing):
+    (first_a, a), (first_b, b) = measure(candidates, x, **timing)
     print(
         f"| {title} | {a * 1e3:.2f} ms | {b * 1e3:.2f} ms | {a / b:.2f} "
         f"| {first_a:.1f} s | {first_b:.1f} s |",
@@ -139,19 +141,19 @@ def compare(title, candidates, x, repeats):
     )
 
 
-def compare_with_rnn(modes, batch, timesteps, features, repeats):
+def compare_with_rnn(modes, batch, timesteps, features, timing):
     x, weight = data(batch, timesteps, features)
-    print(f"\n{batch} x {timesteps} x {features}, medians of {repeats}:\n")
+    print(f"\n{batch} x {timesteps} x {features}:\n")
     print("| mode | LIFLayer | RNN | LIFLayer / RNN | first LIFLayer | first RNN |")
     print("|---|---|---|---|---|---|")
     for mode in modes:
         jit = MODES[mode]
         candidates = lif_step(x, weight, jit), rnn_step(x, weight, jit)
-        compare(mode, candidates, x, repeats)
+        compare(mode, candidates, x, timing)
 
 
-def compare_loops(modes, batch, steps, sizes, repeats):
-    print(f"\nUnrolled against looped, batch {batch}, medians of {repeats}:\n")
+def compare_loops(modes, batch, steps, sizes, timing):
+    print(f"\nUnrolled and looped, batch {batch}:\n")
     print(
         "| mode, features, steps | unrolled | loop | unrolled / loop "
         "| first unrolled | first loop |"
@@ -162,7 +164,7 @@ def compare_loops(modes, batch, steps, sizes, repeats):
         candidates = [
             lif_step(x, weight, MODES[mode], limit=limit) for limit in (timesteps, 0)
         ]
-        compare(f"{mode}, {features}, {timesteps}", candidates, x, repeats)
+        compare(f"{mode}, {features}, {timesteps}", candidates, x, timing)
 
 
 def main():
@@ -171,16 +173,19 @@ def main():
     parser.add_argument("--timesteps", type=int, default=64)
     parser.add_argument("--features", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--steps", nargs="+", type=int, default=[4, 8, 16, 32, 64])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 4096])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--only", choices=("rnn", "loops"))
     arguments = parser.parse_args()
-    print(f"{BACKEND}, Keras {keras.__version__}")
+    timing = {"repeats": arguments.repeats, "clock": CLOCKS[arguments.clock]}
+    print(f"{BACKEND}, {arguments.clock} time, medians of {arguments.repeats} calls")
     common = arguments.modes, arguments.batch
     if arguments.only != "loops":
-        sizes = arguments.timesteps, arguments.features
-        compare_with_rnn(*common, *sizes, arguments.repeats)
+        compare_with_rnn(*common, arguments.timesteps, arguments.features, timing)
     if arguments.only != "rnn" and BACKEND in LIMITS:
-        compare_loops(*common, (4, 8, 16, 32, 64), (64, 4096), arguments.repeats)
+        compare_loops(*common, arguments.steps, arguments.sizes, timing)
 
 
 if __name__ == "__main__":
