@@ -1,6 +1,7 @@
 """Readouts without weights: what a sequence of spikes says in the end."""
 
 import keras
+from keras import ops
 
 from keras_spiking.ops.reduce import reduce_time
 
@@ -14,7 +15,7 @@ class _Reduction(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
-        return reduce_time(inputs, self.reduce, mask)
+        return ops.cast(reduce_time(inputs, self.reduce, mask), self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):
         return None
