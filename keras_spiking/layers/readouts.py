@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking.ops.reduce import reduce_time
+from keras_spiking.validation import check_mask
 
 
 class _Reduction(keras.layers.Layer):
@@ -14,7 +15,16 @@ class _Reduction(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
+    def build(self, input_shape):
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' needs an input (batch, "
+                f"time, ...features). Received an input of shape "
+                f"{tuple(input_shape)}."
+            )
+
     def call(self, inputs, mask=None):
+        check_mask(self, inputs.shape, mask)
         return ops.cast(reduce_time(inputs, self.reduce, mask), self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):
