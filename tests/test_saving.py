@@ -67,18 +67,6 @@ def test_another_backend_loads_the_model_with_equal_outputs(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-4)
 
 
-STORED = Path(__file__).parent / "data" / "saved"
-
-
-def test_a_stored_model_gives_the_outputs_it_gave_where_it_was_trained():
-    """Trained and saved on JAX; the outputs are stored next to it."""
-    model = keras.saving.load_model(STORED / "trained_on_jax.keras")
-    expected = np.load(STORED / "trained_on_jax.npy")
-    assert expected.any()
-    outputs = model.predict(draw(), verbose=0)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
-
-
 def test_weights_alone(tmp_path):
     model, other = build(), build()
     model.save_weights(tmp_path / "model.weights.h5")

@@ -88,7 +88,7 @@ def test_fit_learns_tau_and_threshold(sharing):
     rate = ops.mean(target, 1)
     history = model.fit(x, to_numpy(rate), epochs=12, batch_size=16, verbose=0)
     loss = history.history["loss"]
-    assert loss[-1] < 0.5 * loss[0]
+    assert loss[-1] < 0.75 * loss[0]
     for weight in layer.trainable_weights:
         start = 2.0 if weight.name == "tau" else 1.0
         assert (to_numpy(weight.value) != start).all()
