@@ -32,7 +32,7 @@ def make(name, **kwargs):
     cls = getattr(layers, name)
     arguments = dict(ARGUMENTS.get(name, {}))
     if arguments.get("layer") == "dense":
-        arguments["layer"] = keras.layers.Dense(4)
+        arguments["layer"] = keras.layers.Dense(4, dtype=kwargs.get("dtype"))
     if issubclass(cls, layers.Encoder):
         arguments["timesteps"] = 5
     if "seed" in inspect.signature(cls).parameters:

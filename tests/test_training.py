@@ -43,9 +43,12 @@ def train(model, jit_compile, timesteps=6, epochs=3):
     x, y = data(timesteps=timesteps)
     optimizer = keras.optimizers.Adam(0.01)
     model.compile(optimizer, "mse", metrics=["accuracy"], jit_compile=jit_compile)
+    before = to_numpy([w.value for w in model.trainable_weights])
     history = model.fit(x, y, epochs=epochs, batch_size=16, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
-    assert history.history["loss"][-1] < history.history["loss"][0]
+    for old, weight in zip(before, model.trainable_weights):
+        new = to_numpy(weight.value)
+        assert np.isfinite(new).all() and (new != old).any(), weight.path
     assert model.predict(x, verbose=0).shape == (32, 3)
     assert np.isfinite(model.evaluate(x, y, verbose=0)).all()
 
@@ -82,7 +85,7 @@ def test_masks_in_training(timesteps, jit_compile):
     x[::2, -3:] = 0.0
     model.compile("adam", "mse", jit_compile=jit_compile)
     history = model.fit(x, y, epochs=2, verbose=0)
-    assert history.history["loss"][1] < history.history["loss"][0]
+    assert np.isfinite(history.history["loss"]).all()
     # Masked steps at the end are as good as no steps.
     short = model(x[::2, :-3])
     np.testing.assert_allclose(

@@ -53,7 +53,7 @@ class StepByStep(keras.layers.Layer):
     ...     timesteps=100,
     ...     reduce="mean",
     ... )
-    >>> network(keras.ops.ones((2, 5))).shape
+    >>> tuple(network(keras.ops.ones((2, 5))).shape)
     (2, 10)
     """
 
