@@ -103,9 +103,7 @@ model.fit(
     x_train, keras.utils.to_categorical(y_train, 10), batch_size=64, epochs=epochs
 )
 seconds = time.perf_counter() - started
-_, accuracy = model.evaluate(
-    x_test, keras.utils.to_categorical(y_test, 10), verbose=0
-)
+_, accuracy = model.evaluate(x_test, keras.utils.to_categorical(y_test, 10), verbose=0)
 
 """
 ## What the neurons do

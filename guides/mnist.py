@@ -74,9 +74,7 @@ model = keras.Sequential(
         FiringRate(),
     ]
 )
-model.compile(
-    optimizer=keras.optimizers.Adam(1e-3), loss="mse", metrics=["accuracy"]
-)
+model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse", metrics=["accuracy"])
 history = model.fit(
     x_train,
     y_train,

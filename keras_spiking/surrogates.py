@@ -172,7 +172,7 @@ class PiecewiseQuadratic(Surrogate):
         self.alpha = check_number("alpha", alpha, above=0.0)
 
     def derivative(self, x):
-        return ops.maximum(0.0, self.alpha - self.alpha**2 * ops.abs(x))
+        return ops.relu(self.alpha - self.alpha**2 * ops.abs(x))
 
     def primitive(self, x):
         x = ops.clip(x, -1.0 / self.alpha, 1.0 / self.alpha)
@@ -439,8 +439,10 @@ class FakeNumericalGradient(Surrogate):
         self.alpha = check_number("alpha", alpha, above=0.0)
 
     def derivative(self, x):
-        # 1 / max(|x|, 1 / alpha), so that nothing is divided by zero.
-        return 1.0 / ops.maximum(ops.abs(x), 1.0 / self.alpha)
+        # 1 / max(|x|, 1 / alpha), so that nothing is divided by zero. With
+        # `ops.maximum` and a number, float64 would become float32 on torch.
+        smallest = 1.0 / self.alpha
+        return 1.0 / (smallest + ops.relu(ops.abs(x) - smallest))
 
 
 @_register("log_tailed_relu")
@@ -461,10 +463,11 @@ class LogTailedReLU(Surrogate):
         self.alpha = check_number("alpha", alpha)
 
     def derivative(self, x):
-        return ops.where(x > 0, 1.0 / ops.maximum(x, 1.0), self.alpha)
+        return ops.where(x > 0, 1.0 / (1.0 + ops.relu(x - 1.0)), self.alpha)
 
     def primitive(self, x):
-        tail = ops.log(ops.maximum(x, 1.0)) + ops.minimum(x, 1.0)
+        excess = ops.relu(x - 1.0)
+        tail = ops.log(1.0 + excess) + x - excess
         return ops.where(x > 0, tail, self.alpha * x)
 
 

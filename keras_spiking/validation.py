@@ -67,3 +67,20 @@ def check_choice(name, value, choices):
             f"`{name}` must be one of {allowed}. Received: {name}={value!r}"
         )
     return value
+
+
+def check_mask(layer, shape, mask):
+    """Checks that a mask fits the inputs `(batch, time, ...)` of a layer."""
+    if mask is not None and not same_shape(mask.shape, shape[:2]):
+        raise ValueError(
+            f"The `mask` of layer '{layer.name}' must have the shape (batch, "
+            f"time) = {tuple(shape[:2])}. Received a mask of shape "
+            f"{tuple(mask.shape)}."
+        )
+
+
+def same_shape(shape, other):
+    """Whether two shapes are equal as far as they are known."""
+    return len(shape) == len(other) and all(
+        n is None or m is None or n == m for n, m in zip(shape, other)
+    )

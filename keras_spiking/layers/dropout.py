@@ -33,7 +33,7 @@ class Dropout(keras.layers.Layer):
     Example:
 
     >>> layer = keras_spiking.layers.Dropout(0.5, seed=0)
-    >>> layer(keras.ops.ones((2, 4, 10)), training=True).shape
+    >>> tuple(layer(keras.ops.ones((2, 4, 10)), training=True).shape)
     (2, 4, 10)
 
     References:

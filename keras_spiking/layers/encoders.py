@@ -68,7 +68,7 @@ class DirectEncoder(Encoder):
 
     Example:
 
-    >>> keras_spiking.layers.DirectEncoder(4)(keras.ops.ones((2, 3))).shape
+    >>> tuple(keras_spiking.layers.DirectEncoder(4)(keras.ops.ones((2, 3))).shape)
     (2, 4, 3)
     """
 

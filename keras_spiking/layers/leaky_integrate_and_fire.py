@@ -47,7 +47,7 @@ class LIFLayer(SpikingLayer):
 
     >>> layer = keras_spiking.layers.LIFLayer(tau=4.0, learnable={"tau": "channel"})
     >>> spikes = layer(keras.random.uniform((2, 8, 5, 5, 3), maxval=3.0))
-    >>> layer.tau.shape
+    >>> tuple(layer.tau.shape)
     (3,)
 
     References:

@@ -40,7 +40,7 @@ class LILayer(TemporalLayer):
     Example:
 
     >>> readout = keras_spiking.layers.LILayer(tau=2.0, reduce="max")
-    >>> readout(keras.ops.ones((4, 16, 10))).shape
+    >>> tuple(readout(keras.ops.ones((4, 16, 10))).shape)
     (4, 10)
     """
 

@@ -54,7 +54,7 @@ class ParametricLIFLayer(SpikingLayer):
 
     >>> layer = keras_spiking.layers.ParametricLIFLayer(init_tau=3.0)
     >>> spikes = layer(keras.random.uniform((2, 8, 10)))
-    >>> round(float(layer.tau), 3)
+    >>> round(float(keras.ops.convert_to_numpy(layer.tau)), 3)
     3.0
 
     References:

@@ -30,7 +30,7 @@ class PoissonEncoder(Encoder):
 
     >>> encoder = keras_spiking.layers.PoissonEncoder(100, seed=1)
     >>> spikes = encoder(keras.ops.array([[0.0, 0.5, 1.0]]))
-    >>> spikes.shape
+    >>> tuple(spikes.shape)
     (1, 100, 3)
     """
 

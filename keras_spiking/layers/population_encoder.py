@@ -48,7 +48,7 @@ class PopulationEncoder(Encoder):
     Example:
 
     >>> encoder = keras_spiking.layers.PopulationEncoder(5, neurons=10)
-    >>> encoder(keras.ops.array([[0.1, 0.9]])).shape
+    >>> tuple(encoder(keras.ops.array([[0.1, 0.9]])).shape)
     (1, 5, 20)
 
     References:

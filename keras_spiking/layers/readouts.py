@@ -1,8 +1,10 @@
 """Readouts without weights: what a sequence of spikes says in the end."""
 
 import keras
+from keras import ops
 
 from keras_spiking.ops.reduce import reduce_time
+from keras_spiking.validation import check_mask
 
 
 class _Reduction(keras.layers.Layer):
@@ -13,8 +15,17 @@ class _Reduction(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
+    def build(self, input_shape):
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' needs an input (batch, "
+                f"time, ...features). Received an input of shape "
+                f"{tuple(input_shape)}."
+            )
+
     def call(self, inputs, mask=None):
-        return reduce_time(inputs, self.reduce, mask)
+        check_mask(self, inputs.shape, mask)
+        return ops.cast(reduce_time(inputs, self.reduce, mask), self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):
         return None

@@ -40,7 +40,7 @@ class ElementwiseRecurrent(StepByStep):
     >>> recurrent = keras_spiking.layers.ElementwiseRecurrent(
     ...     [keras.layers.Dense(8), keras_spiking.layers.LIFLayer()]
     ... )
-    >>> recurrent(keras.ops.ones((2, 5, 8))).shape
+    >>> tuple(recurrent(keras.ops.ones((2, 5, 8))).shape)
     (2, 5, 8)
 
     References:

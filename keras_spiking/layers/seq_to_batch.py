@@ -34,7 +34,7 @@ class SeqToBatch(keras.layers.Layer):
     >>> layer = keras_spiking.layers.SeqToBatch(
     ...     [keras.layers.Conv2D(8, 3), keras.layers.BatchNormalization()]
     ... )
-    >>> layer(keras.ops.ones((2, 4, 10, 10, 1))).shape
+    >>> tuple(layer(keras.ops.ones((2, 4, 10, 10, 1))).shape)
     (2, 4, 8, 8, 8)
     """
 

@@ -78,7 +78,7 @@ class SpikingLayer(TemporalLayer):
     ...     def charge(self, x, v):
     ...         return v + keras.ops.square(x)
     >>> spikes = SquareIF(surrogate="atan")(keras.ops.ones((2, 5, 3)))
-    >>> spikes.shape
+    >>> tuple(spikes.shape)
     (2, 5, 3)
 
     References:

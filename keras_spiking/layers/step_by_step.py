@@ -7,6 +7,7 @@ from keras_spiking.layers.encoders import Encoder
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_timesteps
 
 
@@ -52,7 +53,7 @@ class StepByStep(keras.layers.Layer):
     ...     timesteps=100,
     ...     reduce="mean",
     ... )
-    >>> network(keras.ops.ones((2, 5))).shape
+    >>> tuple(network(keras.ops.ones((2, 5))).shape)
     (2, 10)
     """
 
@@ -102,6 +103,7 @@ class StepByStep(keras.layers.Layer):
         first, first_mask = inputs, None
         if self.timesteps is None:
             first, rest["x"] = inputs[:, 0], inputs[:, 1:]
+            check_mask(self, inputs.shape, mask)
             if mask is not None:
                 mask = ops.cast(mask, "bool")
                 first_mask, rest["mask"] = mask[:, 0], mask[:, 1:]

@@ -13,6 +13,8 @@ from keras_spiking.layers.parameter import to_config
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.ops.sequence import run_steps
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_mask
+from keras_spiking.validation import same_shape
 
 
 class TemporalLayer(keras.layers.Layer):
@@ -147,7 +149,7 @@ class TemporalLayer(keras.layers.Layer):
 
     def call(self, inputs, initial_state=None, mask=None):
         _check_rank(self, inputs.shape)
-        _check_mask(self, inputs.shape, mask)
+        check_mask(self, inputs.shape, mask)
         inputs = ops.cast(inputs, self.compute_dtype)
         slot = streaming.Slot()
         states = slot.previous
@@ -170,6 +172,7 @@ class TemporalLayer(keras.layers.Layer):
     def _first_states(self, inputs, initial_state):
         if initial_state is not None:
             states = keras.tree.flatten(initial_state)
+            _check_states(self, states, self.get_initial_state(inputs[:, 0]))
             return tuple(ops.cast(s, self.state_dtype) for s in states)
         if self.stateful:
             if inputs.shape[0] not in (None, self.batch_size):
@@ -179,7 +182,7 @@ class TemporalLayer(keras.layers.Layer):
                     "drop the last, smaller batch, or use `stateful=False`."
                 )
             return tuple(ops.convert_to_tensor(s) for s in self.states)
-        return self.get_initial_state(inputs[:, 0])
+        return self.get_initial_state(ops.cast(inputs[:, 0], self.state_dtype))
 
     def compute_output_shape(self, inputs_shape, initial_state_shape=None):
         spec = self.compute_output_spec(keras.KerasTensor(inputs_shape))
@@ -247,15 +250,12 @@ def _check_rank(layer, shape):
         )
 
 
-def _check_mask(layer, shape, mask):
-    if mask is None:
-        return
-    fits = len(mask.shape) == 2 and all(
-        n is None or m is None or n == m for n, m in zip(mask.shape, shape)
-    )
-    if not fits:
+def _check_states(layer, states, expected):
+    given = [tuple(state.shape) for state in states]
+    shapes = [tuple(state.shape) for state in expected]
+    if not (len(given) == len(shapes) and all(map(same_shape, given, shapes))):
         raise ValueError(
-            f"The `mask` of layer '{layer.name}' must have the shape (batch, "
-            f"time) = {tuple(shape[:2])}. Received a mask of shape "
-            f"{tuple(mask.shape)}."
+            f"The `initial_state` of layer '{layer.name}' must be {len(shapes)} "
+            f"tensor(s) of shape {', '.join(map(str, shapes))}. Received: "
+            f"{len(given)} of shape {', '.join(map(str, given))}."
         )

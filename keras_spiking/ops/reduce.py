@@ -1,5 +1,6 @@
 """Reductions over time that respect masks."""
 
+import keras
 from keras import ops
 
 
@@ -11,6 +12,10 @@ def reduce_time(sequence, reduce, mask=None):
         reduce: `"mean"`, `"sum"`, `"last"`, `"max"` or `"max_abs"` (the value
             furthest from 0).
         mask: Boolean tensor `(batch, time)` or `None`. Masked steps do not count.
+
+    Returns:
+        A tensor of at least float32 precision for `"mean"` and `"sum"`, else of
+        the dtype of `sequence`.
     """
     if reduce == "last":
         return _last(sequence, mask)
@@ -18,6 +23,9 @@ def reduce_time(sequence, reduce, mask=None):
         shape = ops.shape(mask) + (1,) * (len(sequence.shape) - 2)
         mask = ops.reshape(ops.cast(mask, "bool"), shape)
     if reduce in ("mean", "sum"):
+        # In half precision, counting ends at 2048 (float16) or 256 (bfloat16).
+        if keras.backend.standardize_dtype(sequence.dtype) != "float64":
+            sequence = ops.cast(sequence, "float32")
         if mask is None:
             return getattr(ops, reduce)(sequence, axis=1)
         mask = ops.cast(mask, sequence.dtype)

@@ -1,0 +1,46 @@
+"""Every layer of `keras_spiking.layers`, so that a new one is tested at once."""
+
+import inspect
+
+import keras
+
+from keras_spiking import layers
+
+ABSTRACT = {"Encoder", "TemporalLayer", "SpikingLayer"}
+
+# Arguments of the layers that cannot be made without.
+ARGUMENTS = {
+    "Dropout": {"rate": 0.5, "seed": 1},
+    "ElementwiseRecurrent": {"layer": "dense"},
+    "SeqToBatch": {"layer": "dense"},
+    "StepByStep": {"layer": "dense"},
+}
+
+
+def layer_names():
+    return sorted(
+        name
+        for name, cls in vars(layers).items()
+        if inspect.isclass(cls)
+        and issubclass(cls, keras.layers.Layer)
+        and name not in ABSTRACT
+    )
+
+
+def make(name, **kwargs):
+    """The layer of that name, with the arguments that it needs."""
+    cls = getattr(layers, name)
+    arguments = dict(ARGUMENTS.get(name, {}))
+    if arguments.get("layer") == "dense":
+        arguments["layer"] = keras.layers.Dense(4, dtype=kwargs.get("dtype"))
+    if issubclass(cls, layers.Encoder):
+        arguments["timesteps"] = 5
+    if "seed" in inspect.signature(cls).parameters:
+        arguments["seed"] = 1
+    return cls(**arguments, **kwargs)
+
+
+def input_shape(layer):
+    """`(time, features)`, or what the time axis is added to."""
+    encodes = isinstance(layer, layers.Encoder)
+    return (3, 4) if encodes else (6, 4)
