@@ -2,23 +2,25 @@
 
 import importlib
 import logging
-import sys
-import weakref
 
 import keras
 from keras import ops
 
 from keras_spiking import config
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.expression import NotFusable
-from keras_spiking.backends.kernels.library import Library
 from keras_spiking.backends.kernels.program import Program
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 _logger = logging.getLogger("keras_spiking")
 _logged = set()
-_made = weakref.WeakKeyDictionary()
+_backend = None  # the module of the active backend, if it has kernels
+if keras.config.backend() in ("jax", "tensorflow", "torch"):
+    _backend = importlib.import_module(
+        f"keras_spiking.backends.{keras.config.backend()}"
+    )
 
 
 def serving(layer, inputs, masked):
@@ -39,53 +41,53 @@ def serving(layer, inputs, masked):
         )
     if library is None:
         _log_once(type(layer).__name__, reason)
-    elif mode == "auto" and inputs.shape[1] == 1 and _fuses_single_steps():
+    elif mode == "auto" and inputs.shape[1] == 1 and _backend.FUSES_SINGLE_STEPS:
         return None
     return library
 
 
+def prepare(layer):
+    """Makes the kernels of a layer that has just been built, where it matters.
+
+    `torch.compile` can trace a call of a kernel, but not a compiler at work.
+    """
+    if keras.config.backend() == "torch" and config.fused() != "never":
+        choose(layer, layer.features)
+
+
 def choose(layer, features, masked=False, inputs=None):
     """Returns the library for a layer and `None`, or `None` and the reason."""
-    backend = keras.config.backend()
-    if backend not in ("jax", "tensorflow", "torch"):
+    if _backend is None:
+        backend = keras.config.backend()
         return None, f"there are no fused kernels for the {backend} backend"
     # What arrives decides: JAX has float64 only if it is told so.
     dtype = layer.compute_dtype
     if inputs is not None:
         dtype = keras.backend.standardize_dtype(inputs.dtype)
+    reason = _backend.unavailable(inputs)
+    if reason is not None:
+        return None, reason
+    key = (features, masked, dtype)
+    if key not in layer.kernels:
+        layer.kernels[key] = _make(layer, *key)
+    name, reason = layer.kernels[key]
+    return (None if name is None else libraries.get(name)), reason
+
+
+def _make(layer, features, masked, dtype):
+    """Makes the kernels of a layer; returns the key of their library."""
     if dtype not in DTYPES:
         return None, f"there are no kernels for {dtype}"
     if None in features:
         return None, f"features of shape {features} are not all of a fixed size"
-    if _is_exporting():
-        return None, "the model is being exported"
     if compiler.compiler() is None:
         return None, "there is no C compiler: install gcc or clang, or set CC"
-    if reason := module().unavailable(inputs):
-        return None, reason
-    made = _made.setdefault(layer, {})
-    key = (features, masked, dtype)
-    if key not in made:
-        made[key] = _make(layer, *key)
-    return made[key]
-
-
-def _make(layer, features, masked, dtype):
     half_precision = dtype in ("float16", "bfloat16")
     try:
-        return Library(Program(layer, features, masked, half_precision), dtype), None
+        program = Program(layer, features, masked, half_precision)
+        return libraries.Library(program, dtype).key, None
     except (NotFusable, RuntimeError, OSError) as error:
         return None, str(error)
-
-
-def forget(layer):
-    """Drops the kernels of a layer whose equations may have changed."""
-    _made.pop(layer, None)
-
-
-def module():
-    """The module of the active backend."""
-    return importlib.import_module(f"keras_spiking.backends.{keras.config.backend()}")
 
 
 def run(library, layer, inputs, states, mask):
@@ -109,7 +111,7 @@ def run(library, layer, inputs, states, mask):
     sources = library.program.step.parameters
     values = [getattr(layer, s) if isinstance(s, str) else s for s in sources]
     values = [ops.convert_to_tensor(v) for v in values]
-    output, final = module().run(
+    output, final = _backend.run(
         library,
         ops.reshape(ops.cast(inputs, library.dtype), (batch, time, size)),
         [per_neuron(s) for s in states],
@@ -118,22 +120,6 @@ def run(library, layer, inputs, states, mask):
     )
     output = ops.reshape(output, ops.shape(inputs))
     return output, tuple(ops.reshape(s, (batch, *features)) for s in final)
-
-
-def _fuses_single_steps():
-    # XLA fuses the operations of a single step by itself.
-    return keras.config.backend() in ("jax", "tensorflow")
-
-
-def _is_exporting():
-    # Custom calls cannot be exported, and nothing tells a layer that it is being
-    # traced for an export but the functions that are on the stack.
-    frame = sys._getframe()
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith("keras.src.export"):
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _log_once(name, reason):

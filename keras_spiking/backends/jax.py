@@ -13,9 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
+from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
+
+# XLA fuses the operations of a single step by itself.
+FUSES_SINGLE_STEPS = True
 
 TARGET = "keras_spiking_host"
 
@@ -202,6 +206,8 @@ def run(library, x, states, parameters, mask):
 
 def unavailable(x=None):
     """Why a kernel cannot serve here, or `None`."""
+    if is_exporting():
+        return "the model is being exported"
     if x is not None and jax.default_backend() != "cpu":
         return f"there are no kernels for JAX on {jax.default_backend()} yet"
     return None

@@ -10,12 +10,18 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
+
+# A call into Python costs more than a single step.
+FUSES_SINGLE_STEPS = True
 
 
 def unavailable(x=None):
     """Why a kernel cannot serve here, or `None`."""
+    if is_exporting():
+        return "the model is being exported"
     if x is not None and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
         return "XLA compiles this function (jit_compile=True)"
     if tf.config.list_logical_devices("GPU"):

@@ -15,6 +15,7 @@ from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
 
 THREADS = 256
+FUSES_SINGLE_STEPS = False
 
 
 @torch.library.custom_op("keras_spiking::over_time", mutates_args=())

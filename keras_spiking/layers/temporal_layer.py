@@ -65,7 +65,9 @@ class TemporalLayer(keras.layers.Layer):
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
-        fused.forget(self)
+        if not name.startswith("_") and name != "built":
+            # The equations may have changed. Not an attribute that Keras tracks.
+            object.__setattr__(self, "kernels", {})
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -107,6 +109,7 @@ class TemporalLayer(keras.layers.Layer):
             parameter.build(self, self.features)
         if self.stateful:
             self._build_state((batch, *self.features))
+        fused.prepare(self)
 
     def _build_state(self, shape):
         if None in shape:
