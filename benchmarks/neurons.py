@@ -1,0 +1,268 @@
+"""How long neurons take over a sequence: fused, in `keras.ops`, and in peers.
+
+    KERAS_BACKEND=jax python benchmarks/neurons.py
+
+Spyx (JAX) and SpikingJelly (PyTorch) take part where they are installed. They get
+their own layout, time first, and everything takes turns in one process. The
+copies tell how long the memory takes: forward and backward of LIF read the input,
+write the spikes and what is saved, read the gradient and what was saved, and write
+the gradient, which is as much as three copies of a sequence.
+"""
+
+import argparse
+import json
+import multiprocessing.pool
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import keras
+import numpy as np
+import peers
+import timing
+from keras import ops
+
+import keras_spiking
+
+BACKEND = keras.config.backend()
+
+
+class AdaptiveLIF(keras_spiking.layers.SpikingLayer):
+    """LIF whose threshold rises with every spike: a neuron with two states."""
+
+    def step(self, x, states):
+        v, a = states
+        h = v + (x - v) / 2.0
+        spikes = self.surrogate(h - self.v_threshold - a)
+        return spikes, (self.reset(h, spikes), 0.9 * a + 0.1 * spikes)
+
+    def get_initial_state(self, x):
+        return (ops.zeros_like(x), ops.zeros_like(x))
+
+
+def ours(layer, mode):
+    def call(x):
+        keras_spiking.config.set_fused(mode)
+        return layer(x)
+
+    return call
+
+
+def spyx(features):
+    import spyx.nn
+
+    neuron = peers.spyx((features,))
+    return lambda x: spyx.nn.run(neuron, x)[0]
+
+
+def contestants(layer, with_peers, features):
+    """`{name: (function of a sequence, whether time comes first)}`."""
+    layer.build((None, None, features))
+    found = {
+        "fused": (ours(layer, "always"), False),
+        "reference": (ours(layer, "never"), False),
+    }
+    if with_peers:
+        makers = {"jax": {"Spyx": lambda: spyx(features)}, "torch": peers.TORCH}
+        others = peers.installed(makers.get(BACKEND, {}))
+        found.update((name, (other, True)) for name, other in others.items())
+    return found
+
+
+def jax_runs(function, x, g):
+    import jax
+
+    forward = jax.jit(function)
+
+    def both(x, g):
+        spikes, pullback = jax.vjp(function, x)
+        return spikes, pullback(g)[0]
+
+    # In a network the gradient of the spikes is of no use after the neurons.
+    both = jax.jit(both, donate_argnums=1)
+    x, g = jax.numpy.asarray(x), jax.numpy.asarray(g)
+    kept = jax.tree.leaves(jax.eval_shape(lambda x: jax.vjp(function, x)[1], x))
+    return (
+        timing.Run(lambda: jax.block_until_ready(forward(x))),
+        timing.Run(
+            lambda g: jax.block_until_ready(both(x, g)),
+            lambda: (jax.block_until_ready(jax.numpy.copy(g)),),
+        ),
+        sum(leaf.size * leaf.dtype.itemsize for leaf in kept) / x.nbytes,
+    )
+
+
+def torch_runs(function, x, g):
+    import torch
+
+    x, g = torch.tensor(x, requires_grad=True), torch.tensor(g)
+
+    def forward():
+        with torch.no_grad():
+            function(x)
+
+    def both():
+        x.grad = None
+        function(x).backward(g)
+
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        spikes = function(x)
+        del spikes
+    return timing.Run(forward), timing.Run(both), sum(kept.values()) / g.nbytes
+
+
+def tensorflow_runs(function, x, g):
+    import tensorflow as tf
+
+    x, g = tf.convert_to_tensor(x), tf.convert_to_tensor(g)
+
+    @tf.function
+    def forward(x):
+        return function(x)
+
+    @tf.function
+    def both(x, g):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            spikes = function(x)
+        return spikes, tape.gradient(spikes, x, g)
+
+    return (
+        timing.Run(lambda: forward(x)[0, 0, 0].numpy()),
+        timing.Run(lambda: both(x, g)[1][0, 0, 0].numpy()),
+        "not measured",
+    )
+
+
+RUNS = {"jax": jax_runs, "torch": torch_runs, "tensorflow": tensorflow_runs}
+
+
+def copies(x):
+    """Copies of a sequence on two threads, into memory that is there and new."""
+    pool = multiprocessing.pool.ThreadPool(2)
+    rows = np.array_split(np.arange(len(x)), 2)
+    out = np.zeros_like(x)
+
+    def into(out):
+        def copy(rows):
+            np.copyto(out[rows[0] : rows[-1] + 1], x[rows[0] : rows[-1] + 1])
+
+        pool.map(copy, rows)
+
+    return {
+        "3 copies": timing.Run(lambda: [into(out) for _ in range(3)]),
+        "3 copies, new memory": timing.Run(
+            lambda: [into(np.empty_like(x)) for _ in range(3)]
+        ),
+    }
+
+
+def compare(title, make, with_peers, options):
+    """Prints the table of one neuron."""
+    batch, features = options.batch, options.features
+    rows = []
+    for timesteps in options.timesteps:
+        random = np.random.default_rng(0)
+        x = random.normal(0.5, 1.0, (batch, timesteps, features)).astype("float32")
+        g = random.normal(size=x.shape).astype("float32")
+        runs, kept = {}, {}
+        entrants = contestants(make(), with_peers, features)
+        for name, (function, time_first) in entrants.items():
+            arrays = [np.swapaxes(a, 0, 1).copy() if time_first else a for a in (x, g)]
+            try:
+                forward, both, kept[name] = RUNS[BACKEND](function, *arrays)
+                both.function(*both.prepare())
+            except RuntimeError as error:
+                print(f"{title}: {name} takes no part: {error}", file=sys.stderr)
+                continue
+            runs[name, "forward"], runs[name, "both"] = forward, both
+        times = timing.take_turns({**runs, **copies(x)}, options.rounds)
+        for name in kept:
+            if (name, "both") not in times:
+                continue
+            forward, both = times[name, "forward"], times[name, "both"]
+            ratios = [both / times[c] for c in ("3 copies", "3 copies, new memory")]
+            if ("fused", "both") in times:
+                ratios.append(times["fused", "forward"] / forward)
+                ratios.append(times["fused", "both"] / both)
+            else:
+                ratios += ["", ""]
+            rows.append([timesteps, name, forward, both, *ratios, kept[name]])
+    columns = [
+        "T",
+        "implementation",
+        "forward (ms)",
+        "forward + backward (ms)",
+        "of 3 copies",
+        "of 3 copies, new memory",
+        "fused / this, forward",
+        "fused / this, both",
+        "kept for backward (sequences)",
+    ]
+    print(f"\n### {title}, {BACKEND}, {batch} x T x {features}, float32\n")
+    print(timing.table(columns, rows), flush=True)
+
+
+def compile_times():
+    """Prints how long it takes to make a kernel, first and from the cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "KERAS_SPIKING_CACHE": folder}
+        command = [sys.executable, __file__, "--kernel"]
+        runs = [
+            json.loads(subprocess.check_output(command, env=environment))
+            for _ in range(2)
+        ]
+    rows = [[name, runs[0][name], runs[1][name]] for name in runs[0]]
+    print("\n### Making a kernel: trace, differentiate, print, compile, load\n")
+    print(timing.table(["neuron", "first time (ms)", "from the cache (ms)"], rows))
+
+
+def make_kernels():
+    """Prints how long it takes to make each kernel in this process, as JSON."""
+    from keras_spiking.backends import fused
+
+    times = {}
+    for name, layer in {
+        "warm up": keras_spiking.layers.IFLayer(),
+        "LIF": keras_spiking.layers.LIFLayer(surrogate="atan"),
+        "two states": AdaptiveLIF(surrogate="atan"),
+    }.items():
+        layer.build((None, None, 4096))
+        start = time.perf_counter()
+        library, reason = fused.choose(layer, (4096,))
+        if library is None:
+            raise RuntimeError(reason)
+        times[name] = (time.perf_counter() - start) * 1e3
+    del times["warm up"]
+    print(json.dumps(times))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--timesteps", type=int, nargs="+", default=[16, 64, 128])
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--features", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--kernel", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.kernel:
+        return make_kernels()
+    print(timing.setting())
+    lif = keras_spiking.layers.LIFLayer
+    compare("LIF", lambda: lif(tau=2.0, surrogate="atan"), True, options)
+    two_states = "Two states (adaptive threshold)"
+    compare(two_states, lambda: AdaptiveLIF(surrogate="atan"), False, options)
+    compile_times()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What all benchmarks share: taking turns, tables, and the machine's description."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+import sys
+import time
+from collections import namedtuple
+
+PACKAGES = (
+    "keras jax tensorflow-cpu torch numpy spyx spikingjelly snntorch norse".split()
+)
+
+# A function to time, and one that makes its arguments, which is not timed.
+Run = namedtuple("Run", ["function", "prepare"], defaults=[tuple])
+
+
+def take_turns(runs, rounds):
+    """Times functions in turns, so that other work on the machine hits all alike.
+
+    Args:
+        runs: Dictionary from names to `Run`s.
+        rounds: Integer, how often each is timed, after one time that warms it up.
+
+    Returns:
+        A dictionary from names to median times in milliseconds.
+    """
+    times = {name: [] for name in runs}
+    for _ in range(rounds + 1):
+        for name, run in runs.items():
+            arguments = run.prepare()
+            start = time.perf_counter()
+            run.function(*arguments)
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: statistics.median(t[1:]) for name, t in times.items()}
+
+
+def table(columns, rows):
+    """Markdown of a table; numbers are printed with three digits."""
+
+    def text(cell):
+        if not isinstance(cell, float):
+            return str(cell)
+        return f"{cell:.0f}" if cell >= 100 else f"{cell:.3g}"
+
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(text, line))} |" for line in lines) + "\n"
+
+
+def setting():
+    """What a result depends on: date, machine, versions and command."""
+    versions = []
+    for name in PACKAGES:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    command = f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} python {' '.join(sys.argv)}"
+    load = os.getloadavg()[0]
+    return "\n".join(
+        [
+            f"- Date: {datetime.date.today()}",
+            f"- Machine: {_processor()}, {os.cpu_count()} cores; "
+            f"{load:.1f} processes wanted to run in the last minute",
+            f"- Versions: Python {platform.python_version()}, {', '.join(versions)}",
+            f"- Command: `{command}`",
+        ]
+    )
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line for line in file if line.startswith("model name")]
+        return names[0].split(":")[1].strip()
+    except (OSError, IndexError):
+        return platform.processor()
