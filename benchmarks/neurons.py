@@ -42,6 +42,14 @@ class AdaptiveLIF(keras_spiking.layers.SpikingLayer):
         return (ops.zeros_like(x), ops.zeros_like(x))
 
 
+def lif():
+    return keras_spiking.layers.LIFLayer(tau=2.0, surrogate="atan")
+
+
+def two_states():
+    return AdaptiveLIF(surrogate="atan")
+
+
 def ours(layer, mode):
     def call(x):
         keras_spiking.config.set_fused(mode)
@@ -166,49 +174,55 @@ def copies(x):
     }
 
 
-def compare(title, make, with_peers, options):
+def compare(title, make, with_peers, timesteps, options):
     """Prints the table of one neuron."""
-    batch, features = options.batch, options.features
-    rows = []
-    for timesteps in options.timesteps:
-        random = np.random.default_rng(0)
-        x = random.normal(0.5, 1.0, (batch, timesteps, features)).astype("float32")
-        g = random.normal(size=x.shape).astype("float32")
-        runs, kept = {}, {}
-        entrants = contestants(make(), with_peers, features)
-        for name, (function, time_first) in entrants.items():
-            arrays = [np.swapaxes(a, 0, 1).copy() if time_first else a for a in (x, g)]
-            try:
-                forward, both, kept[name] = RUNS[BACKEND](function, *arrays)
-                both.function(*both.prepare())
-            except RuntimeError as error:
-                print(f"{title}: {name} takes no part: {error}", file=sys.stderr)
-                continue
-            runs[name, "forward"], runs[name, "both"] = forward, both
-        times = timing.take_turns({**runs, **copies(x)}, options.rounds)
-        for name in kept:
-            if (name, "both") not in times:
-                continue
-            forward, both = times[name, "forward"], times[name, "both"]
-            ratios = [both / times[c] for c in ("3 copies", "3 copies, new memory")]
-            if ("fused", "both") in times:
-                ratios.append(times["fused", "forward"] / forward)
-                ratios.append(times["fused", "both"] / both)
-            else:
-                ratios += ["", ""]
-            rows.append([timesteps, name, forward, both, *ratios, kept[name]])
+    random = np.random.default_rng(0)
+    shape = (options.batch, timesteps, options.features)
+    x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
+    g = random.standard_normal(shape, dtype="float32")
+    runs, kept = copies(x), {}
+    entrants = contestants(make(), with_peers, options.features)
+    for name, (function, time_first) in entrants.items():
+        arrays = [np.swapaxes(a, 0, 1).copy() if time_first else a for a in (x, g)]
+        try:
+            forward, both, sequences = RUNS[BACKEND](function, *arrays)
+            both.function(*both.prepare())
+        except RuntimeError as error:
+            print(f"{title}: {name} takes no part: {error}", file=sys.stderr)
+            continue
+        runs[name, "forward"], runs[name, "both"] = forward, both
+        kept[name] = sequences
+    times = timing.take_turns(runs, options.rounds)
+
+    def fused_over(*run):
+        fused = times.get(("fused", run[1]))
+        return "" if fused is None else fused / times[run]
+
+    rows = [
+        [
+            name,
+            times[name, "forward"],
+            times[name, "both"],
+            fused_over(name, "forward"),
+            fused_over(name, "both"),
+            times[name, "both"] / times["3 copies"],
+            times[name, "both"] / times["3 copies, new memory"],
+            sequences,
+        ]
+        for name, sequences in kept.items()
+    ]
     columns = [
-        "T",
         "implementation",
         "forward (ms)",
         "forward + backward (ms)",
-        "of 3 copies",
-        "of 3 copies, new memory",
         "fused / this, forward",
-        "fused / this, both",
+        "fused / this, forward + backward",
+        "forward + backward / 3 copies",
+        "/ 3 copies, new memory",
         "kept for backward (sequences)",
     ]
-    print(f"\n### {title}, {BACKEND}, {batch} x T x {features}, float32\n")
+    sizes = " x ".join(map(str, shape))
+    print(f"\n### {title}, {BACKEND}, {sizes}, float32\n")
     print(timing.table(columns, rows), flush=True)
 
 
@@ -233,8 +247,8 @@ def make_kernels():
     times = {}
     for name, layer in {
         "warm up": keras_spiking.layers.IFLayer(),
-        "LIF": keras_spiking.layers.LIFLayer(surrogate="atan"),
-        "two states": AdaptiveLIF(surrogate="atan"),
+        "LIF": lif(),
+        "adaptive threshold": two_states(),
     }.items():
         layer.build((None, None, 4096))
         start = time.perf_counter()
@@ -257,10 +271,10 @@ def main():
     if options.kernel:
         return make_kernels()
     print(timing.setting())
-    lif = keras_spiking.layers.LIFLayer
-    compare("LIF", lambda: lif(tau=2.0, surrogate="atan"), True, options)
-    two_states = "Two states (adaptive threshold)"
-    compare(two_states, lambda: AdaptiveLIF(surrogate="atan"), False, options)
+    for timesteps in options.timesteps:
+        compare("LIF", lif, True, timesteps, options)
+    for timesteps in options.timesteps:
+        compare("Adaptive threshold", two_states, False, timesteps, options)
     compile_times()
 
 

@@ -239,7 +239,9 @@ def compare(title, networks, timesteps, x, y, options):
     fused = times["fused"]
     rows = [[name, time, fused / time] for name, time in times.items()]
     print(f"\n### {title}, {BACKEND}\n")
-    print(timing.table(["implementation", "step (ms)", "fused / this"], rows))
+    print(
+        timing.table(["implementation", "step (ms)", "fused / this"], rows), flush=True
+    )
 
 
 def main():

@@ -1,0 +1,23 @@
+"""The C that the documentation prints is the C that is compiled."""
+
+import pathlib
+import re
+
+import keras_spiking
+from keras_spiking.backends.kernels.printer import host_source
+from keras_spiking.backends.kernels.program import Program
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "kernels.md"
+
+
+def functions_of_lif():
+    layer = keras_spiking.layers.LIFLayer(tau=2.0, surrogate="atan")
+    layer.build((None, None, 100))
+    source = host_source(Program(layer, (100,)), "float32")
+    _, forward, backward = re.findall(r"^void .*?^}$", source, re.M | re.S)
+    return [forward, backward]
+
+
+def test_page_prints_the_kernels_of_lif():
+    printed = re.findall(r"^```c\n(.*?)\n```$", PAGE.read_text(), re.M | re.S)
+    assert printed == functions_of_lif()
