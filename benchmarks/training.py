@@ -247,7 +247,7 @@ def compare(title, networks, timesteps, x, y, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--timesteps", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--timesteps", type=int, nargs="*", default=[4, 16])
     parser.add_argument("--batch", type=int, default=None, help="64 and 32 by default")
     options = parser.parse_args()
     if BACKEND == "torch":
