@@ -250,8 +250,8 @@ def make_kernels():
         "LIF": lif(),
         "adaptive threshold": two_states(),
     }.items():
-        layer.build((None, None, 4096))
         start = time.perf_counter()
+        layer.build((None, None, 4096))
         library, reason = fused.choose(layer, (4096,))
         if library is None:
             raise RuntimeError(reason)
