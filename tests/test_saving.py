@@ -30,9 +30,13 @@ def build():
     x = layers.LIFLayer(
         tau=[2.0, 3.0, 4.0], learnable={"v_threshold": "channel"}, surrogate="atan"
     )(x)
-    x = layers.SeqToBatch([keras.layers.Flatten(), keras.layers.Dense(5)])(x)
+    x = layers.SeqToBatch(
+        [keras.layers.Flatten(), keras.layers.Dense(5, bias_initializer="ones")]
+    )(x)
     x = layers.ParametricLIFLayer(v_reset=None, surrogate=triangle)(x)
-    x = layers.StepByStep([keras.layers.Dense(5), layers.IFLayer()])(x)
+    x = layers.StepByStep(
+        [keras.layers.Dense(5, bias_initializer="ones"), layers.IFLayer()]
+    )(x)
     x = layers.ElementwiseRecurrent(layers.IFLayer(v_threshold=0.5))(x)
     x = layers.Dropout(0.5)(x)
     return keras.Model(inputs, layers.LILayer(reduce="mean")(x))

@@ -53,6 +53,9 @@ def _remember(ctx, inputs, output):
     states = len(program.step.states)
     parameters = len(program.step.parameters)
     ctx.key = key
+    ctx.kernel = kernel
+    if kernel == "backward":
+        return
     ctx.states = states
     kept = {f"saved{i}": s for i, s in enumerate(output[1 + states :])}
     if program.reads_input:
@@ -65,6 +68,11 @@ def _remember(ctx, inputs, output):
 
 
 def _differentiate(ctx, grads):
+    if ctx.kernel == "backward":
+        raise RuntimeError(
+            "Fused kernels have no second derivatives: use "
+            '`keras_spiking.config.set_fused("never")`.'
+        )
     program = libraries.get(ctx.key).program
     tensors = ctx.saved_tensors
     remembered = dict(zip(ctx.names, tensors))
@@ -96,7 +104,7 @@ def unavailable(x=None):
     """Why a kernel cannot serve here, or `None`."""
     if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
         return "the model is being exported"
-    if x is None or x.device.type == "cpu":
+    if x is None or x.device.type in ("cpu", "meta"):  # symbols are on "meta"
         return None
     if x.device.type != "cuda":
         return f"there are no kernels for the device {x.device.type}"
