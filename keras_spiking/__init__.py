@@ -8,5 +8,6 @@ from keras_spiking import losses
 from keras_spiking import ops
 from keras_spiking import regularizers
 from keras_spiking import surrogates
+from keras_spiking import visualization
 
 __version__ = "0.1.0"
