@@ -83,7 +83,9 @@ neurons between them have one. The readout averages over time.
 def convolution(filters):
     return keras_spiking.layers.SeqToBatch(
         [
-            keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            keras.layers.Conv2D(
+                filters, 3, strides=2, padding="same", use_bias=False
+            ),
             keras.layers.BatchNormalization(),
         ]
     )
@@ -105,12 +107,10 @@ model = keras.Sequential(
         ),
         convolution(16),
         neurons(),
-        keras_spiking.layers.SeqToBatch(keras.layers.MaxPooling2D(2)),
         convolution(32),
         neurons(),
-        keras_spiking.layers.SeqToBatch(keras.layers.MaxPooling2D(2)),
         keras_spiking.layers.SeqToBatch(
-            [keras.layers.Flatten(), keras.layers.Dense(128)]
+            [keras.layers.Flatten(), keras.layers.Dense(64)]
         ),
         neurons(),
         keras_spiking.layers.SeqToBatch(keras.layers.Dense(len(train.classes))),

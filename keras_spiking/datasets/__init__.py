@@ -15,6 +15,16 @@ from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.frames import Frames
 from keras_spiking.datasets.frames import count_events
+from keras_spiking.datasets.named import load_asl_dvs
+from keras_spiking.datasets.named import load_cifar10_dvs
+from keras_spiking.datasets.named import load_dvs128_gesture
+from keras_spiking.datasets.named import load_dvs_lip
+from keras_spiking.datasets.named import load_hardvs
+from keras_spiking.datasets.named import load_n_caltech101
+from keras_spiking.datasets.named import load_n_mnist
+from keras_spiking.datasets.named import load_nav_gesture
+from keras_spiking.datasets.named import load_shd
+from keras_spiking.datasets.named import load_ssc
 from keras_spiking.datasets.readers import read_events
 from keras_spiking.datasets.readers import stream_events
 from keras_spiking.datasets.readers import write_events
