@@ -275,10 +275,11 @@ class EventDataset(keras.utils.PyDataset):
         """This dataset as a `tf.data.Dataset`, one pass of which is one epoch."""
         import tensorflow as tf
 
+        epochs = _Epochs(self)
+
         def epoch():
-            for batch in range(len(self)):
+            for batch in epochs:
                 yield self[batch]
-            self.on_epoch_end()
 
         def specification(path, array):
             shape = list(array.shape)
@@ -305,19 +306,29 @@ class EventDataset(keras.utils.PyDataset):
         """
         import torch
 
-        class Epochs:
-            """Batches in order; behind the last the next epoch begins."""
-
-            def __len__(_):
-                return len(self)
-
-            def __iter__(_):
-                yield from range(len(self))
-                self.on_epoch_end()
-
         return torch.utils.data.DataLoader(
-            self, batch_size=None, sampler=Epochs(), num_workers=num_workers
+            self, batch_size=None, sampler=_Epochs(self), num_workers=num_workers
         )
+
+
+class _Epochs:
+    """Numbers of batches; every pass but the first begins a new epoch.
+
+    Not the end of a pass: those who know the number of batches stop before it.
+    """
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+        self.passes = 0
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __iter__(self):
+        if self.passes:
+            self.dataset.on_epoch_end()
+        self.passes += 1
+        return iter(range(len(self.dataset)))
 
 
 def _check_timesteps(timesteps):
