@@ -2,7 +2,8 @@
 
 Usage: python benchmarks/events.py [--events 2000000] [--memory 50000000]
 
-Tonic and SpikingJelly are compared where they are installed. Times are of the
+Tonic and SpikingJelly are compared where they are installed; `--events 0` or
+`--memory 0` leaves a part out. Times are of the
 processor, the best of five runs that take turns, on one thread.
 """
 
@@ -152,7 +153,10 @@ def main():
         except importlib.metadata.PackageNotFoundError:
             pass
     print("\n")
-    speed(arguments.events)
+    if arguments.events:
+        speed(arguments.events)
+    if not arguments.memory:
+        return
     print("\nPreparing one long recording (DAT), frames by time:")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "long.dat")
