@@ -13,3 +13,4 @@ from keras_spiking.visualization.maps import plot_feature_maps
 from keras_spiking.visualization.maps import plot_heat_map
 from keras_spiking.visualization.spikes import plot_neuron
 from keras_spiking.visualization.spikes import plot_spikes
+from keras_spiking.visualization.tensorboard import TensorBoardFigures

@@ -146,3 +146,30 @@ def test_figures_open_no_window():
     before = pyplot.get_fignums()
     visualization.plot_spikes(SPIKES)
     assert pyplot.get_fignums() == before
+
+
+@pytest.mark.trains
+def test_figures_in_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    callback = visualization.TensorBoardFigures(
+        tmp_path, {"weights": lambda model: visualization.plot_bars(model.weights[0])}
+    )
+    x = np.ones((4, 6), "float32")
+    model.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[callback])
+    events = EventAccumulator(str(tmp_path)).Reload()
+    images = events.Images("weights")
+    assert [image.step for image in images] == [0, 1]
+    assert images[0].encoded_image_string.startswith(b"\x89PNG")
+
+
+def test_without_tensorboard_the_extra_is_named(monkeypatch, tmp_path):
+    module = "tensorboard.summary.writer.event_file_writer"
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=r"keras3-spiking\[tensorboard\]"):
+        visualization.TensorBoardFigures(tmp_path, {}).on_train_begin()
