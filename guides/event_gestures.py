@@ -59,6 +59,11 @@ in every epoch, before they become frames.
 """
 
 frames = datasets.Frames(number=10)
+figure = keras_spiking.visualization.plot_frames(
+    frames(events, train.sensor_shape), title=f"A gesture: {train.classes[label]}"
+)
+figure.savefig("event_gestures.png", dpi=100)
+
 train_data = datasets.EventDataset(
     train,
     frames,

@@ -2,7 +2,6 @@
 
 import bisect
 import concurrent.futures
-import functools
 import math
 
 import keras
@@ -11,8 +10,7 @@ import numpy as np
 from keras_spiking.datasets.cache import Cache
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import check_sensor_shape
-from keras_spiking.datasets.recordings import fingerprint_of
-from keras_spiking.datasets.recordings import labels_of
+from keras_spiking.datasets.recordings import identify
 from keras_spiking.datasets.recordings import sensor_shape_of
 from keras_spiking.datasets.recordings import stream_of
 from keras_spiking.datasets.representation import Representation
@@ -39,7 +37,8 @@ class EventDataset(keras.utils.PyDataset):
             ("buckets": a batch takes the smallest that holds its longest recording),
             so that compiled models meet few shapes. Recordings longer than the
             largest are cut off at their end. `None` takes the longest of each
-            batch. Defaults to `None`.
+            batch. Where batches differ, TensorFlow needs `fit(dataset.to_tf_data())`,
+            which tells it so. Defaults to `None`.
         augmentation: Callable or list of callables `(events, sensor_shape, rng) ->
             events`, applied anew in every epoch. Defaults to `None`.
         mix: `EventMix` or `None`: mixes recordings, and labels with them. Defaults
@@ -189,7 +188,7 @@ class EventDataset(keras.utils.PyDataset):
         if self._changes_events:
             array, label = self._augmented(index)
         elif self.cache:
-            array, label = self._stored(index), self._labels[index]
+            array, label = self._stored(index)
         else:
             events, label = self.recordings[index]
             array = self.representation(as_events(events), self.sensor_shape)
@@ -212,27 +211,24 @@ class EventDataset(keras.utils.PyDataset):
 
     def _events(self, index):
         if self.cache:
-            return self._stored(index), self._labels[index]
+            return self._stored(index)
         events, label = self.recordings[index]
         return as_events(events), label
 
-    @functools.cached_property
-    def _labels(self):
-        return labels_of(self.recordings)
-
     def _stored(self, index):
-        """Events or their representation, from the cache."""
-        key = {"recording": fingerprint_of(self.recordings, index), "format": 1}
+        """Events or their representation, from the cache, and the label."""
+        fingerprint, label = identify(self.recordings, index)
+        key = {"recording": fingerprint, "format": 1}
         if self._changes_events:
-            return self.cache.get(
-                key,
-                lambda: np.concatenate(list(stream_of(self.recordings, index))),
-            )
+            return self.cache.get(key, lambda: self._decode(index)), label
         kind = type(self.representation)
         key["representation"] = [kind.__module__, kind.__qualname__]
         key["config"] = self.representation.get_config()
         key["sensor_shape"] = self.sensor_shape
-        return self.cache.get(key, lambda: self._represent(index))
+        return self.cache.get(key, lambda: self._represent(index)), label
+
+    def _decode(self, index):
+        return as_events(self.recordings[index][0])
 
     def _represent(self, index):
         if hasattr(self.representation, "from_chunks"):

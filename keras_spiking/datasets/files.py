@@ -3,7 +3,7 @@
 import contextlib
 import os
 import pathlib
-import tempfile
+import uuid
 
 import numpy as np
 
@@ -17,13 +17,13 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
+    temporary = path.parent / f".part-{uuid.uuid4().hex}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
         os.replace(temporary, path)
     except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -208,17 +208,21 @@ def sensor_shape_of(recordings):
     )
 
 
-def fingerprint_of(recordings, index):
-    """What identifies a recording; if nothing else does, a hash of its events."""
+def identify(recordings, index):
+    """What identifies a recording, and its label.
+
+    If the collection has no fingerprint, it is a hash of the decoded events.
+    """
     recordings, index = _resolve(recordings, index)
     if hasattr(recordings, "fingerprint"):
-        return recordings.fingerprint(index)
-    events = as_events(recordings[index][0])
+        return recordings.fingerprint(index), recordings.labels[index]
+    events, label = recordings[index]
+    events = as_events(events)
     # Not the array as a whole: the bytes between its fields are undefined.
     digest = hashlib.blake2b(digest_size=16)
     for name in events.dtype.names:
         digest.update(np.ascontiguousarray(events[name]))
-    return digest.hexdigest()
+    return digest.hexdigest(), label
 
 
 def stream_of(recordings, index):

@@ -268,6 +268,14 @@ def test_damaged_cache_entry_is_not_taken_for_whole(tmp_path):
         dataset[0]
 
 
+def test_cache_of_a_collection_without_fingerprints(tmp_path):
+    plain = EventDataset(TonicLike(), Frames(number=4))[0]
+    for _ in range(2):
+        dataset = EventDataset(TonicLike(), Frames(number=4), cache_dir=tmp_path)
+        for cached, expected in zip(dataset[0], plain):
+            np.testing.assert_array_equal(cached, expected)
+
+
 def test_cache_needs_a_configuration(tmp_path):
     with pytest.raises(ValueError, match="derive from that class"):
         EventDataset(gestures(2), lambda events, shape: events, cache_dir=tmp_path)

@@ -1,6 +1,7 @@
 import pathlib
 import subprocess
 import sys
+import types
 
 import h5py
 import numpy as np
@@ -172,6 +173,31 @@ def test_aedat4_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "aedat", None)
     with pytest.raises(ImportError, match=r"keras3-spiking\[events\]"):
         read_events(tmp_path / "a.aedat4")
+
+
+def test_aedat4_takes_the_first_stream_of_events(tmp_path, monkeypatch):
+    # A stand-in for the package, after its documentation.
+    events = np.zeros(len(EVENTS), "<u8, <u2, <u2, ?")
+    events.dtype.names = ("t", "x", "y", "on")
+    for name, ours in zip(events.dtype.names, "txyp"):
+        events[name] = EVENTS[ours]
+
+    class Decoder:
+        def __init__(self, path):
+            other, ours = {"stream_id": 0, "imus": []}, {"stream_id": 1}
+            parts = np.split(events, [7, 100])
+            self.packets = iter([other, *({**ours, "events": e} for e in parts)])
+
+        def id_to_stream(self):
+            kinds = ("imus", "events", "events")
+            return {i: {"type": kind} for i, kind in enumerate(kinds)}
+
+        def __next__(self):
+            return next(self.packets)
+
+    package = types.SimpleNamespace(Decoder=Decoder)
+    monkeypatch.setitem(sys.modules, "aedat", package)
+    np.testing.assert_array_equal(read_events(tmp_path / "a.aedat4"), EVENTS)
 
 
 def test_empty_recordings(tmp_path):

@@ -151,9 +151,7 @@ def test_figures_open_no_window():
 @pytest.mark.trains
 def test_figures_in_tensorboard(tmp_path):
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import (
-        EventAccumulator,
-    )
+    from tensorboard.backend.event_processing import event_accumulator
 
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -162,7 +160,7 @@ def test_figures_in_tensorboard(tmp_path):
     )
     x = np.ones((4, 6), "float32")
     model.fit(x, x[:, :1], epochs=2, verbose=0, callbacks=[callback])
-    events = EventAccumulator(str(tmp_path)).Reload()
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
     images = events.Images("weights")
     assert [image.step for image in images] == [0, 1]
     assert images[0].encoded_image_string.startswith(b"\x89PNG")
