@@ -10,6 +10,7 @@ from keras_spiking.datasets.augmentation import RandomTimeCrop
 from keras_spiking.datasets.augmentation import TimeJitter
 from keras_spiking.datasets.event_dataset import EventDataset
 from keras_spiking.datasets.events import as_events
+from keras_spiking.datasets.events import cell_index
 from keras_spiking.datasets.events import event_dtype
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time

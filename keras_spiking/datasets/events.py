@@ -68,37 +68,26 @@ def as_events(events):
     )
 
 
-def check_events(events, sensor_shape, previous=None):
-    """Raises a `ValueError` unless events are in order and on the sensor.
+def check_order(events, previous=None):
+    """Raises a `ValueError` if timestamps run backwards.
 
     Args:
         events: Array of `event_dtype`.
-        sensor_shape: `(height, width, polarities)` or `(units,)`.
         previous: Integer, the timestamp before the first of these events, if they
             continue others. Defaults to `None`.
     """
-    if not len(events):
-        return
     t = events["t"]
-    backwards = np.flatnonzero(t[1:] < t[:-1])
-    if previous is not None and t[0] < previous:
-        backwards, before, after = [0], previous, t[0]
-    elif len(backwards):
-        before, after = t[backwards[0]], t[backwards[0] + 1]
-    if len(backwards):
-        raise ValueError(
-            f"Timestamps run backwards: {before} is followed by {after}. If that is "
-            "known of this recording, order its events by `sort_by_time(events)`."
-        )
-    height, width = sensor_shape[:2] if len(sensor_shape) == 3 else (1, *sensor_shape)
-    for name, size in (("x", width), ("y", height)):
-        largest = events[name].max()
-        if largest >= size:
-            raise ValueError(
-                f"An event lies outside the sensor of shape {tuple(sensor_shape)}: "
-                f"{name}={largest}, allowed are 0 to {size - 1}. Is the shape "
-                "(height, width, polarities) that of the camera?"
-            )
+    if len(t) and previous is not None and t[0] < previous:
+        before, after = previous, t[0]
+    elif (backwards := t[1:] < t[:-1]).any():
+        first = int(backwards.argmax())
+        before, after = t[first], t[first + 1]
+    else:
+        return
+    raise ValueError(
+        f"Timestamps run backwards: {before} is followed by {after}. If that is "
+        "known of this recording, order its events by `sort_by_time(events)`."
+    )
 
 
 def check_sensor_shape(sensor_shape):
@@ -122,13 +111,27 @@ def cell_index(events, sensor_shape):
     """The index of each event's cell in a flattened array of `sensor_shape`.
 
     A sensor shape with one polarity merges both.
+
+    Raises:
+        ValueError: if an event is outside the sensor.
     """
-    index = events["x"].astype("int32")
-    if len(sensor_shape) == 1:
-        return index
-    _, width, polarities = sensor_shape
-    index += events["y"] * np.int32(width)
+    flat = len(sensor_shape) == 1
+    height, width, polarities = (1, *sensor_shape, 1) if flat else sensor_shape
+    index = _inside(events["y"].astype("int32"), "y", height, sensor_shape)
+    index *= width
+    index += _inside(events["x"].astype("int32"), "x", width, sensor_shape)
     if polarities == 2:
         index *= 2
         index += events["p"]
     return index
+
+
+def _inside(values, name, size, sensor_shape):
+    largest = values.max(initial=0)
+    if largest >= size:
+        raise ValueError(
+            f"An event lies outside the sensor of shape {tuple(sensor_shape)}: "
+            f"{name}={largest}, allowed are 0 to {size - 1}. Is the shape "
+            "(height, width, polarities) that of the camera?"
+        )
+    return values

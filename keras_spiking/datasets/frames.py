@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import cell_index
-from keras_spiking.datasets.events import check_events
+from keras_spiking.datasets.events import check_order
 from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.representation import Representation
 from keras_spiking.validation import check_choice
@@ -24,6 +25,9 @@ def count_events(events, sensor_shape, out=None):
 
     Returns:
         `out`, by default an int32 array.
+
+    Raises:
+        ValueError: if an event is outside the sensor.
     """
     if out is None:
         out = np.zeros(sensor_shape, "int32")
@@ -102,7 +106,8 @@ class Frames(Representation):
         self.events_per_frame = events_per_frame
         self.split_by = check_choice("split_by", split_by, ("time", "count"))
 
-    def represent(self, events, sensor_shape):
+    def __call__(self, events, sensor_shape):
+        events = as_events(events)
         return self.from_chunks(lambda: [events], sensor_shape)
 
     def from_chunks(self, chunks, sensor_shape):
@@ -120,7 +125,7 @@ class Frames(Representation):
         sensor_shape = check_sensor_shape(sensor_shape)
         count, first, last = 0, None, None
         for chunk in chunks():
-            check_events(chunk, sensor_shape, previous=last)
+            check_order(chunk, previous=last)
             if len(chunk):
                 first = int(chunk["t"][0]) if count == 0 else first
                 last = int(chunk["t"][-1])

@@ -1,7 +1,7 @@
 """What turns the events of one recording into an array over time."""
 
 from keras_spiking.datasets.events import as_events
-from keras_spiking.datasets.events import check_events
+from keras_spiking.datasets.events import check_order
 from keras_spiking.datasets.events import check_sensor_shape
 
 
@@ -9,7 +9,8 @@ class Representation:
     """Base class of representations: `(time, ...)` arrays made from events.
 
     Subclasses implement `represent(events, sensor_shape)`, and `get_config()` if
-    they take arguments: a cache recognises its entries by it.
+    they take arguments: a cache recognises its entries by it. `cell_index` tells
+    where in the array an event belongs.
 
     Call arguments:
         events: Events in order of time, see `as_events`.
@@ -35,7 +36,7 @@ class Representation:
     def __call__(self, events, sensor_shape):
         sensor_shape = check_sensor_shape(sensor_shape)
         events = as_events(events)
-        check_events(events, sensor_shape)
+        check_order(events)
         return self.represent(events, sensor_shape)
 
     def represent(self, events, sensor_shape):

@@ -331,7 +331,7 @@ def test_pickles_for_worker_processes(tmp_path):
 def classifier(timesteps):
     frames = keras.Input((timesteps, *SHAPE), name="frames")
     mask = keras.Input((timesteps,), dtype="bool", name="mask")
-    x = layers.SeqToBatch([keras.layers.Flatten(), keras.layers.Dense(8)])(frames)
+    x = layers.SeqToBatch([keras.layers.Flatten(), keras.layers.Dense(10)])(frames)
     x = layers.LIFLayer()(x, mask=mask)
     model = keras.Model({"frames": frames, "mask": mask}, layers.FiringRate()(x))
     model.compile(
@@ -361,7 +361,7 @@ def test_predict():
     dataset = EventDataset(
         gestures(), Frames(number=8), batch_size=10, inputs=("frames", "mask")
     )
-    assert classifier(8).predict(dataset, verbose=0).shape == (20, 8)
+    assert classifier(8).predict(dataset, verbose=0).shape == (20, 10)
 
 
 @pytest.mark.trains
