@@ -10,7 +10,7 @@ from keras_spiking.datasets.representation import Representation
 from keras_spiking.validation import check_choice
 
 # Events counted at a time: their cell indices stay in the cache.
-_BLOCK = 32768
+_BLOCK = 65536
 
 
 def count_events(events, sensor_shape, out=None):
