@@ -3,10 +3,12 @@
 from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking import constraints
+from keras_spiking import datasets
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import ops
 from keras_spiking import regularizers
 from keras_spiking import surrogates
+from keras_spiking import visualization
 
 __version__ = "0.1.0"

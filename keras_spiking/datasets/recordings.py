@@ -1,0 +1,234 @@
+"""Collections of recordings: anything that gives `(events, label)` by index.
+
+What a collection knows beyond that (labels without decoding, a fingerprint, reading
+piece by piece) is asked for by the functions below, which also serve the collections
+of others, such as Tonic's.
+"""
+
+import collections
+import hashlib
+import math
+import pathlib
+
+import numpy as np
+
+from keras_spiking.datasets.events import as_events
+from keras_spiking.datasets.events import check_sensor_shape
+from keras_spiking.datasets.events import sort_by_time
+from keras_spiking.datasets.readers import read_events
+from keras_spiking.datasets.readers import stream_events
+
+
+class Recordings:
+    """Recordings in files.
+
+    Args:
+        sources: List of tuples `(path, options)`, the arguments of `read_events`.
+        labels: List of integers, one for each source.
+        sensor_shape: `(height, width, polarities)` or `(units,)`.
+        classes: List of names of the labels. Defaults to `None`.
+        orient: Callable that turns events into those of the upright image. It must
+            treat each event by itself. Defaults to `None`.
+        sort: Boolean, whether to order events by time, for cameras that do not.
+            Such recordings are not read piece by piece. Defaults to `False`.
+    """
+
+    def __init__(
+        self, sources, labels, sensor_shape, classes=None, orient=None, sort=False
+    ):
+        self.sources = list(sources)
+        self.labels = [int(label) for label in labels]
+        if len(self.sources) != len(self.labels):
+            raise ValueError(
+                "`sources` and `labels` must have the same length. Received: "
+                f"{len(self.sources)} sources and {len(self.labels)} labels"
+            )
+        self.sensor_shape = check_sensor_shape(sensor_shape)
+        self.classes = classes
+        self.orient = orient
+        self.sort = sort
+
+    @classmethod
+    def from_folder(cls, folder, sensor_shape, pattern="*", **kwargs):
+        """Recordings in one subfolder for each class.
+
+        Args:
+            folder: Path; its subfolders, in alphabetic order, are the classes.
+            sensor_shape: `(height, width, polarities)` or `(units,)`.
+            pattern: Which files in a subfolder are recordings. Defaults to `"*"`.
+            **kwargs: Further arguments of the constructor.
+
+        Raises:
+            ValueError: if there are no such files.
+        """
+        folder = pathlib.Path(folder)
+        classes = sorted(p.name for p in folder.glob("*/") if p.is_dir())
+        sources, labels = [], []
+        for label, name in enumerate(classes):
+            paths = sorted((folder / name).glob(pattern))
+            sources += [(path, {}) for path in paths]
+            labels += [label] * len(paths)
+        if not sources:
+            raise ValueError(
+                f"No recordings in {str(folder)!r}: expected a subfolder for each "
+                f"class with files {pattern!r}."
+            )
+        return cls(sources, labels, sensor_shape, classes=classes, **kwargs)
+
+    def __len__(self):
+        return len(self.sources)
+
+    def __getitem__(self, index):
+        path, options = self.sources[index]
+        events = read_events(path, **options)
+        if self.orient is not None:
+            events = self.orient(events)
+        if self.sort:
+            events = sort_by_time(events)
+        return events, self.labels[index]
+
+    def stream(self, index):
+        """Yields the events of one recording piece by piece."""
+        if self.sort:
+            yield self[index][0]
+            return
+        path, options = self.sources[index]
+        for events in stream_events(path, **options):
+            yield events if self.orient is None else self.orient(events)
+
+    def fingerprint(self, index):
+        """What changes when the recording does, without reading it."""
+        path, options = self.sources[index]
+        status = pathlib.Path(path).stat()
+        orient = self.orient and self.orient.__qualname__
+        name = str(pathlib.Path(path).resolve())
+        return [name, status.st_size, status.st_mtime_ns, options, orient, self.sort]
+
+
+class Subset:
+    """Some of a collection's recordings.
+
+    Args:
+        recordings: Indexable of `(events, label)`.
+        indices: List of integers.
+    """
+
+    def __init__(self, recordings, indices):
+        self.recordings = recordings
+        self.indices = [int(i) for i in indices]
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, index):
+        return self.recordings[self.indices[index]]
+
+    @property
+    def sensor_shape(self):
+        return sensor_shape_of(self.recordings)
+
+    @property
+    def labels(self):
+        labels = labels_of(self.recordings)
+        return [labels[i] for i in self.indices]
+
+    @property
+    def classes(self):
+        return self.recordings.classes
+
+
+def split_train_test(recordings, train_fraction=0.9, seed=None):
+    """Splits every class in the same proportion.
+
+    Args:
+        recordings: Indexable of `(events, label)`.
+        train_fraction: Float in [0, 1]. Of a class with `n` recordings
+            `ceil(train_fraction * n)` are for training. Defaults to `0.9`.
+        seed: Integer, to choose at random; `None` takes the first of each class
+            for training. Defaults to `None`.
+
+    Returns:
+        Two collections of recordings, for training and testing.
+
+    Example:
+
+    >>> gestures = keras_spiking.datasets.SyntheticGestures(40)
+    >>> train, test = keras_spiking.datasets.split_train_test(gestures, 0.8)
+    >>> len(train), len(test)
+    (32, 8)
+    """
+    if not 0.0 <= train_fraction <= 1.0:
+        raise ValueError(
+            "`train_fraction` must lie in [0, 1]. "
+            f"Received: train_fraction={train_fraction}"
+        )
+    of_class = collections.defaultdict(list)
+    for index, label in enumerate(labels_of(recordings)):
+        of_class[label].append(index)
+    train, test = [], []
+    rng = np.random.default_rng(seed)
+    for label in sorted(of_class):
+        indices = of_class[label]
+        if seed is not None:
+            rng.shuffle(indices)
+        cut = math.ceil(train_fraction * len(indices))
+        train += indices[:cut]
+        test += indices[cut:]
+    return Subset(recordings, train), Subset(recordings, test)
+
+
+def _resolve(recordings, index):
+    while isinstance(recordings, Subset):
+        recordings, index = recordings.recordings, recordings.indices[index]
+    return recordings, index
+
+
+def labels_of(recordings):
+    """Labels of all recordings, without decoding them if they are known."""
+    if hasattr(recordings, "labels"):
+        return recordings.labels
+    if hasattr(recordings, "targets"):  # torchvision and Tonic
+        return recordings.targets
+    return [recordings[i][1] for i in range(len(recordings))]
+
+
+def sensor_shape_of(recordings):
+    """`sensor_shape`, or what Tonic's `sensor_size = (x, y, p)` amounts to."""
+    if hasattr(recordings, "sensor_shape"):
+        return check_sensor_shape(recordings.sensor_shape)
+    size = getattr(recordings, "sensor_size", None)
+    if size is None:
+        raise ValueError(
+            "The recordings do not say what sensor they are from. Give "
+            "`sensor_shape=(height, width, polarities)`."
+        )
+    width, height, polarities = size
+    return check_sensor_shape(
+        (width,) if height == 1 and polarities == 1 else (height, width, polarities)
+    )
+
+
+def identify(recordings, index):
+    """What identifies a recording, and its label.
+
+    If the collection has no fingerprint, it is a hash of the decoded events.
+    """
+    recordings, index = _resolve(recordings, index)
+    if hasattr(recordings, "fingerprint"):
+        return recordings.fingerprint(index), recordings.labels[index]
+    events, label = recordings[index]
+    events = as_events(events)
+    # Not the array as a whole: the bytes between its fields are undefined.
+    digest = hashlib.blake2b(digest_size=16)
+    for name in events.dtype.names:
+        digest.update(np.ascontiguousarray(events[name]))
+    return digest.hexdigest(), label
+
+
+def stream_of(recordings, index):
+    """Yields a recording's events, piece by piece if it can."""
+    recordings, index = _resolve(recordings, index)
+    if hasattr(recordings, "stream"):
+        yield from recordings.stream(index)
+    else:
+        yield as_events(recordings[index][0])

@@ -1,0 +1,113 @@
+import numpy as np
+
+from keras_spiking.visualization.figure import BLUE
+from keras_spiking.visualization.figure import GREEN
+from keras_spiking.visualization.figure import GREY
+from keras_spiking.visualization.figure import ORANGE
+from keras_spiking.visualization.figure import integer_ticks
+from keras_spiking.visualization.figure import new_figure
+from keras_spiking.visualization.figure import to_array
+
+
+def plot_spikes(spikes, firing_rate=True, title="Spikes", figsize=(8, 4.5)):
+    """A raster of spikes: one row a neuron, one mark a spike.
+
+    Args:
+        spikes: Array `(time, neurons)` of zeros and ones.
+        firing_rate: Boolean, whether to show the firing rate of every neuron
+            beside it. Defaults to `True`.
+        title: String. Defaults to `"Spikes"`.
+        figsize: Width and height in inches. Defaults to `(8, 4.5)`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> spikes = keras.random.uniform((50, 20)) < 0.2
+    >>> figure = keras_spiking.visualization.plot_spikes(spikes)
+    """
+    spikes = to_array("spikes", spikes, 2, "(time, neurons)")
+    timesteps, neurons = spikes.shape
+    figure = new_figure(figsize)
+    if firing_rate:
+        raster, rates = figure.subplots(1, 2, width_ratios=[6, 1], sharey=True)
+    else:
+        raster = figure.subplots()
+    time, neuron = np.nonzero(spikes)
+    # As tall as a row, so that marks of neighbours do not merge.
+    height = figsize[1] * 72 * 0.7 / neurons
+    raster.scatter(
+        time, neuron, marker="|", s=np.clip(height, 1, 12) ** 2, color=BLUE
+    )
+    raster.set(
+        title=title,
+        xlabel="Time (steps)",
+        ylabel="Neuron",
+        xlim=(-0.5, timesteps - 0.5),
+        ylim=(neurons - 0.5, -0.5),
+    )
+    integer_ticks(raster.xaxis)
+    integer_ticks(raster.yaxis)
+    if firing_rate:
+        rates.barh(np.arange(neurons), spikes.mean(0), height=0.8, color=ORANGE)
+        rates.set(xlim=(0, 1), xlabel="Firing rate\n(spikes per step)")
+        rates.tick_params(labelleft=False)
+    return figure
+
+
+def plot_neuron(
+    v,
+    spikes,
+    v_threshold=1.0,
+    v_reset=0.0,
+    title="Membrane potential and spikes of one neuron",
+    figsize=(8, 4.5),
+):
+    """One neuron's membrane potential over time, and its spikes below.
+
+    Args:
+        v: Array `(time,)`, the membrane potential.
+        spikes: Array `(time,)` of zeros and ones.
+        v_threshold: Float, drawn as a line. Defaults to `1.0`.
+        v_reset: Float, drawn as a line, or `None` for a soft reset. Defaults to
+            `0.0`.
+        title: String.
+        figsize: Width and height in inches. Defaults to `(8, 4.5)`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> figure = keras_spiking.visualization.plot_neuron(
+    ...     v=[0.4, 0.8, 0.0, 0.5], spikes=[0, 0, 1, 0]
+    ... )
+    """
+    v = to_array("v", v, 1, "(time,)")
+    spikes = to_array("spikes", spikes, 1, "(time,)")
+    if len(v) != len(spikes):
+        raise ValueError(
+            "`v` and `spikes` must have the same number of time steps. Received: "
+            f"{len(v)} and {len(spikes)}"
+        )
+    figure = new_figure(figsize)
+    above, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
+    time = np.arange(len(v))
+    above.plot(time, v, color=BLUE, marker=".", label="Membrane potential")
+    above.axhline(v_threshold, color=ORANGE, linestyle="--", label="Threshold")
+    if v_reset is not None:
+        above.axhline(v_reset, color=GREEN, linestyle=":", label="Reset")
+    above.set(title=title, ylabel="Membrane potential")
+    above.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    above.grid(color=GREY, alpha=0.3)
+    below.vlines(np.flatnonzero(spikes), 0, 1, color=BLUE)
+    below.set(
+        xlabel="Time (steps)",
+        ylabel="Spikes",
+        yticks=[],
+        ylim=(0, 1.1),
+        xlim=(-0.5, len(v) - 0.5),
+    )
+    integer_ticks(below.xaxis)
+    return figure

@@ -1,0 +1,224 @@
+import pathlib
+import subprocess
+import sys
+import types
+
+import h5py
+import numpy as np
+import pytest
+from event_files import random_events
+from event_files import vector_events
+from event_files import write_aedat2
+from event_files import write_aedat3
+from event_files import write_atis
+from event_files import write_dat
+from event_files import write_evt2
+from event_files import write_evt3
+
+from keras_spiking.datasets import make_events
+from keras_spiking.datasets import read_events
+from keras_spiking.datasets import stream_events
+from keras_spiking.datasets import write_events
+
+DATA = pathlib.Path(__file__).parents[1] / "data"
+EVENTS = random_events(500)
+
+
+def write_hdf5(path, events):
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file[f"events/{name}"] = events[name]
+
+
+def write_hdf5_table(path, events):
+    with h5py.File(path, "w") as file:
+        file["CD/events"] = events
+
+
+def write_mat(path, events):
+    scipy_io = pytest.importorskip("scipy.io")
+    columns = {"ts": "t", "x": "x", "y": "y", "pol": "p"}
+    scipy_io.savemat(path, {k: events[v][:, None] for k, v in columns.items()})
+
+
+def write_npy(path, events):
+    np.save(path, events)
+
+
+def write_tonic_npy(path, events):
+    dtype = [("x", "int16"), ("y", "int16"), ("t", "int64"), ("p", "bool")]
+    other = np.empty(len(events), dtype)
+    for name in "txyp":
+        other[name] = events[name]
+    np.save(path, other)
+
+
+def write_dat_1(path, events):
+    write_dat(path, events, version=1)
+
+
+FORMATS = {
+    "atis": (write_atis, "a.bin"),
+    "aedat2": (write_aedat2, "a.aedat"),
+    "aedat3": (write_aedat3, "a.aedat"),
+    "dat": (write_dat, "a.dat"),
+    "dat, version 1": (write_dat_1, "a.dat"),
+    "evt2": (write_evt2, "a.raw"),
+    "evt3": (write_evt3, "a.raw"),
+    "npz": (write_events, "a.npz"),
+    "npy": (write_npy, "a.npy"),
+    "npy of other fields": (write_tonic_npy, "a.npy"),
+    "hdf5": (write_hdf5, "a.h5"),
+    "hdf5 table": (write_hdf5_table, "a.hdf5"),
+    "mat": (write_mat, "a.mat"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_was_written_is_read(name, tmp_path):
+    write, file_name = FORMATS[name]
+    write(tmp_path / file_name, EVENTS)
+    np.testing.assert_array_equal(read_events(tmp_path / file_name), EVENTS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_pieces_make_up_the_whole(name, tmp_path):
+    write, file_name = FORMATS[name]
+    write(tmp_path / file_name, EVENTS)
+    chunks = list(stream_events(tmp_path / file_name, chunk_size=60))
+    assert len(chunks) > 3 and max(len(chunk) for chunk in chunks) <= 100
+    np.testing.assert_array_equal(np.concatenate(chunks), EVENTS)
+
+
+@pytest.mark.parametrize("chunk_size", [7, 100_000])
+@pytest.mark.parametrize("write", [write_evt2, write_evt3])
+def test_raw_overflows_and_vectors(write, chunk_size, tmp_path):
+    events = vector_events()
+    assert events["t"][-1] > 1 << 24  # beyond the clock of EVT3
+    write(tmp_path / "a.raw", events)
+    chunks = list(stream_events(tmp_path / "a.raw", chunk_size=chunk_size))
+    np.testing.assert_array_equal(np.concatenate(chunks), events)
+
+
+def test_dat_clock_overflow(tmp_path):
+    overflow = 1 << 32
+    events = make_events([0, 3 << 30, overflow + 5, overflow + (3 << 30)], range(4))
+    write_dat(tmp_path / "a.dat", events)
+    np.testing.assert_array_equal(read_events(tmp_path / "a.dat"), events)
+
+
+def test_aedat3_stretch_of_time_and_invalid_events(tmp_path):
+    write_aedat3(tmp_path / "a.aedat", EVENTS, spare=3)
+    part = read_events(tmp_path / "a.aedat", start=20_000, stop=70_000)
+    expected = EVENTS[(EVENTS["t"] >= 20_000) & (EVENTS["t"] < 70_000)]
+    np.testing.assert_array_equal(part, expected)
+
+
+def test_heidelberg_digits(tmp_path):
+    times = [np.array([0.001, 0.25, 1.0]), np.array([0.5])]
+    units = [np.array([3, 699, 0]), np.array([7])]
+    with h5py.File(tmp_path / "shd_train.h5", "w") as file:
+        for name, rows, dtype in (
+            ("spikes/times", times, "float64"),
+            ("spikes/units", units, "uint16"),
+        ):
+            data = file.create_dataset(name, (2,), h5py.vlen_dtype(dtype))
+            for i, row in enumerate(rows):
+                data[i] = row
+    events = read_events(tmp_path / "shd_train.h5", index=0)
+    assert events["t"].tolist() == [1_000, 250_000, 1_000_000]
+    assert events["x"].tolist() == [3, 699, 0]
+    with pytest.raises(ValueError, match="2 recordings: say which by `index`"):
+        read_events(tmp_path / "shd_train.h5")
+
+
+def test_real_recording():
+    # Counted by Tonic's and SpikingJelly's readers.
+    events = read_events(DATA / "sample_nmnist.bin")
+    assert len(events) == 4325
+    assert events[0].tolist() == (654, 7, 15, 1)
+    assert events[-1].tolist() == (311175, 21, 14, 1)
+
+
+BINARY = ["atis", "aedat2", "aedat3", "dat", "evt2", "npz", "npy", "hdf5"]
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_truncated_file(name, tmp_path):
+    write, file_name = FORMATS[name]
+    path = tmp_path / file_name
+    write(path, EVENTS)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ValueError, match="truncated"):
+        read_events(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.aedat", "a.dat", "a.raw", "a.npz", "a.npy", "a.h5", "a.mat"]
+)
+def test_wrong_magic(name, tmp_path):
+    if name == "a.mat":
+        pytest.importorskip("scipy.io")
+    (tmp_path / name).write_bytes(b"neither this nor that, but long enough" * 9)
+    with pytest.raises(ValueError, match="is not a recording|is no AEDAT|encoding"):
+        read_events(tmp_path / name)
+
+
+def test_unknown_suffix(tmp_path):
+    with pytest.raises(ValueError, match="Give `format`"):
+        read_events(tmp_path / "a.xyz")
+
+
+def test_aedat4_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(ImportError, match=r"keras3-spiking\[events\]"):
+        read_events(tmp_path / "a.aedat4")
+
+
+def test_aedat4_takes_the_first_stream_of_events(tmp_path, monkeypatch):
+    # A stand-in for the package, after its documentation.
+    events = np.zeros(len(EVENTS), "<u8, <u2, <u2, ?")
+    events.dtype.names = ("t", "x", "y", "on")
+    for name, ours in zip(events.dtype.names, "txyp"):
+        events[name] = EVENTS[ours]
+
+    class Decoder:
+        def __init__(self, path):
+            other, ours = {"stream_id": 0, "imus": []}, {"stream_id": 1}
+            parts = np.split(events, [7, 100])
+            self.packets = iter([other, *({**ours, "events": e} for e in parts)])
+
+        def id_to_stream(self):
+            kinds = ("imus", "events", "events")
+            return {i: {"type": kind} for i, kind in enumerate(kinds)}
+
+        def __next__(self):
+            return next(self.packets)
+
+    package = types.SimpleNamespace(Decoder=Decoder)
+    monkeypatch.setitem(sys.modules, "aedat", package)
+    np.testing.assert_array_equal(read_events(tmp_path / "a.aedat4"), EVENTS)
+
+
+def test_empty_recordings(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"")
+    assert len(read_events(tmp_path / "a.bin")) == 0
+    write_events(tmp_path / "a.npz", EVENTS[:0])
+    assert len(read_events(tmp_path / "a.npz")) == 0
+
+
+def test_coordinates_that_do_not_fit():
+    with pytest.raises(ValueError, match="`x` must lie in"):
+        make_events([0], [-1])
+    with pytest.raises(ValueError, match="`p` must lie in"):
+        make_events([0], [1], [1], [2])
+
+
+def test_readers_import_nothing_optional():
+    code = (
+        "import sys, keras_spiking; "
+        "assert not {'scipy', 'h5py', 'aedat', 'tonic', 'matplotlib'} "
+        "& (set(sys.modules) - before)"
+    )
+    code = f"import sys, keras; before = set(sys.modules); {code}"
+    subprocess.run([sys.executable, "-c", code], check=True)
