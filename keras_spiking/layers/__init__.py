@@ -1,5 +1,6 @@
 """Layers: neurons, encoders, containers and readouts."""
 
+from keras_spiking.layers.cuba_lif import CubaLIFLayer
 from keras_spiking.layers.dropout import Dropout
 from keras_spiking.layers.encoders import DirectEncoder
 from keras_spiking.layers.encoders import Encoder
@@ -13,6 +14,7 @@ from keras_spiking.layers.parametric_lif import ParametricLIFLayer
 from keras_spiking.layers.phase_encoder import WeightedPhaseEncoder
 from keras_spiking.layers.poisson_encoder import PoissonEncoder
 from keras_spiking.layers.population_encoder import PopulationEncoder
+from keras_spiking.layers.quantized import Quantized
 from keras_spiking.layers.readouts import FiringRate
 from keras_spiking.layers.readouts import SpikeCount
 from keras_spiking.layers.recurrent import ElementwiseRecurrent
