@@ -1,1 +1,5 @@
 """Networks for other systems: Lava (Loihi) and NIR."""
+
+from keras_spiking.export.lava import from_lava
+from keras_spiking.export.lava import to_lava
+from keras_spiking.export.lava_simulation import simulate_lava
