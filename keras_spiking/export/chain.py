@@ -7,12 +7,15 @@ import keras
 from keras_spiking.layers import Quantized
 from keras_spiking.layers import SeqToBatch
 from keras_spiking.layers import StepByStep
-from keras_spiking.layers import TemporalLayer
 from keras_spiking.layers.contained import has_time_axis
 
 # Stateless layers that mean the same over (batch, time, features) and over
 # (batch, features).
-_LAST_AXIS = (keras.layers.Dense, keras.layers.BatchNormalization)
+_LAST_AXIS = (
+    keras.layers.Dense,
+    keras.layers.BatchNormalization,
+    keras.layers.Rescaling,
+)
 _NOTHING_AT_INFERENCE = (
     keras.layers.InputLayer,
     keras.layers.Dropout,
@@ -47,18 +50,30 @@ def chain(model):
     if isinstance(shape, list) or len(shape) < 3 or None in shape[2:]:
         raise ValueError(
             f"The model '{model.name}' must take one input (batch, time, "
-            f"...features) with known features. Its input shape is {shape}."
+            f"...features) with known features. Its input shape is {shape}. Encoders "
+            "and readouts are for the host: export what is between them."
         )
-    stages, shape = [], tuple(shape[2:])
-    for layer, folded in _expand(model, folded=False):
+    return _stages(_expand(model, folded=False), tuple(shape[2:]))
+
+
+def stages_of(layers, shape):
+    """The stages of layers that see one step at a time, `(batch, *shape)`."""
+    expanded = (pair for layer in layers for pair in _expand(layer, folded=True))
+    return _stages(expanded, tuple(shape))
+
+
+def _stages(expanded, shape):
+    stages = []
+    for layer, folded in expanded:
         if isinstance(layer, _NOTHING_AT_INFERENCE):
             continue
         _check_level(layer, folded)
-        after = shape
-        if not isinstance(layer, TemporalLayer):
-            after = tuple(layer.compute_output_shape((None, *shape))[1:])
-        stages.append(Stage(layer, shape, after))
-        shape = after
+        if has_time_axis(layer):
+            after = layer.compute_output_shape((None, None, *shape))[2:]
+        else:
+            after = layer.compute_output_shape((None, *shape))[1:]
+        stages.append(Stage(layer, shape, tuple(after)))
+        shape = tuple(after)
     return stages
 
 
@@ -66,7 +81,7 @@ def _expand(layer, folded):
     """Layers inside of containers, and whether time is folded away for them."""
     if isinstance(layer, keras.Model):
         _check_chain(layer)
-        inner = layer.layers
+        contents = layer.layers
     elif type(layer) in (SeqToBatch, StepByStep):
         if getattr(layer, "timesteps", None) or getattr(layer, "reduce", None):
             raise ValueError(
@@ -74,13 +89,13 @@ def _expand(layer, folded):
                 "time. Export one with `timesteps=None, reduce=None`: what it "
                 "presents and how its spikes are read is for the host."
             )
-        inner, folded = layer.layers, True
+        contents, folded = layer.layers, True
     elif isinstance(layer, keras.layers.TimeDistributed):
-        inner, folded = [layer.layer], True
+        contents, folded = [layer.layer], True
     else:
         yield layer, folded
         return
-    for item in inner:
+    for item in contents:
         yield from _expand(item, folded)
 
 
@@ -101,13 +116,17 @@ def _check_chain(model):
 
 
 def _check_level(layer, folded):
-    inner = layer.layer if isinstance(layer, Quantized) else layer
-    if folded or has_time_axis(layer) or isinstance(inner, _LAST_AXIS):
+    if folded or has_time_axis(layer) or isinstance(inner(layer), _LAST_AXIS):
         return
     raise ValueError(
-        f"The {type(inner).__name__} '{layer.name}' works on time as if it were a "
+        f"The {type(inner(layer)).__name__} '{layer.name}' works on time as if it were a "
         "feature. Put it into a keras_spiking.layers.SeqToBatch."
     )
+
+
+def inner(layer):
+    """The layer that a `Quantized` trains, or the layer itself."""
+    return layer.layer if isinstance(layer, Quantized) else layer
 
 
 def weights(layer):

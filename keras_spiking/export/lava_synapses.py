@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from keras_spiking.export import chain
-from keras_spiking.layers import Quantized
 
 
 class Synapses:
@@ -34,7 +33,7 @@ class Synapses:
             ("kernel", (keras.layers.Dense, keras.layers.Conv2D)),
             ("normalization", keras.layers.BatchNormalization),
         )
-        inner = layer.layer if isinstance(layer, Quantized) else layer
+        inner = chain.inner(layer)
         order = [name for name, classes in kinds if isinstance(inner, classes)]
         if not order or isinstance(inner, keras.layers.DepthwiseConv2D):
             raise ValueError(
@@ -99,12 +98,12 @@ class Synapses:
         if self._flattens():
             return {"flattens": not self.flat}
         stage = self.found.get("kernel")
-        if stage is not None and not isinstance(_inner(stage), keras.layers.Conv2D):
+        if stage is not None and not isinstance(chain.inner(stage.layer), keras.layers.Conv2D):
             return {}
         pool = self._pool_size()
         if stage is None:
             return {"strides": pool, "groups": self.shape[-1]}
-        layer = _inner(stage)
+        layer = chain.inner(stage.layer)
         padding = self._padding(stage)
         return {
             "strides": tuple(s * p for s, p in zip(layer.strides, pool)),
@@ -133,7 +132,7 @@ class Synapses:
         pool = self._pool_size()
         if pool == (1, 1):
             return kernel
-        if tuple(_inner(stage).dilation_rate) != (1, 1):
+        if tuple(chain.inner(stage.layer).dilation_rate) != (1, 1):
             raise ValueError(
                 f"{stage}: pooling in front of a dilated convolution cannot be "
                 "folded. Put neurons behind the pooling."
@@ -160,7 +159,7 @@ class Synapses:
 
     def _padding(self, stage):
         """Padding of rows and columns, in pixels of the input."""
-        layer = _inner(stage)
+        layer = chain.inner(stage.layer)
         pool = self._pool_size()
         padding = [0, 0]
         for axis in range(2):
@@ -191,8 +190,3 @@ class Synapses:
                     )
                 padding[axis] += before
         return tuple(padding)
-
-
-def _inner(stage):
-    layer = stage.layer
-    return layer.layer if isinstance(layer, Quantized) else layer

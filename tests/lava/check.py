@@ -97,7 +97,7 @@ def train(model, images, labels):
     trained.compile(
         keras.optimizers.Adam(0.005),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        ["accuracy"],
+        metrics=["accuracy"],
     )
     history = trained.fit(
         encode(images, 10, 0), labels, epochs=4, batch_size=64, verbose=0
