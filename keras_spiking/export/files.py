@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import tempfile
+import uuid
 
 
 @contextlib.contextmanager
@@ -15,8 +15,7 @@ def complete_file(path):
             f"The folder of `path` must exist, and {folder!r} does not. "
             f"Received: path={path!r}"
         )
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
-    os.close(handle)
+    temporary = os.path.join(folder, f".{uuid.uuid4().hex}.part")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -235,7 +235,10 @@ def _pad(layer, pads):
 
 def _flatten(name, node):
     shape = _shape(node.input_type)
-    if node.start_dim != 0 or node.end_dim not in (-1, len(shape) - 1):
+    first = 0
+    if len(shape) == 4 and shape[0] == 1:  # written with the batch by snnTorch
+        shape, first = shape[1:], 1
+    if node.start_dim != first or node.end_dim not in (-1, first + len(shape) - 1):
         raise ValueError(
             f"Node {name!r}: only a Flatten of all features can be read. Received: "
             f"start_dim={node.start_dim}, end_dim={node.end_dim}"

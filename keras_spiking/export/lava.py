@@ -15,7 +15,8 @@ def to_lava(model, path, quantize=False):
 
     What can be written: a chain of Dense, Conv2D (strides, padding, groups,
     dilation), AveragePooling2D, ZeroPadding2D, BatchNormalization, Flatten and
-    Dropout between `CubaLIFLayer`, `IFLayer` or `LIFLayer` neurons, channels last.
+    Dropout between `CubaLIFLayer`, `IFLayer` or `LIFLayer` neurons, channels last,
+    and `Delay` or `LearnableDelay` behind the neurons of a Dense layer.
     BatchNormalization is folded into the weights. AveragePooling2D is folded into
     the next Dense or Conv2D; directly in front of neurons it becomes a convolution
     of its own.
@@ -63,6 +64,9 @@ def to_lava(model, path, quantize=False):
     blocks, report = [], []
     synapses = None
     for stage in stages:
+        if isinstance(stage.layer, (layers.Delay, layers.LearnableDelay)):
+            _set_delay(stage, blocks, synapses)
+            continue
         if synapses is None:
             synapses = Synapses(stage.input_shape, flat=not blocks)
         if isinstance(stage.layer, layers.TemporalLayer):
@@ -86,6 +90,20 @@ def to_lava(model, path, quantize=False):
     return report
 
 
+def _set_delay(stage, blocks, synapses):
+    if not blocks or synapses is not None or blocks[-1].delay is not None:
+        raise ValueError(f"{stage}: only spikes of neurons can be delayed, once.")
+    if blocks[-1].bias is not None:
+        raise ValueError(
+            f"{stage}: Lava delays what neurons receive. With a bias that is not a "
+            "delay of their spikes."
+        )
+    steps = getattr(stage.layer, "delay_steps", None)
+    if steps is None:
+        steps = np.rint(keras.ops.convert_to_numpy(stage.layer.delay))
+    blocks[-1].delay = np.broadcast_to(steps, blocks[-1].shape[:1]).astype(int)
+
+
 def from_lava(path):
     """Reads a netx file of CUBA neurons as a Keras model of `CubaLIFLayer`s.
 
@@ -97,7 +115,7 @@ def from_lava(path):
         It gives the spikes of `simulate_lava`.
 
     Raises:
-        ValueError: if the file is damaged or of another kind, or has delays.
+        ValueError: if the file is damaged or of another kind.
     """
     input_shape, blocks = lava_file.read(path)
     if len(input_shape) == 3:
@@ -106,8 +124,6 @@ def from_lava(path):
     shape = input_shape
     for block in blocks:
         block.check()
-        if block.delay is not None and block.delay.any():
-            raise ValueError(f"{block.name}: delays cannot be read back yet.")
         if block.is_dense:
             shape = _add_dense(model, block, shape)
         else:
@@ -120,6 +136,10 @@ def from_lava(path):
                 bias=0.0 if block.bias is None else block.bias / 64,
             )
         )
+        if block.delay is not None and block.delay.any():
+            delay = layers.LearnableDelay(int(block.delay.max()))
+            model.add(delay)
+            delay.set_weights([np.broadcast_to(block.delay, block.shape)])
     return model
 
 

@@ -16,8 +16,10 @@ from sklearn.datasets import load_digits
 
 from keras_spiking import export
 from keras_spiking.layers import CubaLIFLayer
+from keras_spiking.layers import Delay
 from keras_spiking.layers import FiringRate
 from keras_spiking.layers import IFLayer
+from keras_spiking.layers import LearnableDelay
 from keras_spiking.layers import Quantized
 from keras_spiking.layers import SeqToBatch
 
@@ -85,6 +87,21 @@ def varied():
     )
 
 
+def delayed():
+    """Untrained: axonal delays."""
+    return keras.Sequential(
+        [
+            keras.Input((None, 64)),
+            quantized(keras.layers.Dense, 9, spread=0.3),
+            CubaLIFLayer(),
+            LearnableDelay(max_delay=6),
+            quantized(keras.layers.Dense, 7, spread=0.5),
+            CubaLIFLayer(2.0, 0.5, 0.1),
+            Delay(2),
+        ]
+    )
+
+
 def encode(images, steps, seed):
     """Bernoulli spikes with the pixels as probabilities."""
     random = np.random.default_rng(seed)
@@ -111,16 +128,18 @@ def main(lava_python, keep=None):
     images = (digits.images / 16).astype("float32")
     random = np.random.default_rng(1)
     models = {"dense": dense(), "convolutional": convolutional(), "varied": varied()}
+    models["delayed"] = delayed()
     inputs = {
         "dense": images.reshape(-1, 64),
         "convolutional": images[..., None],
+        "delayed": images.reshape(-1, 64),
         "varied": random.uniform(0.2, 0.6, (SAMPLES, 12, 9, 2)),
     }
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(keep or folder)
         for name, model in models.items():
-            if name != "varied":
+            if name in ("dense", "convolutional"):
                 accuracy = train(model, inputs[name], digits.target)
                 print(f"{name}: trained to {accuracy:.1%}", flush=True)
             layers = sum(hasattr(layer, "charge") for layer in model.layers)
