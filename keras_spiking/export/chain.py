@@ -68,6 +68,12 @@ def _stages(expanded, shape):
         if isinstance(layer, _NOTHING_AT_INFERENCE):
             continue
         _check_level(layer, folded)
+        if getattr(layer, "removes_time_axis", False) is True:
+            raise ValueError(
+                f"The {type(layer).__name__} '{layer.name}' reduces over time. How "
+                "spikes are read is for the host: export the layers in front of it, "
+                "with `reduce=None` and `return_sequences=True`."
+            )
         if has_time_axis(layer):
             after = layer.compute_output_shape((None, None, *shape))[2:]
         else:

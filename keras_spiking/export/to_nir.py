@@ -346,6 +346,14 @@ def _convolution(stage, shape, kernel, bias, padding):
     elif layer.padding != "valid":
         raise ValueError(f"{stage}: NIR has no `padding={layer.padding!r}`.")
     weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
+    # The package `nir` (1.0.8) infers wrong shapes for groups and for kernels that
+    # are not square, and then refuses to read the graph.
+    if len(set(weight.shape[2:])) > 1:
+        raise ValueError(
+            f"{stage}: NIR graphs with kernels that are not square cannot be read "
+            f"back. Received: kernel_size={layer.kernel_size}"
+        )
+    weight = _without_groups(weight, layer.groups)
     bias = np.zeros(weight.shape[0], weight.dtype) if bias is None else bias
     single = rank == 1
 
@@ -360,9 +368,19 @@ def _convolution(stage, shape, kernel, bias, padding):
         stride=value(layer.strides),
         padding=value(pads),
         dilation=value(layer.dilation_rate),
-        groups=int(layer.groups),
+        groups=1,
         bias=bias,
     )
+
+
+def _without_groups(weight, groups):
+    """The same convolution with zeros between the groups."""
+    outputs, inputs = weight.shape[0] // groups, weight.shape[1]
+    full = np.zeros((weight.shape[0], inputs * groups, *weight.shape[2:]), weight.dtype)
+    for group in range(groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        full[rows, group * inputs : (group + 1) * inputs] = weight[rows]
+    return full
 
 
 def _pool(stage, padding):

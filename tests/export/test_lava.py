@@ -201,7 +201,7 @@ def test_file_has_the_layout_of_netx(tmp_path):
         ([dense(3), layers.IFLayer(v_reset=None)], "resets to 0"),
         ([dense(3), layers.IFLayer(v_threshold=[1.0, 2.0, 3.0])], "one v_threshold"),
         ([dense(3), CubaLIFLayer(voltage_decay=[0.1, 0.2, 0.3])], "one voltage_decay"),
-        ([dense(3), CubaLIFLayer(), layers.FiringRate()], "no FiringRate"),
+        ([dense(3), CubaLIFLayer(), layers.FiringRate()], "FiringRate.*reduces over time"),
         ([keras.layers.Dense(3, activation="relu"), CubaLIFLayer()], "activation"),
         ([keras.layers.Dense(3), CubaLIFLayer()], "cannot hold the weight"),
         ([CubaLIFLayer()], "no synapses"),
