@@ -125,8 +125,8 @@ def _check_level(layer, folded):
     if folded or has_time_axis(layer) or isinstance(inner(layer), _LAST_AXIS):
         return
     raise ValueError(
-        f"The {type(inner(layer)).__name__} '{layer.name}' works on time as if it were a "
-        "feature. Put it into a keras_spiking.layers.SeqToBatch."
+        f"The {type(inner(layer)).__name__} '{layer.name}' works on time as if it were "
+        "a feature. Put it into a keras_spiking.layers.SeqToBatch."
     )
 
 
@@ -151,7 +151,9 @@ def scale_and_shift(layer):
         for name in ("moving_mean", "moving_variance", "gamma", "beta")
         if getattr(layer, name, None) is not None
     }
-    scale = arrays.get("gamma", 1.0) / (arrays["moving_variance"] + layer.epsilon) ** 0.5
+    scale = (
+        arrays.get("gamma", 1.0) / (arrays["moving_variance"] + layer.epsilon) ** 0.5
+    )
     return scale, arrays.get("beta", 0.0) - arrays["moving_mean"] * scale
 
 

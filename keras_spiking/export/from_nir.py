@@ -183,8 +183,8 @@ def _affine(name, node):
 
 def _convolution(rank):
     convolution = keras.layers.Conv1D if rank == 1 else keras.layers.Conv2D
-    padding_layer = keras.layers.ZeroPadding1D if rank == 1 else (
-        keras.layers.ZeroPadding2D
+    padding_layer = (
+        keras.layers.ZeroPadding1D if rank == 1 else (keras.layers.ZeroPadding2D)
     )
 
     def convert(name, node):

@@ -28,7 +28,9 @@ def write(path, input_shape, blocks):
         for block in blocks:
             if block.flattens:
                 group("flatten", (block.weight.shape[1], 1, 1))
-            _write_block(group("dense" if block.is_dense else "conv", block.shape), block)
+            _write_block(
+                group("dense" if block.is_dense else "conv", block.shape), block
+            )
 
 
 def _write_block(entry, block):

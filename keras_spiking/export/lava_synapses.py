@@ -98,7 +98,9 @@ class Synapses:
         if self._flattens():
             return {"flattens": not self.flat}
         stage = self.found.get("kernel")
-        if stage is not None and not isinstance(chain.inner(stage.layer), keras.layers.Conv2D):
+        if stage is not None and not isinstance(
+            chain.inner(stage.layer), keras.layers.Conv2D
+        ):
             return {}
         pool = self._pool_size()
         if stage is None:

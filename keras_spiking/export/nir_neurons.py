@@ -88,22 +88,20 @@ def _firing(name, node, reset, v_leak):
 
 def _memoryless(threshold):
     # All of the past leaks away in a step.
-    return layers.LIFLayer(
-        tau=1.0, decay_input=False, v_threshold=_number(threshold)
-    )
+    return layers.LIFLayer(tau=1.0, decay_input=False, v_threshold=_number(threshold))
 
 
 def _integrator():
     return layers.Integrator()
 
 
-def _scaled(gain, shift=np.zeros(())):
+def _scaled(gain, shift=0.0):
     if np.all(np.float32(gain) == 1) and not np.any(shift):
         return []
     return [rescaling(gain, shift)]
 
 
-def rescaling(scale, offset=np.zeros(())):
+def rescaling(scale, offset=0.0):
     """A layer that computes `scale * x + offset`."""
     return keras.layers.Rescaling(_number(scale), _number(offset))
 

@@ -60,8 +60,12 @@ class RecurrentGraph(StepByStep):
     """
 
     def __init__(self, nodes, edges, reduce=None, **kwargs):
-        lists = [contained.as_list(node, f"Node {name!r}") for name, node in nodes.items()]
-        super().__init__([x for layers in lists for x in layers], reduce=reduce, **kwargs)
+        lists = [
+            contained.as_list(node, f"Node {name!r}") for name, node in nodes.items()
+        ]
+        super().__init__(
+            [x for layers in lists for x in layers], reduce=reduce, **kwargs
+        )
         self.node_names = list(nodes)
         self.node_sizes = [len(layers) for layers in lists]
         self.edges = [tuple(edge) for edge in edges]
@@ -122,7 +126,8 @@ class RecurrentGraph(StepByStep):
         }
         for name in self.order:
             inputs = [
-                previous[before] if (before, after) in self.delayed_edges
+                previous[before]
+                if (before, after) in self.delayed_edges
                 else values[before]
                 for before, after in self.edges
                 if after == name

@@ -106,15 +106,16 @@ def test_pooling_is_folded_into_the_next_layer(tmp_path):
 
     def on_coarse_grid(layer, *arguments, **options):
         # A quarter of these weights is on the chip's grid, too.
-        layer = layer(
-            *arguments, use_bias=False, kernel_initializer=coarse, **options
-        )
+        layer = layer(*arguments, use_bias=False, kernel_initializer=coarse, **options)
         return Quantized(layer, lambda w: keras.ops.round(8 * w) / 8)
 
     model = sequential(
         (13, 12, 2),
         SeqToBatch(
-            [keras.layers.AveragePooling2D(2), on_coarse_grid(keras.layers.Conv2D, 3, 2)]
+            [
+                keras.layers.AveragePooling2D(2),
+                on_coarse_grid(keras.layers.Conv2D, 3, 2),
+            ]
         ),
         CubaLIFLayer(),
         SeqToBatch([keras.layers.AveragePooling2D(2), keras.layers.Flatten()]),
@@ -201,7 +202,10 @@ def test_file_has_the_layout_of_netx(tmp_path):
         ([dense(3), layers.IFLayer(v_reset=None)], "resets to 0"),
         ([dense(3), layers.IFLayer(v_threshold=[1.0, 2.0, 3.0])], "one v_threshold"),
         ([dense(3), CubaLIFLayer(voltage_decay=[0.1, 0.2, 0.3])], "one voltage_decay"),
-        ([dense(3), CubaLIFLayer(), layers.FiringRate()], "FiringRate.*reduces over time"),
+        (
+            [dense(3), CubaLIFLayer(), layers.FiringRate()],
+            "FiringRate.*reduces over time",
+        ),
         ([keras.layers.Dense(3, activation="relu"), CubaLIFLayer()], "activation"),
         ([keras.layers.Dense(3), CubaLIFLayer()], "cannot hold the weight"),
         ([CubaLIFLayer()], "no synapses"),
@@ -240,7 +244,9 @@ def test_refuses_uneven_padding(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no HDF5", None])
 def test_refuses_damaged_files(content, tmp_path):
     path = tmp_path / "network.net"
-    path.write_bytes((LAVA / "dense.net").read_bytes()[:2000] if content is None else content)
+    path.write_bytes(
+        (LAVA / "dense.net").read_bytes()[:2000] if content is None else content
+    )
     with pytest.raises(ValueError, match="not a netx file of Lava, or is damaged"):
         export.from_lava(path)
 

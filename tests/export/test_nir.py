@@ -65,7 +65,8 @@ def test_our_files_give_the_spikes_that_snntorch_gave(name):
 def test_published_recurrent_graph_equals_its_equations():
     path = DATA / "braille.nir"
     nodes = nir.read(path).nodes
-    spikes = (np.random.default_rng(0).uniform(size=(2, 30, 12)) < 0.4).astype("float32")
+    spikes = np.random.default_rng(0).uniform(size=(2, 30, 12)) < 0.4
+    spikes = spikes.astype("float32")
 
     def affine(name, x):
         return x @ nodes[name].weight.T + nodes[name].bias
