@@ -13,7 +13,7 @@ from keras_spiking.layers import Quantized
 from keras_spiking.layers import SeqToBatch
 
 LAVA = pathlib.Path(__file__).parents[1] / "data" / "lava"
-NAMES = ("dense", "convolutional", "varied")
+NAMES = ("dense", "convolutional", "varied", "delayed")
 
 
 def quantized(layer, *arguments, spread=0.5, **options):
@@ -58,7 +58,7 @@ def test_simulation_equals_a_recorded_run_of_lava(name):
     np.testing.assert_array_equal(simulated, lava)
 
 
-@pytest.mark.parametrize("name", ("dense", "convolutional"))
+@pytest.mark.parametrize("name", ("dense", "convolutional", "delayed"))
 def test_keras_equals_a_recorded_run_of_lava(name):
     spikes = np.load(LAVA / f"{name}_input.npy")
     lava = np.load(LAVA / f"{name}_lava.npy")
