@@ -69,9 +69,9 @@ class KBit(Quantizer):
 
     Example:
 
-    >>> quantizer = keras_spiking.quantizers.KBit(bits=2)
-    >>> [round(float(q), 2) for q in quantizer(keras.ops.array([0.1, 0.4, 2.0]))]
-    [0.0, 0.33, 1.0]
+    >>> quantizer = keras_spiking.quantizers.KBit(bits=2, maximum=3.0)
+    >>> [float(q) for q in quantizer(keras.ops.array([0.1, 1.4, 7.0]))]
+    [0.0, 1.0, 3.0]
     """
 
     def __init__(self, bits=8, minimum=0.0, maximum=1.0):

@@ -53,7 +53,9 @@ def to_lava(model, path, quantize=False):
     ...     keras_spiking.layers.Quantized(keras.layers.Dense(3, use_bias=False)),
     ...     keras_spiking.layers.CubaLIFLayer(),
     ... ])
-    >>> report = keras_spiking.export.to_lava(model, "network.net")
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/network.net"
+    >>> report = keras_spiking.export.to_lava(model, path)
     >>> report[0]["max_weight_error"]
     0.0
 

@@ -35,9 +35,11 @@ def simulate_lava(path, spikes, pipelined=False):
     ...     keras_spiking.layers.Quantized(keras.layers.Dense(3, use_bias=False)),
     ...     keras_spiking.layers.CubaLIFLayer(),
     ... ])
-    >>> report = keras_spiking.export.to_lava(model, "network.net")
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/network.net"
+    >>> report = keras_spiking.export.to_lava(model, path)
     >>> spikes = keras.ops.ones((1, 5, 4))
-    >>> keras_spiking.export.simulate_lava("network.net", spikes).shape
+    >>> keras_spiking.export.simulate_lava(path, spikes).shape
     (1, 5, 3)
     """
     input_shape, blocks = lava_file.read(path)
