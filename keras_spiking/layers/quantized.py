@@ -25,7 +25,7 @@ class Quantized(keras.layers.Wrapper):
     Example:
 
     >>> layer = keras_spiking.layers.Quantized(keras.layers.Dense(3))
-    >>> layer(keras.ops.ones((2, 5, 4))).shape
+    >>> tuple(layer(keras.ops.ones((2, 5, 4))).shape)
     (2, 5, 3)
     """
 

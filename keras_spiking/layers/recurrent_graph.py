@@ -53,7 +53,7 @@ class RecurrentGraph(StepByStep):
     ...         ("neurons", "output"),
     ...     ],
     ... )
-    >>> network(keras.ops.ones((2, 5, 3))).shape
+    >>> tuple(network(keras.ops.ones((2, 5, 3))).shape)
     (2, 5, 8)
     >>> network.delayed_edges
     [('neurons', 'feedback')]
