@@ -37,7 +37,8 @@ def test_saved_model_gives_the_same_spikes(tmp_path):
     model = spiking_model()
     x = 2 * np.random.default_rng(0).normal(size=(2, 6, 4)).astype("float32")
     model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
-    served = tf.saved_model.load(str(tmp_path / "model")).serve(x)
+    artifact = tf.saved_model.load(str(tmp_path / "model"))
+    served = artifact.serve(x)
     expected = to_numpy(model(x))
     assert 0 < expected.mean() < 1
     np.testing.assert_array_equal(np.asarray(served), expected)
