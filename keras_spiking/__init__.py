@@ -4,9 +4,11 @@ from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking import constraints
 from keras_spiking import datasets
+from keras_spiking import export
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import ops
+from keras_spiking import quantizers
 from keras_spiking import regularizers
 from keras_spiking import surrogates
 from keras_spiking import visualization

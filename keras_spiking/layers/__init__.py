@@ -1,10 +1,14 @@
 """Layers: neurons, encoders, containers and readouts."""
 
+from keras_spiking.layers.cuba_lif import CubaLIFLayer
+from keras_spiking.layers.delay import Delay
+from keras_spiking.layers.delay import LearnableDelay
 from keras_spiking.layers.dropout import Dropout
 from keras_spiking.layers.encoders import DirectEncoder
 from keras_spiking.layers.encoders import Encoder
 from keras_spiking.layers.encoders import PeriodicEncoder
 from keras_spiking.layers.integrate_and_fire import IFLayer
+from keras_spiking.layers.integrator import Integrator
 from keras_spiking.layers.latency_encoder import LatencyEncoder
 from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.leaky_integrator import LILayer
@@ -13,9 +17,11 @@ from keras_spiking.layers.parametric_lif import ParametricLIFLayer
 from keras_spiking.layers.phase_encoder import WeightedPhaseEncoder
 from keras_spiking.layers.poisson_encoder import PoissonEncoder
 from keras_spiking.layers.population_encoder import PopulationEncoder
+from keras_spiking.layers.quantized import Quantized
 from keras_spiking.layers.readouts import FiringRate
 from keras_spiking.layers.readouts import SpikeCount
 from keras_spiking.layers.recurrent import ElementwiseRecurrent
+from keras_spiking.layers.recurrent_graph import RecurrentGraph
 from keras_spiking.layers.seq_to_batch import SeqToBatch
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.layers.step_by_step import StepByStep

@@ -1,0 +1,7 @@
+"""Networks for other systems: Lava (Loihi) and NIR."""
+
+from keras_spiking.export.from_nir import from_nir
+from keras_spiking.export.lava import from_lava
+from keras_spiking.export.lava import to_lava
+from keras_spiking.export.lava_simulation import simulate_lava
+from keras_spiking.export.to_nir import to_nir

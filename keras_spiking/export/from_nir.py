@@ -1,0 +1,288 @@
+"""NIR graphs as Keras models."""
+
+import json
+import os
+
+import keras
+import numpy as np
+
+from keras_spiking import layers
+from keras_spiking.export import nir_neurons
+from keras_spiking.export.nir_package import nir
+from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_number
+
+
+def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
+    """Makes a Keras model of a NIR graph.
+
+    NIR describes neurons in continuous time; how a step of `dt` is computed is for
+    the reader to say. Frameworks that write NIR mean different things:
+
+    | Written by   | `dt`                     | `discretization` |
+    |--------------|--------------------------|------------------|
+    | this package | as exported              | `"euler"`        |
+    | snnTorch     | `1e-4`                   | `"euler"`        |
+    | SpikingJelly | as exported, `1e-4`      | `"euler"`        |
+    | Norse        | `1e-3`                   | `"euler"`        |
+    | sinabs       | `1.0`                    | `"exponential"`  |
+    | Spyx         | as exported, `1.0`       | `"unit_gain"`    |
+
+    For `tau dv/dt = (v_leak - v) + r x` these are
+
+        euler:        v += (v_leak - v + r x) dt / tau
+        exponential:  v += (v_leak - v + r x) (1 - exp(-dt / tau))
+        unit_gain:    v += (v_leak - v) dt / tau + x            (`r` is not used)
+
+    Neurons fire at and above the threshold, and current-based ones use the synaptic
+    current of the same step. Edges that close a cycle are late by one step, see
+    `keras_spiking.layers.RecurrentGraph`.
+
+    Args:
+        path_or_graph: Path of a NIR file, or a `nir.NIRGraph`.
+        dt: Float > 0, the duration of a time step in the graph's unit of time.
+            Defaults to `1e-4`.
+        discretization: `"euler"`, `"exponential"` or `"unit_gain"`. Defaults to
+            `"euler"`.
+        reset: `"hard"`, or `"soft"` for graphs of frameworks that subtract the
+            threshold and cannot say so in NIR. Defaults to `"hard"`.
+
+    Returns:
+        A `keras.Sequential` over `(batch, time, ...)`, images with channels last.
+
+    Raises:
+        ValueError: if a node cannot be expressed, naming it, or a time constant is
+            shorter than `dt`.
+        ImportError: if the package `nir` is missing.
+
+    References:
+        - [Pedersen et al., 2024](https://doi.org/10.1038/s41467-024-52259-9)
+    """
+    dt = check_number("dt", dt, above=0.0)
+    check_choice("discretization", discretization, nir_neurons.DISCRETIZATIONS)
+    check_choice("reset", reset, ("hard", "soft"))
+    graph = _graph(path_or_graph)
+    nodes, edges = _flat(graph)
+    inputs = [k for k, n in nodes.items() if isinstance(n, nir().Input)]
+    outputs = [k for k, n in nodes.items() if isinstance(n, nir().Output)]
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(
+            "The graph must have one input and one output. It has "
+            f"{len(inputs)} and {len(outputs)}."
+        )
+    ends = {inputs[0]: "input", outputs[0]: "output"}
+    edges = [(ends.get(a, a), ends.get(b, b)) for a, b in edges]
+    converted = {
+        name: _layers(name, node, dt, discretization, reset)
+        for name, node in nodes.items()
+        if name not in ends
+    }
+    shape = _shape(nodes[inputs[0]].input_type)
+    model = keras.Sequential([keras.Input((None, *_channels_last(shape)))])
+    order = _as_chain(edges)
+    if order is None:
+        model.add(layers.RecurrentGraph(converted, edges))
+        return model
+    for name in order:
+        for layer in converted[name]:
+            over_time = isinstance(layer, keras.layers.Dense) or hasattr(
+                layer, "has_time_axis"
+            )
+            model.add(layer if over_time else layers.SeqToBatch(layer))
+    return model
+
+
+def _graph(path_or_graph):
+    if isinstance(path_or_graph, nir().NIRGraph):
+        return path_or_graph
+    path = os.fspath(path_or_graph)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"There is no file {path!r}.")
+    try:
+        return nir().read(path)
+    except Exception as error:
+        raise ValueError(
+            f"{path!r} is not a NIR file, or is damaged: {error}"
+        ) from error
+
+
+def _flat(graph, prefix=""):
+    """Nodes and edges with those of sub-graphs in their place."""
+    nodes, edges, inner = {}, [], {}
+    for name, node in graph.nodes.items():
+        if not isinstance(node, nir().NIRGraph):
+            nodes[prefix + name] = node
+            continue
+        sub_nodes, sub_edges = _flat(node, f"{prefix}{name}.")
+        entry = [k for k, n in sub_nodes.items() if isinstance(n, nir().Input)]
+        leave = [k for k, n in sub_nodes.items() if isinstance(n, nir().Output)]
+        if len(entry) != 1 or len(leave) != 1:
+            raise ValueError(
+                f"The sub-graph {prefix + name!r} must have one input and one output."
+            )
+        first = [b for a, b in sub_edges if a == entry[0]]
+        last = [a for a, b in sub_edges if b == leave[0]]
+        inner[prefix + name] = (first, last)
+        ends = {entry[0], leave[0]}
+        nodes |= {k: n for k, n in sub_nodes.items() if k not in ends}
+        edges += [e for e in sub_edges if not ends & set(e)]
+    for before, after in graph.edges:
+        before, after = prefix + before, prefix + after
+        starts = inner[before][1] if before in inner else [before]
+        stops = inner[after][0] if after in inner else [after]
+        edges += [(a, b) for a in starts for b in stops]
+    return nodes, list(dict.fromkeys(edges))
+
+
+def _as_chain(edges):
+    """The names from input to output, or `None` if the graph branches."""
+    following = dict(edges)
+    if len(following) != len(edges) or len({b for _, b in edges}) != len(edges):
+        return None
+    order, name = [], following.get("input")
+    while name is not None and name != "output":
+        if name in order:
+            return None
+        order.append(name)
+        name = following.get(name)
+    return order if len(order) == len(edges) - 1 else None
+
+
+def _layers(name, node, dt, discretization, reset):
+    """The Keras layers that compute a node, a list."""
+    kind = type(node).__name__
+    if config := _config(node):
+        return [keras.saving.deserialize_keras_object(config)]
+    if kind in _STATELESS:
+        return _STATELESS[kind](name, node)
+    if kind == "Delay":
+        return [layers.Delay(_delay_steps(name, node, dt))]
+    return nir_neurons.to_layers(name, node, dt, discretization, reset)
+
+
+def _config(node):
+    """The exact layer that `to_nir(..., approximate=True)` has noted."""
+    config = (node.metadata or {}).get("keras_spiking")
+    if isinstance(config, np.ndarray):
+        config = config.item()
+    return json.loads(config) if config else None
+
+
+def _affine(name, node):
+    if np.ndim(node.weight) != 2:
+        raise ValueError(
+            f"Node {name!r}: the weight of {type(node).__name__} must be a matrix. "
+            f"Its shape is {np.shape(node.weight)}."
+        )
+    bias = getattr(node, "bias", None)
+    layer = keras.layers.Dense(node.weight.shape[0], use_bias=bias is not None)
+    layer.build((None, node.weight.shape[1]))
+    layer.set_weights([node.weight.T] + ([] if bias is None else [bias]))
+    return [layer]
+
+
+def _convolution(rank):
+    convolution = keras.layers.Conv1D if rank == 1 else keras.layers.Conv2D
+    padding_layer = (
+        keras.layers.ZeroPadding1D if rank == 1 else (keras.layers.ZeroPadding2D)
+    )
+
+    def convert(name, node):
+        strides, dilation = _tuple(node.stride, rank), _tuple(node.dilation, rank)
+        padding, before = "valid", []
+        if isinstance(node.padding, str):
+            padding = node.padding
+            if padding == "same" and any(s != 1 for s in strides):
+                raise ValueError(f"Node {name!r}: padding 'same' needs a stride of 1.")
+        elif any(pads := _tuple(node.padding, rank)):
+            before = [_pad(padding_layer, pads)]
+        bias = np.any(node.bias)
+        layer = convolution(
+            node.weight.shape[0],
+            node.weight.shape[2:],
+            strides=strides,
+            padding=padding,
+            dilation_rate=dilation,
+            groups=int(node.groups),
+            use_bias=bool(bias),
+            data_format="channels_last",
+        )
+        kernel = np.moveaxis(node.weight, (0, 1), (-1, -2))
+        layer.build((*(None,) * (rank + 1), kernel.shape[-2] * int(node.groups)))
+        layer.set_weights([kernel] + ([node.bias] if bias else []))
+        return [*before, layer]
+
+    return convert
+
+
+def _pool(name, node):
+    size, strides = _tuple(node.kernel_size, 2), _tuple(node.stride, 2)
+    pads = _tuple(node.padding, 2)
+    found = [_pad(keras.layers.ZeroPadding2D, pads)] if any(pads) else []
+    found.append(
+        keras.layers.AveragePooling2D(size, strides, data_format="channels_last")
+    )
+    if type(node).__name__ == "SumPool2d":
+        found.append(keras.layers.Rescaling(float(np.prod(size))))
+    return found
+
+
+def _pad(layer, pads):
+    if len(pads) == 1:
+        return layer(pads[0])
+    return layer(pads, data_format="channels_last")
+
+
+def _flatten(name, node):
+    shape = _shape(node.input_type)
+    first = 0
+    if len(shape) == 4 and shape[0] == 1:  # written with the batch by snnTorch
+        shape, first = shape[1:], 1
+    if node.start_dim != first or node.end_dim not in (-1, first + len(shape) - 1):
+        raise ValueError(
+            f"Node {name!r}: only a Flatten of all features can be read. Received: "
+            f"start_dim={node.start_dim}, end_dim={node.end_dim}"
+        )
+    order = {1: [], 2: [(2, 1)], 3: [(3, 1, 2)]}[len(shape)]
+    return [
+        *(keras.layers.Permute(dims) for dims in order),
+        keras.layers.Flatten(data_format="channels_last"),
+    ]
+
+
+def _scale(name, node):
+    return [nir_neurons.rescaling(nir_neurons.array(node.scale))]
+
+
+_STATELESS = {
+    "Affine": _affine,
+    "Linear": _affine,
+    "Conv1d": _convolution(1),
+    "Conv2d": _convolution(2),
+    "SumPool2d": _pool,
+    "AvgPool2d": _pool,
+    "Flatten": _flatten,
+    "Scale": _scale,
+}
+
+
+def _delay_steps(name, node, dt):
+    steps = np.unique(np.asarray(node.delay) / dt)
+    if steps.size != 1 or abs(steps[0] - round(steps[0])) > 1e-3:
+        raise ValueError(
+            f"Node {name!r}: a delay must be one multiple of dt={dt:g} for all "
+            f"neurons. It is {np.unique(node.delay)}."
+        )
+    return round(float(steps[0]))
+
+
+def _tuple(value, rank):
+    return tuple(int(n) for n in np.broadcast_to(value, rank))
+
+
+def _shape(types):
+    return tuple(int(n) for n in next(iter(types.values())))
+
+
+def _channels_last(shape):
+    return shape if len(shape) == 1 else (*shape[1:], shape[0])

@@ -1,0 +1,305 @@
+"""Keras models as netx files of Lava, and back."""
+
+import keras
+import numpy as np
+
+from keras_spiking import layers
+from keras_spiking.export import lava_file
+from keras_spiking.export.chain import chain
+from keras_spiking.export.lava_block import LavaBlock
+from keras_spiking.export.lava_synapses import Synapses
+
+
+def to_lava(model, path, quantize=False):
+    """Writes a model as a netx file, which Lava runs on Loihi.
+
+    What can be written: a chain of Dense, Conv2D (strides, padding, groups,
+    dilation), AveragePooling2D, ZeroPadding2D, BatchNormalization, Flatten and
+    Dropout between `CubaLIFLayer`, `IFLayer` or `LIFLayer` neurons, channels last,
+    and `Delay` or `LearnableDelay` behind the neurons of a Dense layer.
+    BatchNormalization is folded into the weights. AveragePooling2D is folded into
+    the next Dense or Conv2D; directly in front of neurons it becomes a convolution
+    of its own.
+
+    A model of `CubaLIFLayer`s whose kernels are `Quantized(...)` is written
+    without loss, and so is one of `IFLayer`s. `LIFLayer`s (`decay_input=False`,
+    or the input's factor is moved into the weights) lose what the chip rounds off
+    the leak, less than 1/4096 a step. Reset must be hard, to 0.
+
+    Args:
+        model: Keras model over `(batch, time, ...)`.
+        path: Where to write. A file that exists is replaced once the new one is
+            complete.
+        quantize: Boolean, whether weights, biases and thresholds that the chip
+            cannot hold are scaled, layer by layer, into its range and rounded
+            (post-training quantisation). With `False` they are an error.
+            Defaults to `False`.
+
+    Returns:
+        A list with one dictionary for each layer of neurons: its `name`, the
+        `scale` of its weights and threshold, and the largest and the root mean
+        square error of its weights (`max_weight_error`, `rms_weight_error`), and
+        the largest of its bias and threshold (`bias_error`, `threshold_error`),
+        in the model's units.
+
+    Raises:
+        ValueError: before anything is written, if a layer or a value does not fit
+            the chip.
+
+    Example:
+
+    >>> model = keras.Sequential([
+    ...     keras.Input((None, 4)),
+    ...     keras_spiking.layers.Quantized(keras.layers.Dense(3, use_bias=False)),
+    ...     keras_spiking.layers.CubaLIFLayer(),
+    ... ])
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/network.net"
+    >>> report = keras_spiking.export.to_lava(model, path)
+    >>> report[0]["max_weight_error"]
+    0.0
+
+    References:
+        - [Lava-DL](https://lava-nc.org/dl.html)
+    """
+    stages = chain(model)
+    blocks, report = [], []
+    synapses = None
+    for stage in stages:
+        if isinstance(stage.layer, (layers.Delay, layers.LearnableDelay)):
+            _set_delay(stage, blocks, synapses)
+            continue
+        if synapses is None:
+            synapses = Synapses(stage.input_shape, flat=not blocks)
+        if isinstance(stage.layer, layers.TemporalLayer):
+            block, errors = _block(stage, synapses, quantize)
+            blocks.append(block)
+            report.append(errors)
+            synapses = None
+        else:
+            synapses.add(stage)
+    if not blocks or synapses is not None:
+        raise ValueError(
+            "The chip returns spikes: the last layer must be a CubaLIFLayer, IFLayer "
+            f"or LIFLayer. The model '{model.name}' ends with {stages[-1]}."
+        )
+    for block in blocks:
+        block.check()
+    input_shape = _channels_first(stages[0].input_shape)
+    if blocks[0].is_dense:
+        input_shape = (blocks[0].weight.shape[1],)
+    lava_file.write(path, input_shape, blocks)
+    return report
+
+
+def _set_delay(stage, blocks, synapses):
+    if not blocks or synapses is not None or blocks[-1].delay is not None:
+        raise ValueError(f"{stage}: only spikes of neurons can be delayed, once.")
+    if blocks[-1].bias is not None:
+        raise ValueError(
+            f"{stage}: Lava delays what neurons receive. With a bias that is not a "
+            "delay of their spikes."
+        )
+    steps = getattr(stage.layer, "delay_steps", None)
+    if steps is None:
+        steps = np.rint(keras.ops.convert_to_numpy(stage.layer.delay))
+    blocks[-1].delay = np.broadcast_to(steps, blocks[-1].shape[:1]).astype(int)
+
+
+def from_lava(path):
+    """Reads a netx file of CUBA neurons as a Keras model of `CubaLIFLayer`s.
+
+    Args:
+        path: Path of a file that `to_lava` or Lava-DL has written.
+
+    Returns:
+        A `keras.Sequential` over `(batch, time, ...)`, images with channels last.
+        It gives the spikes of `simulate_lava`.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind.
+    """
+    input_shape, blocks = lava_file.read(path)
+    if len(input_shape) == 3:
+        input_shape = (*input_shape[1:], input_shape[0])
+    model = keras.Sequential([keras.Input((None, *input_shape))])
+    shape = input_shape
+    for block in blocks:
+        block.check()
+        if block.is_dense:
+            shape = _add_dense(model, block, shape)
+        else:
+            shape = _add_convolution(model, block)
+        model.add(
+            layers.CubaLIFLayer(
+                v_threshold=block.threshold / 64,
+                current_decay=block.current_decay / 4096,
+                voltage_decay=block.voltage_decay / 4096,
+                bias=0.0 if block.bias is None else block.bias / 64,
+            )
+        )
+        if block.delay is not None and block.delay.any():
+            delay = layers.LearnableDelay(int(block.delay.max()))
+            model.add(delay)
+            delay.set_weights([np.broadcast_to(block.delay, block.shape)])
+    return model
+
+
+def _add_dense(model, block, shape):
+    kernel = block.weight.T / 64
+    if len(shape) > 1:
+        model.add(layers.SeqToBatch(keras.layers.Flatten()))
+        height, width, channels = shape
+        kernel = kernel.reshape(channels, height, width, -1).transpose(1, 2, 0, 3)
+    dense = keras.layers.Dense(block.shape[0], use_bias=False)
+    model.add(dense)
+    dense.set_weights([kernel.reshape(-1, block.shape[0])])
+    return block.shape
+
+
+def _add_convolution(model, block):
+    outputs, _, height, width = block.weight.shape
+    convolution = keras.layers.Conv2D(
+        outputs,
+        (height, width),
+        strides=block.strides,
+        dilation_rate=block.dilation,
+        groups=block.groups,
+        use_bias=False,
+        data_format="channels_last",
+    )
+    padding = keras.layers.ZeroPadding2D(block.padding, data_format="channels_last")
+    model.add(layers.SeqToBatch([padding, convolution]))
+    convolution.set_weights([block.weight.transpose(2, 3, 1, 0) / 64])
+    return (*block.shape[1:], outputs)
+
+
+def _block(stage, synapses, quantize):
+    neuron = _neuron(stage)
+    kernel, bias = synapses.kernel_and_bias(stage)
+    kernel = kernel * neuron["gain"]
+    bias = bias * neuron["gain"] + neuron["bias"]
+    if np.any(bias - neuron["bias"]) and neuron["current_decay"] != 4096:
+        raise ValueError(
+            f"{stage}: the chip adds a bias to the membrane potential, but the bias "
+            "of the layer in front, or the shift of its BatchNormalization, goes "
+            "through the synaptic current. Use `CubaLIFLayer(bias=...)` (it can be "
+            "learnable) and `use_bias=False`, or `current_decay=1`."
+        )
+    scale = _scale(kernel, bias, neuron["v_threshold"]) if quantize else 1.0
+    weight = np.clip(2 * np.rint(kernel * scale * 32), -256, 254)
+    mantissa = np.rint(bias * scale * 64)
+    threshold = neuron["v_threshold"] * scale * 64
+    errors = {
+        "name": stage.layer.name,
+        "scale": scale,
+        "max_weight_error": float(np.max(np.abs(weight / 64 / scale - kernel))),
+        "rms_weight_error": float(
+            np.sqrt(np.mean((weight / 64 / scale - kernel) ** 2))
+        ),
+        "bias_error": float(np.max(np.abs(mantissa / 64 / scale - bias))),
+        "threshold_error": float(abs(np.floor(threshold) - threshold) / 64 / scale),
+    }
+    if not quantize:
+        _check_exact(stage, errors)
+    block = LavaBlock(
+        name=str(stage),
+        weight=synapses.to_lava(weight),
+        # Fires above the threshold, not at it: one less for neurons that do.
+        threshold=int(np.floor(threshold)) - neuron["fires_at_threshold"],
+        current_decay=neuron["current_decay"],
+        voltage_decay=neuron["voltage_decay"],
+        shape=_channels_first(stage.output_shape),
+        bias=np.broadcast_to(mantissa, kernel.shape[-1:]).astype(int)
+        if np.any(mantissa)
+        else None,
+        **synapses.geometry(),
+    )
+    return block, errors
+
+
+def _scale(kernel, bias, threshold):
+    """The largest factor that keeps weights, bias and threshold in range."""
+    candidates = [
+        limit / size
+        for limit, size in (
+            (254 / 64, np.max(np.abs(kernel))),
+            (4095 / 64, np.max(np.abs(bias))),
+            (131071 / 64, threshold),
+        )
+        if size > 0
+    ]
+    return float(min(candidates))
+
+
+def _check_exact(stage, errors):
+    what = [
+        name
+        for name in ("weight", "bias", "threshold")
+        if errors.get(f"{name}_error", errors["max_weight_error"]) != 0
+    ]
+    if what:
+        raise ValueError(
+            f"{stage}: the chip cannot hold the {' and the '.join(what)} exactly. "
+            "Weights must be multiples of 1/32 in [-4, 3.96875], bias and threshold "
+            "multiples of 1/64. Train with keras_spiking.layers.Quantized around "
+            "Dense and Conv2D, or quantise after training: "
+            "`to_lava(..., quantize=True)`."
+        )
+
+
+def _neuron(stage):
+    """The parameters of the neurons as integers, where they are integers."""
+    layer = stage.layer
+    if isinstance(layer, layers.CubaLIFLayer):
+        fixed = {
+            name: keras.ops.convert_to_numpy(value).astype("float64")
+            for name, value in layer.fixed_point().items()
+        }
+        return {
+            "gain": 1.0,
+            "bias": fixed["bias"],
+            "v_threshold": _one(stage, "v_threshold", fixed["v_threshold"]),
+            "current_decay": int(
+                4096 * _one(stage, "current_decay", fixed["current_decay"])
+            ),
+            "voltage_decay": int(
+                4096 * _one(stage, "voltage_decay", fixed["voltage_decay"])
+            ),
+            "fires_at_threshold": False,
+        }
+    if not isinstance(
+        layer, (layers.IFLayer, layers.LIFLayer, layers.ParametricLIFLayer)
+    ):
+        raise ValueError(
+            f"Loihi's neurons cannot be a {stage}. Use CubaLIFLayer, IFLayer or "
+            "LIFLayer."
+        )
+    if layer.v_reset is None or np.any(keras.ops.convert_to_numpy(layer.v_reset)):
+        raise ValueError(
+            f"{stage}: Loihi resets to 0. Use `v_reset=0.0`. Received: v_reset="
+            f"{layer.v_reset}"
+        )
+    tau = _one(stage, "tau", getattr(layer, "tau", np.inf))
+    return {
+        "gain": 1.0 / tau if getattr(layer, "decay_input", False) else 1.0,
+        "bias": np.zeros(()),
+        "v_threshold": _one(stage, "v_threshold", layer.v_threshold),
+        "current_decay": 4096,
+        "voltage_decay": int(np.rint(4096 / tau)),
+        "fires_at_threshold": True,
+    }
+
+
+def _one(stage, name, value):
+    values = np.unique(keras.ops.convert_to_numpy(value))
+    if values.size != 1:
+        raise ValueError(
+            f"{stage}: Lava takes one {name} for a layer. Received {values.size} "
+            f"different values, from {values[0]:g} to {values[-1]:g}."
+        )
+    return float(values[0])
+
+
+def _channels_first(shape):
+    return shape if len(shape) == 1 else (shape[-1], *shape[:-1])

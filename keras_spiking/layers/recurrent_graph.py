@@ -1,0 +1,209 @@
+import keras
+from keras import ops
+
+from keras_spiking.layers import contained
+from keras_spiking.layers import streaming
+from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.step_by_step import _step_functions
+from keras_spiking.ops.time_loop import hold
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class RecurrentGraph(StepByStep):
+    """A network given as nodes and edges, which may form cycles.
+
+    A node receives the sum of the outputs of all nodes with an edge to it. In every
+    cycle one edge is late by a time step, and carries 0 in the first step: the one
+    that leaves the last layer of neurons on the way around (`delayed_edges`).
+
+    Args:
+        nodes: Dictionary from names to a Keras layer or a list of layers.
+        edges: List of pairs of names. `"input"` and `"output"` are the ends of the
+            network.
+        reduce: What to return over time: `None` for the outputs of all steps, or
+            `"mean"`, `"sum"` or `"last"`. Defaults to `None`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`.
+        mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
+            state.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        `(batch, time, ...)`; `(batch, ...)` if `reduce` is given.
+
+    Raises:
+        ValueError: if an edge has no node, or a node cannot be reached.
+
+    Example:
+
+    >>> network = keras_spiking.layers.RecurrentGraph(
+    ...     nodes={
+    ...         "encode": keras.layers.Dense(8),
+    ...         "neurons": keras_spiking.layers.LIFLayer(),
+    ...         "feedback": keras.layers.Dense(8),
+    ...     },
+    ...     edges=[
+    ...         ("input", "encode"),
+    ...         ("encode", "neurons"),
+    ...         ("neurons", "feedback"),
+    ...         ("feedback", "neurons"),
+    ...         ("neurons", "output"),
+    ...     ],
+    ... )
+    >>> tuple(network(keras.ops.ones((2, 5, 3))).shape)
+    (2, 5, 8)
+    >>> network.delayed_edges
+    [('neurons', 'feedback')]
+    """
+
+    def __init__(self, nodes, edges, reduce=None, **kwargs):
+        lists = [
+            contained.as_list(node, f"Node {name!r}") for name, node in nodes.items()
+        ]
+        super().__init__(
+            [x for layers in lists for x in layers], reduce=reduce, **kwargs
+        )
+        self.node_names = list(nodes)
+        self.node_sizes = [len(layers) for layers in lists]
+        self.edges = [tuple(edge) for edge in edges]
+        _check_edges(self.node_names, self.edges)
+        neurons = {
+            name
+            for name, layers in zip(nodes, lists)
+            if any(contained.has_time_axis(layer) for layer in layers)
+        }
+        self.delayed_edges, self.order = _break_cycles(self.edges, neurons)
+
+    @property
+    def nodes(self):
+        """Dictionary from names to lists of layers."""
+        layers = iter(self.layers)
+        return {
+            name: [next(layers) for _ in range(size)]
+            for name, size in zip(self.node_names, self.node_sizes)
+        }
+
+    def build(self, input_shape):
+        self.functions = [
+            [f for layer in node for f in _step_functions(layer)]
+            for node in self.nodes.values()
+        ]
+        self.node_shapes = self._shapes(self._step(input_shape))
+        shape = self.node_shapes[self.order.index("output")]
+        self.step_output = keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def _shapes(self, shape):
+        """Output shapes in the order of `order`, found along any edge."""
+        shapes = {"input": shape}
+        while len(shapes) < len(self.order) + 1:
+            ready = [
+                (before, name)
+                for before, name in self.edges
+                if before in shapes and name not in shapes
+            ]
+            before, name = ready[0]
+            y = keras.KerasTensor(shapes[before])
+            for function in self._functions(name):
+                y = function(y, None)
+            shapes[name] = tuple(y.shape)
+        return [shapes[name] for name in self.order]
+
+    def _functions(self, name):
+        if name == "output":
+            return []
+        return self.functions[self.node_names.index(name)]
+
+    def call_step(self, x, mask=None):
+        values, slots = {"input": x}, {}
+        for before, _ in self.delayed_edges:
+            if before not in slots:
+                slots[before] = streaming.Slot()
+        previous = {
+            before: self._previous(slot, before, x) for before, slot in slots.items()
+        }
+        for name in self.order:
+            inputs = [
+                previous[before]
+                if (before, after) in self.delayed_edges
+                else values[before]
+                for before, after in self.edges
+                if after == name
+            ]
+            y = sum(inputs[1:], inputs[0])
+            for function in self._functions(name):
+                y = function(y, mask)
+            values[name] = y
+        for before, slot in slots.items():
+            new = values[before]
+            slot.put(new if mask is None else hold(mask, new, previous[before]))
+        return values["output"]
+
+    def _previous(self, slot, name, x):
+        if slot.previous is not None:
+            return slot.previous
+        shape = self.node_shapes[self.order.index(name)]
+        return ops.zeros((ops.shape(x)[0], *shape[1:]), dtype=self.compute_dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["timesteps"], config["layer"]
+        nodes = {k: contained.serialize(v) for k, v in self.nodes.items()}
+        return {**config, "nodes": nodes, "edges": [list(e) for e in self.edges]}
+
+    @classmethod
+    def from_config(cls, config):
+        nodes = {k: contained.deserialize(v) for k, v in config["nodes"].items()}
+        return cls(**{**config, "nodes": nodes})
+
+
+def _check_edges(names, edges):
+    ends = {"input", "output"}
+    for edge in edges:
+        if len(edge) != 2 or not set(edge) <= set(names) | ends:
+            raise ValueError(
+                f"Every edge must join two nodes. Received: {edge!r}, with nodes "
+                f"{', '.join(names)}, input and output."
+            )
+    reached = {"input"}
+    while more := {b for a, b in edges if a in reached} - reached:
+        reached |= more
+    if missing := [name for name in (*names, "output") if name not in reached]:
+        raise ValueError(
+            f"Every node must be reached from 'input'. These are not: {missing}"
+        )
+
+
+def _break_cycles(edges, neurons):
+    """The edges to delay, and an order of the nodes along all others."""
+    edges, delayed = list(edges), []
+    while True:
+        cycle, order = _sort(edges, delayed)
+        if cycle is None:
+            return delayed, [name for name in order if name != "input"]
+        steps = list(zip(cycle, cycle[1:] + cycle[:1]))
+        leaving = [step for step in steps if step[0] in neurons]
+        delayed.append((leaving or steps)[-1])
+
+
+def _sort(edges, delayed):
+    """A cycle, or `None`, and the nodes in an order along the edges."""
+    done = []
+
+    def visit(name, path):
+        for before, after in edges:
+            if before != name or after in done or (before, after) in delayed:
+                continue
+            if after in path:
+                return path[path.index(after) :]
+            if cycle := visit(after, [*path, after]):
+                return cycle
+        done.append(name)
+        return None
+
+    for root in ("input", *(after for _, after in edges)):
+        if root not in done and (cycle := visit(root, [root])):
+            return cycle, None
+    return None, done[::-1]

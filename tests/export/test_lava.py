@@ -1,0 +1,275 @@
+import pathlib
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from backend import to_numpy
+
+from keras_spiking import export
+from keras_spiking import layers
+from keras_spiking.layers import CubaLIFLayer
+from keras_spiking.layers import Quantized
+from keras_spiking.layers import SeqToBatch
+
+LAVA = pathlib.Path(__file__).parents[1] / "data" / "lava"
+NAMES = ("dense", "convolutional", "varied", "delayed")
+
+
+def quantized(layer, *arguments, spread=0.5, **options):
+    initializer = keras.initializers.RandomNormal(stddev=spread)
+    return Quantized(
+        layer(*arguments, use_bias=False, kernel_initializer=initializer, **options)
+    )
+
+
+def dense(units, **options):
+    return quantized(keras.layers.Dense, units, **options)
+
+
+def convolution(*arguments, **options):
+    return quantized(keras.layers.Conv2D, *arguments, **options)
+
+
+def random_spikes(*shape, rate=0.4):
+    return (np.random.default_rng(0).uniform(size=shape) < rate).astype("float32")
+
+
+def sequential(shape, *stack):
+    return keras.Sequential([keras.Input((None, *shape)), *stack])
+
+
+def assert_exported_equals_keras(model, path, steps=20):
+    spikes = random_spikes(2, steps, *model.input_shape[2:])
+    export.to_lava(model, path)
+    expected = to_numpy(model(spikes))
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(export.simulate_lava(path, spikes), expected)
+    again = export.from_lava(path)
+    np.testing.assert_array_equal(to_numpy(again(spikes)), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_simulation_equals_a_recorded_run_of_lava(name):
+    spikes = np.load(LAVA / f"{name}_input.npy")
+    lava = np.load(LAVA / f"{name}_lava.npy")
+    assert lava.sum() > 100
+    simulated = export.simulate_lava(LAVA / f"{name}.net", spikes, pipelined=True)
+    np.testing.assert_array_equal(simulated, lava)
+
+
+@pytest.mark.parametrize("name", ("dense", "convolutional", "delayed"))
+def test_keras_equals_a_recorded_run_of_lava(name):
+    spikes = np.load(LAVA / f"{name}_input.npy")
+    lava = np.load(LAVA / f"{name}_lava.npy")
+    model = export.from_lava(LAVA / f"{name}.net")
+    latency = spikes.shape[1] - 50
+    outputs = to_numpy(model(spikes[:, :50].astype("float32")))
+    np.testing.assert_array_equal(outputs, lava[:, latency:])
+
+
+def test_dense_network_with_bias_and_delay_is_lossless(tmp_path):
+    model = sequential(
+        (12,),
+        dense(9, spread=1.0),
+        CubaLIFLayer(bias=np.linspace(-0.5, 0.5, 9)),
+        dense(7, spread=1.0),
+        CubaLIFLayer(2.0, 0.5, 0.1),
+        layers.LearnableDelay(max_delay=5),
+        dense(5, spread=1.0),
+        CubaLIFLayer(),
+        layers.Delay(3),
+    )
+    assert_exported_equals_keras(model, tmp_path / "network.net")
+
+
+def test_convolutional_network_is_lossless(tmp_path):
+    model = sequential(
+        (11, 12, 2),
+        SeqToBatch(convolution(4, (3, 5), strides=(2, 1))),
+        CubaLIFLayer(bias=0.25),
+        SeqToBatch([convolution(6, 3, padding="same", groups=2)]),
+        CubaLIFLayer(),
+        SeqToBatch(keras.layers.AveragePooling2D(2)),
+        CubaLIFLayer(0.25, 1.0, 0.0),
+        SeqToBatch([keras.layers.ZeroPadding2D((1, 2)), convolution(3, 2)]),
+        CubaLIFLayer(),
+        SeqToBatch([keras.layers.Flatten(), keras.layers.Dropout(0.5)]),
+        dense(5),
+        CubaLIFLayer(),
+    )
+    assert_exported_equals_keras(model, tmp_path / "network.net")
+
+
+def test_pooling_is_folded_into_the_next_layer(tmp_path):
+    coarse = keras.initializers.RandomUniform(-2, 2)
+
+    def on_coarse_grid(layer, *arguments, **options):
+        # A quarter of these weights is on the chip's grid, too.
+        layer = layer(*arguments, use_bias=False, kernel_initializer=coarse, **options)
+        return Quantized(layer, lambda w: keras.ops.round(8 * w) / 8)
+
+    model = sequential(
+        (13, 12, 2),
+        SeqToBatch(
+            [
+                keras.layers.AveragePooling2D(2),
+                on_coarse_grid(keras.layers.Conv2D, 3, 2),
+            ]
+        ),
+        CubaLIFLayer(),
+        SeqToBatch([keras.layers.AveragePooling2D(2), keras.layers.Flatten()]),
+        on_coarse_grid(keras.layers.Dense, 6),
+        CubaLIFLayer(),
+    )
+    spikes = random_spikes(2, 20, 13, 12, 2)
+    export.to_lava(model, tmp_path / "network.net")
+    expected = to_numpy(model(spikes))
+    assert 0.02 < expected.mean() < 0.98
+    np.testing.assert_array_equal(
+        export.simulate_lava(tmp_path / "network.net", spikes), expected
+    )
+
+
+def test_if_neurons_fire_at_the_threshold_on_the_chip_too(tmp_path):
+    model = sequential(
+        (8,), dense(8), layers.IFLayer(1.0), dense(4), layers.IFLayer(0.5)
+    )
+    assert_exported_equals_keras(model, tmp_path / "network.net", steps=40)
+
+
+def test_lif_neurons_differ_by_the_rounding_of_the_leak_only(tmp_path):
+    neurons = layers.LIFLayer(tau=4.0, decay_input=False, v_threshold=1.0)
+    model = sequential((16,), dense(32), neurons)
+    export.to_lava(model, tmp_path / "network.net")
+    spikes = random_spikes(8, 40, 16)
+    simulated = export.simulate_lava(tmp_path / "network.net", spikes)
+    assert np.mean(simulated != to_numpy(model(spikes))) < 0.01
+
+
+def test_float_network_is_quantised_on_request_with_a_report(tmp_path):
+    model = sequential(
+        (20,),
+        keras.layers.Dense(30, use_bias=False),
+        keras.layers.BatchNormalization(),
+        layers.IFLayer(1.0),
+        keras.layers.Dense(10),
+        layers.LIFLayer(tau=2.0, v_threshold=0.2),
+    )
+    random = np.random.default_rng(1)
+    normalization = model.layers[1]
+    values = [random.uniform(0.5, 1.5, w.shape) for w in normalization.weights]
+    normalization.set_weights(values)
+    model.layers[3].bias.assign(random.normal(0, 0.1, 10))
+    path = tmp_path / "network.net"
+    with pytest.raises(ValueError, match="cannot hold the weight and the bias"):
+        export.to_lava(model, path)
+    report = export.to_lava(model, path, quantize=True)
+    for layer in report:
+        assert 0 < layer["rms_weight_error"] <= layer["max_weight_error"]
+        # Half a step of the grid, but a whole one at the largest positive weight.
+        assert layer["max_weight_error"] <= 1 / 32 / layer["scale"]
+        assert layer["bias_error"] <= 1 / 128 / layer["scale"] + 1e-9
+    spikes = random_spikes(16, 50, 20)
+    rate = to_numpy(model(spikes)).mean(axis=1)
+    simulated = export.simulate_lava(path, spikes).mean(axis=1)
+    assert np.abs(rate - simulated).mean() < 0.02
+    assert np.corrcoef(rate.ravel(), simulated.ravel())[0, 1] > 0.95
+
+
+def test_file_has_the_layout_of_netx(tmp_path):
+    model = sequential((4, 6, 2), SeqToBatch(convolution(3, (2, 3))), CubaLIFLayer())
+    export.to_lava(model, tmp_path / "network.net")
+    with h5py.File(tmp_path / "network.net") as file:
+        assert list(file["layer"]) == ["0", "1"]
+        np.testing.assert_array_equal(file["layer/0/shape"], [2, 4, 6])
+        entry = file["layer/1"]
+        assert entry["type"].dtype == "S10" and entry["type"][0] == b"conv"
+        np.testing.assert_array_equal(entry["shape"], [3, 3, 4])
+        kernel = to_numpy(model.layers[0].layers[0].quantized_weights()[0])
+        np.testing.assert_array_equal(
+            entry["weight"], 64 * kernel.transpose(3, 2, 0, 1)
+        )
+        neuron = entry["neuron"]
+        registers = [int(neuron[k][()]) for k in ("vThMant", "iDecay", "vDecay")]
+        assert registers == [80, 1024, 123]
+
+
+@pytest.mark.parametrize(
+    "stack, message",
+    [
+        ([dense(3), layers.QIFLayer()] if hasattr(layers, "QIFLayer") else None, "QIF"),
+        ([dense(3), layers.IFLayer(v_reset=None)], "resets to 0"),
+        ([dense(3), layers.IFLayer(v_threshold=[1.0, 2.0, 3.0])], "one v_threshold"),
+        ([dense(3), CubaLIFLayer(voltage_decay=[0.1, 0.2, 0.3])], "one voltage_decay"),
+        (
+            [dense(3), CubaLIFLayer(), layers.FiringRate()],
+            "FiringRate.*reduces over time",
+        ),
+        ([keras.layers.Dense(3, activation="relu"), CubaLIFLayer()], "activation"),
+        ([keras.layers.Dense(3), CubaLIFLayer()], "cannot hold the weight"),
+        ([CubaLIFLayer()], "no synapses"),
+        ([dense(3), dense(3), CubaLIFLayer()], "cannot be merged"),
+        ([dense(3)], "returns spikes"),
+        ([dense(3), CubaLIFLayer(), layers.Delay(63)], "62"),
+        ([dense(3), layers.LILayer()], "LILayer"),
+    ],
+)
+def test_refuses_what_the_chip_cannot_do_before_anything_is_written(
+    stack, message, tmp_path
+):
+    if stack is None:
+        pytest.skip("this neuron does not exist")
+    model = sequential((4,), *stack)
+    with pytest.raises(ValueError, match=message):
+        export.to_lava(model, tmp_path / "network.net")
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_a_bias_that_goes_through_the_current(tmp_path):
+    layer = Quantized(keras.layers.Dense(3, bias_initializer="ones"))
+    model = sequential((4,), layer, CubaLIFLayer())
+    with pytest.raises(ValueError, match="CubaLIFLayer\\(bias"):
+        export.to_lava(model, tmp_path / "network.net")
+
+
+def test_refuses_uneven_padding(tmp_path):
+    model = sequential(
+        (4, 4, 1), SeqToBatch(convolution(2, 2, padding="same")), CubaLIFLayer()
+    )
+    with pytest.raises(ValueError, match="ZeroPadding2D"):
+        export.to_lava(model, tmp_path / "network.net")
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5", None])
+def test_refuses_damaged_files(content, tmp_path):
+    path = tmp_path / "network.net"
+    path.write_bytes(
+        (LAVA / "dense.net").read_bytes()[:2000] if content is None else content
+    )
+    with pytest.raises(ValueError, match="not a netx file of Lava, or is damaged"):
+        export.from_lava(path)
+
+
+def test_refuses_foreign_hdf5_files(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = np.zeros(3)
+    with pytest.raises(ValueError, match="not a netx file of Lava.*layer"):
+        export.simulate_lava(tmp_path / "other.h5", np.zeros((1, 2, 3)))
+
+
+def test_refuses_input_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"takes spikes \(batch, time, 64,\)"):
+        export.simulate_lava(LAVA / "dense.net", np.zeros((1, 2, 63)))
+    with pytest.raises(ValueError, match="0 and 1"):
+        export.simulate_lava(LAVA / "dense.net", np.full((1, 2, 64), 0.5))
+
+
+def test_a_file_stays_as_it_was_if_the_export_fails(tmp_path):
+    path = tmp_path / "network.net"
+    path.write_text("precious")
+    model = sequential((4,), keras.layers.Dense(3), CubaLIFLayer())
+    with pytest.raises(ValueError):
+        export.to_lava(model, path)
+    assert path.read_text() == "precious"
+    assert [p.name for p in tmp_path.iterdir()] == ["network.net"]

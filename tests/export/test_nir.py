@@ -1,0 +1,290 @@
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import pytest
+from backend import to_numpy
+
+from keras_spiking import export
+from keras_spiking import layers
+from keras_spiking.layers import SeqToBatch
+
+nir = pytest.importorskip("nir")
+
+DATA = pathlib.Path(__file__).parents[1] / "data"
+DT = 1e-4
+
+
+def sequential(shape, *stack):
+    return keras.Sequential([keras.Input((None, *shape)), *stack])
+
+
+def noise(*shape):
+    random = np.random.default_rng(0)
+    return random.uniform(-0.5, 1.5, shape).astype("float32")
+
+
+def graph_of(node, shape, output=None):
+    """Input -> node -> Output."""
+    output = shape if output is None else output
+    return nir.NIRGraph(
+        {
+            "input": nir.Input({"input": np.array(shape)}),
+            "node": node,
+            "output": nir.Output({"output": np.array(output)}),
+        },
+        [("input", "node"), ("node", "output")],
+    )
+
+
+def run(graph, x, **options):
+    return to_numpy(export.from_nir(graph, **options)(x))
+
+
+def assert_round_trip(model, path, x=None, **options):
+    x = noise(2, 15, *model.input_shape[2:]) if x is None else x
+    export.to_nir(model, path, **options)
+    expected = to_numpy(model(x))
+    assert np.ptp(expected) > 0
+    np.testing.assert_allclose(run(path, x), expected, atol=1e-5)
+    return nir.read(path)
+
+
+@pytest.mark.parametrize("name", ("dense", "convolutional"))
+def test_our_files_give_the_spikes_that_snntorch_gave(name):
+    folder = DATA / "snntorch"
+    spikes = np.load(folder / f"{name}_input.npy").astype("float32")
+    expected = np.load(folder / f"{name}_snntorch.npy")
+    assert expected.sum() > 100
+    np.testing.assert_array_equal(run(folder / f"{name}.nir", spikes), expected)
+    model = keras.saving.load_model(folder / f"{name}.keras")
+    np.testing.assert_array_equal(to_numpy(model(spikes)), expected)
+
+
+def test_published_recurrent_graph_equals_its_equations():
+    path = DATA / "braille.nir"
+    nodes = nir.read(path).nodes
+    spikes = np.random.default_rng(0).uniform(size=(2, 30, 12)) < 0.4
+    spikes = spikes.astype("float32")
+
+    def affine(name, x):
+        return x @ nodes[name].weight.T + nodes[name].bias
+
+    def cuba(name, x, state):
+        node, (current, v) = nodes[name], state
+        current = current * (1 - DT / node.tau_syn) + node.w_in * DT / node.tau_syn * x
+        v = v + DT / node.tau_mem * (node.v_leak - v + node.r * current)
+        fired = v > node.v_threshold
+        return fired.astype(float), (current, np.where(fired, node.v_reset, v))
+
+    hidden, first, second = np.zeros((2, 38)), (0.0, 0.0), (0.0, 0.0)
+    expected = []
+    for t in range(30):
+        x = affine("fc1", spikes[:, t]) + affine("lif1.w_rec", hidden)
+        hidden, first = cuba("lif1.lif", x, first)
+        out, second = cuba("lif2", affine("fc2", hidden), second)
+        expected.append(out)
+    expected = np.stack(expected, 1)
+    assert expected.sum() > 50
+    np.testing.assert_array_equal(run(path, spikes), expected)
+
+
+def test_dense_network_round_trip(tmp_path):
+    model = sequential(
+        (6,),
+        keras.layers.Dense(8, use_bias=False),
+        layers.IFLayer(v_threshold=0.5),
+        keras.layers.Dense(7),
+        keras.layers.BatchNormalization(),
+        layers.LIFLayer(tau=np.linspace(1.5, 3.0, 7), v_threshold=0.1),
+        layers.Delay(2),
+        keras.layers.Dense(4),
+        layers.ParametricLIFLayer(init_tau=2.5, decay_input=False, v_reset=-0.25),
+        layers.LILayer(tau=3.0),
+        layers.Integrator(),
+    )
+    model.layers[2].bias.assign(np.linspace(-0.2, 0.6, 7))
+    random = np.random.default_rng(1)
+    weights = model.layers[3].weights
+    model.layers[3].set_weights([random.uniform(0.5, 1.5, w.shape) for w in weights])
+    model.layers[6].bias.assign(np.ones(4))
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    kinds = [type(node).__name__ for node in graph.nodes.values()]
+    for kind in ("Linear", "Affine", "IF", "LIF", "Delay", "LI", "I"):
+        assert kind in kinds
+
+
+def test_images_go_to_channels_first_and_back(tmp_path):
+    model = sequential(
+        (9, 8, 2),
+        SeqToBatch(
+            [
+                keras.layers.ZeroPadding2D((1, 2)),
+                keras.layers.Conv2D(4, 3, strides=(2, 1), groups=2),
+            ]
+        ),
+        layers.IFLayer(v_threshold=noise(5, 10, 4) ** 2),
+        SeqToBatch(keras.layers.Conv2D(4, 3, padding="same", dilation_rate=2)),
+        layers.LIFLayer(v_threshold=0.1),
+        SeqToBatch([keras.layers.AveragePooling2D(2), keras.layers.Flatten()]),
+        keras.layers.Dense(5),
+    )
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    np.testing.assert_array_equal(graph.nodes["input"].input_type["input"], [2, 9, 8])
+    threshold = graph.nodes[model.layers[1].name].v_threshold
+    np.testing.assert_allclose(threshold, (noise(5, 10, 4) ** 2).transpose(2, 0, 1))
+
+
+def test_sequences_of_features_use_conv1d(tmp_path):
+    model = sequential(
+        (10, 3),
+        SeqToBatch(
+            [keras.layers.ZeroPadding1D(1), keras.layers.Conv1D(4, 3, strides=2)]
+        ),
+        layers.IFLayer(v_threshold=0.3),
+        SeqToBatch(keras.layers.Flatten()),
+        keras.layers.Dense(5),
+    )
+    assert_round_trip(model, tmp_path / "network.nir")
+
+
+def test_recurrent_networks_become_cycles(tmp_path):
+    model = sequential(
+        (6,),
+        keras.layers.Dense(5),
+        layers.ElementwiseRecurrent(
+            [keras.layers.Dense(5), layers.LIFLayer(v_threshold=0.1)]
+        ),
+        layers.RecurrentGraph(
+            nodes={
+                "neurons": layers.IFLayer(v_threshold=0.6),
+                "feedback": keras.layers.Dense(5),
+            },
+            edges=[
+                ("input", "neurons"),
+                ("neurons", "feedback"),
+                ("feedback", "neurons"),
+                ("neurons", "output"),
+            ],
+        ),
+    )
+    assert_round_trip(model, tmp_path / "network.nir")
+
+
+def test_a_subgraph_is_read_like_its_nodes():
+    inner = graph_of(nir.Linear(np.eye(3) * 2.0), (3,))
+    outer = graph_of(inner, (3,))
+    x = noise(1, 4, 3)
+    np.testing.assert_allclose(run(outer, x), 2 * x)
+
+
+def full(value):
+    return np.full((3,), value)
+
+
+@pytest.mark.parametrize("discretization", ("euler", "exponential", "unit_gain"))
+def test_current_based_neurons_follow_their_equations(discretization):
+    node = nir.CubaLI(
+        tau_syn=full(3 * DT),
+        tau_mem=full(5 * DT),
+        r=full(2.0),
+        v_leak=full(0.5),
+        w_in=full(1.5),
+    )
+    lost = {
+        "euler": (1 / 3, 1 / 5),
+        "exponential": (1 - np.exp(-1 / 3), 1 - np.exp(-1 / 5)),
+        "unit_gain": (1 / 3, 1 / 5),
+    }[discretization]
+    gain = (1.0, 1.0) if discretization == "unit_gain" else (1.5 * lost[0], 2 * lost[1])
+    x = noise(2, 9, 3)
+    current = v = 0.0
+    expected = []
+    for t in range(9):
+        current = current * (1 - lost[0]) + gain[0] * x[:, t]
+        v = v + lost[1] * (0.5 - v) + gain[1] * current
+        expected.append(v)
+    actual = run(graph_of(node, (3,)), x, discretization=discretization)
+    np.testing.assert_allclose(actual, np.stack(expected, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_threshold_and_scale_are_memoryless():
+    x = noise(2, 9, 3)
+    threshold = run(graph_of(nir.Threshold(full(0.4)), (3,)), x)
+    np.testing.assert_array_equal(threshold, x >= np.float32(0.4))
+    scale = run(graph_of(nir.Scale(np.array([1.0, 2.0, 3.0])), (3,)), x)
+    np.testing.assert_allclose(scale, x * [1, 2, 3], rtol=1e-6)
+
+
+def test_sum_pooling():
+    node = nir.SumPool2d(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
+    x = noise(1, 2, 4, 6, 3)
+    expected = x.reshape(1, 2, 2, 2, 3, 2, 3).sum((3, 5))
+    graph = graph_of(node, (3, 4, 6), (3, 2, 3))
+    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5)
+
+
+def test_soft_reset_raises_or_is_noted(tmp_path):
+    model = sequential((4,), keras.layers.Dense(6), layers.IFLayer(v_reset=None))
+    path = tmp_path / "network.nir"
+    with pytest.raises(ValueError, match="soft reset.*approximate=True"):
+        export.to_nir(model, path)
+    assert not path.exists()
+    assert_round_trip(model, path, 2 * noise(2, 15, 4), approximate=True)
+
+
+def test_fixed_point_neurons_raise_or_are_noted(tmp_path):
+    model = sequential((4,), keras.layers.Dense(6), layers.CubaLIFLayer(bias=0.125))
+    path = tmp_path / "network.nir"
+    with pytest.raises(ValueError, match="fixed-point arithmetic"):
+        export.to_nir(model, path)
+    graph = assert_round_trip(model, path, approximate=True)
+    expected = to_numpy(model(noise(2, 15, 4)))
+    for node in graph.nodes.values():
+        node.metadata = {}
+    approximation = run(graph, noise(2, 15, 4))
+    assert np.mean(approximation != expected) < 0.05
+
+
+def test_soft_reset_on_request():
+    node = nir.IF(r=full(1 / DT), v_threshold=full(1.0), v_reset=full(0.0))
+    x = np.full((1, 6, 3), 0.7, "float32")
+    hard = run(graph_of(node, (3,)), x)
+    soft = run(graph_of(node, (3,)), x, reset="soft")
+    np.testing.assert_array_equal(hard[0, :, 0], [0, 1, 0, 1, 0, 1])
+    np.testing.assert_array_equal(soft[0, :, 0], [0, 1, 1, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "stack, message",
+    [
+        ([keras.layers.Dense(3, activation="relu")], "no activation"),
+        ([keras.layers.Dense(3), layers.FiringRate()], "FiringRate.*reduces over time"),
+        ([keras.layers.LayerNormalization()], "LayerNormalization"),
+        ([layers.LILayer(reduce="max")], "LILayer.*reduces over time"),
+    ],
+)
+def test_refuses_what_nir_cannot_say(stack, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        export.to_nir(sequential((4,), *stack), tmp_path / "network.nir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_time_constants_below_a_step():
+    node = nir.LI(tau=full(0.5 * DT), r=full(1.0), v_leak=full(0.0))
+    with pytest.raises(ValueError, match="'node'.*smaller `dt`"):
+        export.from_nir(graph_of(node, (3,)))
+
+
+def test_refuses_damaged_files(tmp_path):
+    path = tmp_path / "network.nir"
+    path.write_bytes((DATA / "braille.nir").read_bytes()[:3000])
+    with pytest.raises(ValueError, match="not a NIR file, or is damaged"):
+        export.from_nir(path)
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nir", None)
+    with pytest.raises(ImportError, match=r"keras3-spiking\[nir\]"):
+        export.from_nir("network.nir")
