@@ -2,6 +2,7 @@
 
 from keras_spiking import backends
 from keras_spiking import constraints
+from keras_spiking import conversion
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import ops
