@@ -13,6 +13,7 @@ from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.folding import prepare
 from keras_spiking.conversion.graph import is_graph
 from keras_spiking.conversion.graph import run
+from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
@@ -229,18 +230,25 @@ def _build(graph, neurons, encoder, timesteps, delay, name):
     )
     flat = keras.tree.flatten(graph.inputs)
     values = {id(x): y for x, y in zip(flat, keras.tree.flatten(inputs))}
-    run(before, values, lambda call: copy_layer(call.operation))
+    names = _output_names(graph)
+
+    def outside(call):
+        clashes = call.name in names
+        name = f"{call.name}_current" if clashes else call.name
+        return copy_layer(call.operation, name=name)
+
+    run(before, values, outside)
 
     leaving = _taken(heads, keras.tree.flatten(graph.outputs))
     entering = _taken(spiking, leaving)
-    core_inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in entering]
-    inner = {id(x): y for x, y in zip(entering, core_inputs)}
+    step_inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in entering]
+    inner = {id(x): y for x, y in zip(entering, step_inputs)}
     if encoder is not None:
         places = {id(x): i for i, x in enumerate(flat)}
         for x in entering:
             inner[id(x)] = copy_layer(encoder[places[id(x)]])(inner[id(x)])
 
-    def operation(call):
+    def inside(call):
         if isinstance(call.operation, Rectifier):
             return SingleStep(copy_layer(neurons[call.name]), name=call.name)
         if rules.is_maximum(call):
@@ -250,16 +258,16 @@ def _build(graph, neurons, encoder, timesteps, delay, name):
             layer.trainable = False  # so that statistics stay as they are
         return layer
 
-    run(spiking, inner, operation)
+    run(spiking, inner, inside)
     means = [SingleStep(RunningMean(delay))(inner[id(x)]) for x in leaving]
-    core = keras.Model(_single(core_inputs), _single(means), name="step")
-    simulation = StepByStep(core, timesteps, reduce="last", name="simulation")
-    results = simulation(_single([values[id(x)] for x in entering]))
+    step = keras.Model(single(step_inputs), single(means), name="step")
+    simulation = StepByStep(step, timesteps, reduce="last", name="simulation")
+    results = simulation(single([values[id(x)] for x in entering]))
     values.update({id(x): y for x, y in zip(leaving, keras.tree.flatten(results))})
 
     produced = {id(c.outputs[0]): c for c in heads}
     outputs = []
-    for x, output_name in zip(keras.tree.flatten(graph.outputs), graph.output_names):
+    for x, output_name in zip(keras.tree.flatten(graph.outputs), names):
         if id(x) in produced:
             call = produced[id(x)]
             layer = copy_layer(call.operation, name=output_name)
@@ -300,5 +308,7 @@ def _taken(calls, outputs):
     return list({id(x): x for x in needed if id(x) not in inner}.values())
 
 
-def _single(tensors):
-    return tensors[0] if len(tensors) == 1 else tensors
+def _output_names(graph):
+    """The ANN's, except where an input is an output, too: names are unique."""
+    taken = {x.name for x in keras.tree.flatten(graph.inputs)}
+    return [f"{n}_output" if n in taken else n for n in graph.output_names]

@@ -98,6 +98,11 @@ def run(calls, values, operation=None):
     return values
 
 
+def single(tensors):
+    """The only tensor of a list of one, else the list: how models return it."""
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
 def is_graph(model):
     """Whether a layer is a `Sequential` or Functional model."""
     return isinstance(model, keras.Sequential) or hasattr(model, "operations")

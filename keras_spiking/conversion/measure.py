@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
 from keras_spiking.layers.single_step import SingleStep
@@ -35,7 +36,7 @@ def means_over_time(snn, tensors, x, batch_size):
     Returns:
         List of arrays `(batch, ...)`, one for each tensor.
     """
-    step = keras.Model(step_of(snn).inputs, tensors)
+    step = keras.Model(single(step_of(snn).inputs), single(tensors))
     steps = StepByStep(step, snn.timesteps, reduce="mean")
     model = keras.Model(snn.inputs, steps(snn.simulation.input))
     return keras.tree.flatten(model.predict(x, batch_size=batch_size, verbose=0))

@@ -102,6 +102,7 @@ class StepByStep(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         sequences = keras.tree.flatten(inputs)
+        mask = keras.tree.flatten(mask)[0]
         for x in sequences:
             self._step(x.shape)
         rest = {}
