@@ -1,27 +1,21 @@
 """From a trained ANN to a spiking network."""
 
+import functools
+
 import keras
 import numpy as np
-from keras import layers
 
 from keras_spiking.conversion import calibration
-from keras_spiking.conversion import correction as corrections
 from keras_spiking.conversion import rules
-from keras_spiking.conversion.cumulative import CumulativeMaximum
-from keras_spiking.conversion.cumulative import RunningMean
-from keras_spiking.conversion.folding import copy_layer
+from keras_spiking.conversion.assemble import build
+from keras_spiking.conversion.correction import correct
 from keras_spiking.conversion.folding import prepare
 from keras_spiking.conversion.graph import is_graph
-from keras_spiking.conversion.graph import run
-from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
 from keras_spiking.conversion.poisson import PoissonInput
 from keras_spiking.conversion.rules import Rectifier
-from keras_spiking.conversion.spiking_model import SpikingModel
-from keras_spiking.layers.single_step import SingleStep
-from keras_spiking.layers.step_by_step import StepByStep
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
@@ -142,23 +136,20 @@ def convert(
     thresholds = calibration.thresholds(
         graph, data, timesteps, method, percentile, scale, channel_wise, batch_size
     )
-    # All operations are copied once more on their way into the model, since a
-    # symbolic call leaves traces, and the graph may be built again.
     neurons = {
         c.name: _neurons(c.operation, thresholds[c.name], neuron)
         for c in graph.calls
         if isinstance(c.operation, Rectifier)
     }
-    encoder = None
+    encoders = None
     if encoding == "poisson":
-        encoder = [PoissonInput(float(np.max(np.abs(x))), seed) for x in data]
-
-    def build():
-        return _build(graph, neurons, encoder, timesteps, int(delay), ann.name)
-
+        encoders = [PoissonInput(float(np.max(np.abs(x))), seed) for x in data]
+    assemble = functools.partial(
+        build, graph, neurons, encoders, timesteps, int(delay), ann.name
+    )
     if correction is not None:
-        corrections.correct(graph, neurons, build, data, correction, batch_size)
-    return build()
+        correct(graph, neurons, assemble, data, correction, batch_size)
+    return assemble()
 
 
 def analog_graph(ann):
@@ -220,95 +211,3 @@ def _neurons(rectifier, threshold, neuron):
         return RateIFLayer(**arguments)
     slope = rectifier.negative_slope
     return SignedIFLayer(negative_slope=slope, burst=neuron == "burst", **arguments)
-
-
-def _build(graph, neurons, encoder, timesteps, delay, name):
-    before, spiking, heads = split(graph, static=encoder is None)
-    inputs = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name),
-        graph.inputs,
-    )
-    flat = keras.tree.flatten(graph.inputs)
-    values = {id(x): y for x, y in zip(flat, keras.tree.flatten(inputs))}
-    names = _output_names(graph)
-
-    def outside(call):
-        clashes = call.name in names
-        name = f"{call.name}_current" if clashes else call.name
-        return copy_layer(call.operation, name=name)
-
-    run(before, values, outside)
-
-    leaving = _taken(heads, keras.tree.flatten(graph.outputs))
-    entering = _taken(spiking, leaving)
-    step_inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in entering]
-    inner = {id(x): y for x, y in zip(entering, step_inputs)}
-    if encoder is not None:
-        places = {id(x): i for i, x in enumerate(flat)}
-        for x in entering:
-            inner[id(x)] = copy_layer(encoder[places[id(x)]])(inner[id(x)])
-
-    def inside(call):
-        if isinstance(call.operation, Rectifier):
-            return SingleStep(copy_layer(neurons[call.name]), name=call.name)
-        if rules.is_maximum(call):
-            return CumulativeMaximum(copy_layer(call.operation), name=call.name)
-        layer = copy_layer(call.operation)
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False  # so that statistics stay as they are
-        return layer
-
-    run(spiking, inner, inside)
-    means = [SingleStep(RunningMean(delay))(inner[id(x)]) for x in leaving]
-    step = keras.Model(single(step_inputs), single(means), name="step")
-    simulation = StepByStep(step, timesteps, reduce="last", name="simulation")
-    results = simulation(single([values[id(x)] for x in entering]))
-    values.update({id(x): y for x, y in zip(leaving, keras.tree.flatten(results))})
-
-    produced = {id(c.outputs[0]): c for c in heads}
-    outputs = []
-    for x, output_name in zip(keras.tree.flatten(graph.outputs), names):
-        if id(x) in produced:
-            call = produced[id(x)]
-            layer = copy_layer(call.operation, name=output_name)
-            y = layer(values[id(call.inputs[0])])
-        else:
-            y = layers.Identity(name=output_name)(values[id(x)])
-        outputs.append(y)
-    outputs = keras.tree.pack_sequence_as(graph.outputs, outputs)
-    return SpikingModel(inputs, outputs, name=f"spiking_{name}")
-
-
-def split(graph, static):
-    """The calls before the first neurons, the spiking part, and the heads.
-
-    Args:
-        graph: Graph that `prepare` has gone over.
-        static: Boolean, whether the inputs are the same in all steps.
-    """
-    before, spiking, heads = [], [], []
-    constant = {id(x) for x in keras.tree.flatten(graph.inputs)} if static else set()
-    for call in graph.calls:
-        if rules.is_head(graph, call) and not isinstance(call.operation, Rectifier):
-            heads.append(call)
-        elif not isinstance(call.operation, Rectifier) and all(
-            id(x) in constant for x in call.inputs
-        ):
-            before.append(call)
-            constant.update(id(x) for x in call.outputs)
-        else:
-            spiking.append(call)
-    return before, spiking, heads
-
-
-def _taken(calls, outputs):
-    """The tensors that calls take from outside, to return `outputs`."""
-    inner = {id(x) for call in calls for x in call.outputs}
-    needed = [x for call in calls for x in call.inputs] + outputs
-    return list({id(x): x for x in needed if id(x) not in inner}.values())
-
-
-def _output_names(graph):
-    """The ANN's, except where an input is an output, too: names are unique."""
-    taken = {x.name for x in keras.tree.flatten(graph.inputs)}
-    return [f"{n}_output" if n in taken else n for n in graph.output_names]

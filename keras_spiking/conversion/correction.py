@@ -14,7 +14,7 @@ from keras_spiking.conversion.measure import step_of
 from keras_spiking.conversion.rules import Rectifier
 
 
-def correct(graph, neurons, build, data, correction, batch_size):
+def correct(graph, neurons, assemble, data, correction, batch_size):
     """Replaces `neurons`, layer after layer, by corrected ones.
 
     The difference between the mean activation of a channel and its mean rate is
@@ -24,7 +24,7 @@ def correct(graph, neurons, build, data, correction, batch_size):
     Args:
         graph: Graph of the ANN.
         neurons: Dictionary from names of calls to layers of neurons.
-        build: Callable, returns the `SpikingModel` of the present `neurons`.
+        assemble: Callable, returns the `SpikingModel` of the present `neurons`.
         data: List of arrays, the calibration data.
         correction: `"bias"` or `"potential"`.
         batch_size: Integer.
@@ -32,7 +32,7 @@ def correct(graph, neurons, build, data, correction, batch_size):
     calls = [c for c in graph.calls if isinstance(c.operation, Rectifier)]
     targets = _mean_activations(graph, calls, data, batch_size)
     for call in calls:
-        snn = build()
+        snn = assemble()
         tensor = step_of(snn).get_layer(call.name).output
         (rates,) = means_over_time(snn, [tensor], data, batch_size)
         axis = channels(graph, call)

@@ -66,7 +66,8 @@ _AFFINE_OPERATIONS = {
     "Sum",
     "Transpose",
 }
-_AFFINE_WITH_ONE_TENSOR = {"Conv", "Divide", "Matmul", "Multiply", "TrueDivide"}
+_AFFINE_WITH_ONE_TENSOR = {"Matmul", "Multiply"}
+_AFFINE_IN_FIRST = {"Conv", "Divide", "TrueDivide"}
 
 _MAXIMUM_LAYERS = (
     layers.GlobalMaxPooling1D,
@@ -170,7 +171,9 @@ def is_affine(call):
         return isinstance(operation, _AFFINE_LAYERS)
     name = type(operation).__name__
     if name in _AFFINE_WITH_ONE_TENSOR:
-        return call.inputs == [call.args[0]]
+        return len(call.inputs) == 1
+    if name in _AFFINE_IN_FIRST:
+        return len(call.inputs) == 1 and call.inputs[0] is call.args[0]
     return name in _AFFINE_OPERATIONS
 
 
