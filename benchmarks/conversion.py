@@ -1,11 +1,12 @@
 """Accuracy and speed of converted networks, beside SpikingJelly's converter.
 
-    KERAS_BACKEND=jax python benchmarks/conversion.py mnist10k.npz
+    KERAS_BACKEND=jax python benchmarks/conversion.py mnist10k.npz [part ...]
 
 `mnist10k.npz` holds 10,000 digits: `x_train`, `y_train` (8,000), `x_test`,
-`y_test` (2,000). With the environment variable `SPIKINGJELLY_PYTHON` set to a Python
-that has SpikingJelly 2.0.0, its converter runs on the same weights. Results are
-printed as Markdown.
+`y_test` (2,000). The parts are "plain", "qcfs", "spikingjelly", "speed" and "others";
+without any all run. The environment variable `SPIKINGJELLY_PYTHON` names a Python that
+has SpikingJelly 2.0.0, whose converter runs on the same weights. Results are printed as
+Markdown.
 """
 
 import json
@@ -153,47 +154,53 @@ def table_head(what, steps=STEPS):
     print("|---" * (len(steps) + 2) + "|")
 
 
-def main(path):
+def main(path, parts=("plain", "qcfs", "spikingjelly", "speed", "others")):
     keras.utils.set_random_seed(0)
     train_data, test_data = digits(path)
+    calibration_data = train_data[0][:1000]
     print(f"Backend: {keras.config.backend()}")
-    network = train(plain_network(), train_data, epochs=10)
-    table_head("Conv-BN-ReLU-AvgPool x 3, accuracy in %")
-    for name, options in {
-        "99.9 percentile": {},
-        "99.9 percentile, channel-wise": {"channel_wise": True},
-        "maximum": {"method": "max"},
-        "LTB, channel-wise": {"method": "ltb", "channel_wise": True},
-        "signed neurons, channel-wise": {"neuron": "signed", "channel_wise": True},
-        "bursts, channel-wise": {"neuron": "burst", "channel_wise": True},
-    }.items():
-        measure(name, network, train_data, test_data, **options)
-    times = milliseconds_per_image(network, train_data[0][:1000], test_data[0][:1000])
-    if python := os.environ.get("SPIKINGJELLY_PYTHON"):
+    if parts != ("others",):
+        network = train(plain_network(), train_data, epochs=6)
+        table_head("Conv-BN-ReLU-AvgPool x 3, accuracy in %")
+    if "plain" in parts:
+        for name, options in {
+            "99.9 percentile, channel-wise": {"channel_wise": True},
+            "99.9 percentile": {},
+        }.items():
+            measure(name, network, train_data, test_data, **options)
+    if "qcfs" in parts:
+        quantised = plain_network(lambda: conversion.QCFS(levels=8))
+        train(quantised, train_data, epochs=6)
+        measure("trained with QCFS, L=8", quantised, train_data, test_data)
+    if "spikingjelly" in parts:
+        python = os.environ["SPIKINGJELLY_PYTHON"]
         found = spikingjelly(python, network, train_data, test_data)
         for name, row in found["accuracy"].items():
             print(f"| SpikingJelly: {name} | {found['ann']:.2f} | ", end="")
             print(" | ".join(f"{a:.2f}" for a in row) + " |")
-        table_head("milliseconds per image, batches of 100")
-        print("| SpikingJelly | | ", end="")
+        print("| SpikingJelly: milliseconds per image | | ", end="")
         print(" | ".join(f"{t:.3f}" for t in found["milliseconds"]) + " |")
-    else:
-        table_head("milliseconds per image, batches of 100")
-    print("| keras_spiking | | " + " | ".join(f"{t:.3f}" for t in times) + " |")
-    sys.stdout.flush()
-
-    table_head("other networks, accuracy in %")
-    quantised = plain_network(lambda: conversion.QCFS(levels=8))
-    train(quantised, train_data, epochs=10)
-    measure("QCFS, L=8", quantised, train_data, test_data)
-    measure("QCFS, L=8, IF neurons", quantised, train_data, test_data, neuron="if")
-    pooling = train(max_pooling_network(), train_data, epochs=6)
-    measure("max pooling", pooling, train_data, test_data)
-    residual = train(residual_network(), train_data, epochs=6)
-    measure("residual", residual, train_data, test_data)
-    name = "residual, channel-wise"
-    measure(name, residual, train_data, test_data, channel_wise=True)
+        sys.stdout.flush()
+    if "speed" in parts:
+        times = milliseconds_per_image(network, calibration_data, test_data[0][:500])
+        print("| keras_spiking: milliseconds per image | | ", end="")
+        print(" | ".join(f"{t:.3f}" for t in times) + " |")
+        sys.stdout.flush()
+    if "others" in parts:
+        table_head("other networks, accuracy in %")
+        pooling = train(max_pooling_network(), train_data, epochs=5)
+        measure("max pooling", pooling, train_data, test_data)
+        residual = train(residual_network(), train_data, epochs=5)
+        measure("residual", residual, train_data, test_data, channel_wise=True)
+        if "plain" in parts:
+            for name, options in {
+                "plain, maximum": {"method": "max"},
+                "plain, LTB": {"method": "ltb", "channel_wise": True},
+                "plain, signed": {"neuron": "signed", "channel_wise": True},
+                "plain, bursts": {"neuron": "burst", "channel_wise": True},
+            }.items():
+                measure(name, network, train_data, test_data, **options)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *([tuple(sys.argv[2:])] if sys.argv[2:] else []))

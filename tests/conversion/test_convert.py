@@ -8,7 +8,9 @@ from keras import layers
 from keras import ops
 
 from keras_spiking import conversion
+from keras_spiking.conversion.calibration import thresholds
 from keras_spiking.conversion.convert import analog_graph
+from keras_spiking.conversion.graph import run
 
 
 def images(n=8, shape=(8, 8, 2)):
@@ -246,12 +248,21 @@ def test_qcfs_converts_without_loss(levels):
     )
 
 
-def test_bursts_reach_the_quantised_relu_of_any_depth():
-    ann, x = small_network(), images()
-    plain, burst = (
-        errors(ann, x, (8,), neuron=neuron)[0] for neuron in ("if", "burst")
-    )
-    assert burst < plain
+def test_bursts_quantise_every_layer_and_do_nothing_else():
+    ann, x, timesteps = small_network(), images(), 8
+    graph = analog_graph(ann)
+    found = thresholds(graph, [x], timesteps, "max", 0, 0, False, 32)
+
+    def quantised(call):
+        if call.name not in found:
+            return call.operation
+        quantum = found[call.name] / timesteps
+        return lambda y: quantum * ops.clip(ops.floor(y / quantum + 0.5), 0, timesteps)
+
+    values = {id(graph.inputs): ops.convert_to_tensor(x)}
+    expected = run(graph.calls, values, quantised)[id(graph.outputs)]
+    snn = conversion.convert(ann, x, timesteps, method="max", neuron="burst")
+    np.testing.assert_allclose(snn.predict(x, verbose=0), to_numpy(expected), atol=1e-4)
 
 
 def test_poisson_input_converges():
