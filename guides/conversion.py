@@ -61,7 +61,9 @@ def network(activation):
 
 def train(model):
     model.compile(
-        keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", ["accuracy"]
+        keras.optimizers.Adam(3e-3),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
     model.fit(x_train, y_train, epochs=2 if SHORT else 20, batch_size=64, verbose=0)
     return model.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
@@ -81,7 +83,7 @@ of the ReLUs. The result is a Keras model with the same inputs and outputs.
 
 timesteps = 16 if SHORT else 64
 snn = conversion.convert(ann, x_train[:500], timesteps, channel_wise=True)
-snn.compile(metrics=["accuracy"])
+snn.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 snn_accuracy = snn.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
 print(f"SNN accuracy: {100 * snn_accuracy:.2f} % after {timesteps} time steps")
 
