@@ -128,7 +128,8 @@ class Rectifier:
         if self.levels is not None:
             # In the layer's words, so that both round alike.
             return QCFS(self.levels, self.maximum)(x)
-        negative = ops.minimum(x, 0.0) * self.negative_slope
+        slope = ops.convert_to_tensor(self.negative_slope, x.dtype)
+        negative = slope * ops.minimum(x, 0.0)
         positive = ops.maximum(x, 0.0)
         if self.maximum is not None:
             positive = ops.minimum(positive, self.maximum)
