@@ -124,7 +124,7 @@ for name, model in curves.items():
     print(f"{name:20}", after)
 
 left.axhline(100 * ann_accuracy, color="black", linestyle=":", label="ANN")
-left.set(xlabel="time step", ylabel="test accuracy (%)", ylim=(70, 100.5), xscale="log")
+left.set(xlabel="time step", ylabel="test accuracy (%)", xscale="log")
 left.legend()
 right.loglog(steps, error[0] / steps, color="black", linestyle=":", label="1 / T")
 right.set(xlabel="time step", ylabel="RMS error of the probabilities")
