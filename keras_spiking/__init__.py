@@ -5,6 +5,7 @@ from keras_spiking import config
 from keras_spiking import constraints
 from keras_spiking import datasets
 from keras_spiking import export
+from keras_spiking import conversion
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import ops

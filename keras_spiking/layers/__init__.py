@@ -23,6 +23,7 @@ from keras_spiking.layers.readouts import SpikeCount
 from keras_spiking.layers.recurrent import ElementwiseRecurrent
 from keras_spiking.layers.recurrent_graph import RecurrentGraph
 from keras_spiking.layers.seq_to_batch import SeqToBatch
+from keras_spiking.layers.single_step import SingleStep
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.layers.step_by_step import StepByStep
 from keras_spiking.layers.temporal_layer import TemporalLayer

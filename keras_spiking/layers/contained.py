@@ -42,12 +42,12 @@ def find(layer, condition):
 
 def has_time_axis(layer):
     """Whether a layer is one over `(batch, time, ...)`, or holds such a layer."""
-
-    def is_over_time(layer):
-        marked = getattr(layer, "has_time_axis", False)
-        return marked or isinstance(layer, _KERAS_LAYERS_OVER_TIME)
-
-    return find(layer, is_over_time) is not None
+    marked = getattr(layer, "has_time_axis", None)
+    if marked is not None:
+        return marked
+    if isinstance(layer, _KERAS_LAYERS_OVER_TIME):
+        return True
+    return any(has_time_axis(inner) for inner in inner_layers(layer))
 
 
 def serialize(layers):

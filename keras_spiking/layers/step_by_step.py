@@ -33,7 +33,8 @@ class StepByStep(keras.layers.Layer):
             their `"mean"` or `"sum"`, or the `"last"`. Defaults to `None`.
 
     Call arguments:
-        inputs: Tensor `(batch, time, ...)`, `(batch, ...)` with `timesteps`.
+        inputs: Tensor `(batch, time, ...)`, `(batch, ...)` with `timesteps`, or
+            a list of these for a layer of several inputs.
         mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
             state, and the outputs are left out of the reduction.
 
@@ -77,7 +78,10 @@ class StepByStep(keras.layers.Layer):
     def build(self, input_shape):
         self.step_functions = [f for x in self.layers for f in _step_functions(x)]
         # Calling the layers with a symbolic step builds them.
-        self.step_output = self.call_step(keras.KerasTensor(self._step(input_shape)))
+        step = keras.tree.map_shape_structure(
+            lambda s: keras.KerasTensor(self._step(s)), input_shape
+        )
+        self.step_output = self.call_step(step)
 
     def _step(self, input_shape):
         if self.timesteps is not None:
@@ -98,12 +102,16 @@ class StepByStep(keras.layers.Layer):
         return x
 
     def call(self, inputs, mask=None):
-        self._step(inputs.shape)
+        sequences = keras.tree.flatten(inputs)
+        mask = keras.tree.flatten(mask)[0]
+        for x in sequences:
+            self._step(x.shape)
         rest = {}
         first, first_mask = inputs, None
         if self.timesteps is None:
-            first, rest["x"] = inputs[:, 0], inputs[:, 1:]
-            check_mask(self, inputs.shape, mask)
+            first = keras.tree.map_structure(lambda x: x[:, 0], inputs)
+            rest["x"] = keras.tree.map_structure(lambda x: x[:, 1:], inputs)
+            check_mask(self, keras.tree.flatten(inputs)[0].shape, mask)
             if mask is not None:
                 mask = ops.cast(mask, "bool")
                 first_mask, rest["mask"] = mask[:, 0], mask[:, 1:]
@@ -135,7 +143,7 @@ class StepByStep(keras.layers.Layer):
             carry = (states, list(updates.values()), sum(losses, loss), total)
             return (y if self.reduce is None else ()), carry
 
-        steps = self.timesteps or inputs.shape[1]
+        steps = self.timesteps or sequences[0].shape[1]
         outputs = None
         if steps != 1:
             left = None if steps is None else steps - 1
@@ -150,7 +158,7 @@ class StepByStep(keras.layers.Layer):
         if self.reduce is None:
             return _concatenate(y, outputs)
         if self.reduce == "mean":
-            count = steps or ops.shape(inputs)[1]
+            count = steps or ops.shape(sequences[0])[1]
             if mask is not None:
                 count = ops.sum(ops.cast(mask, "float32"), axis=1)
             total = keras.tree.map_structure(lambda t: _divide(t, count), total)
@@ -187,16 +195,20 @@ class StepByStep(keras.layers.Layer):
         return keras.tree.map_structure(ops.add, total, y)
 
     def compute_output_shape(self, input_shape):
-        def shape(y):
-            time = self.timesteps or input_shape[1]
-            steps = () if self.reduce else (time,)
-            return (input_shape[0], *steps, *y.shape[1:])
-
-        self._step(input_shape)
-        return keras.tree.map_structure(shape, self.step_output)
+        shapes = []
+        keras.tree.map_shape_structure(shapes.append, input_shape)
+        for first in shapes:
+            self._step(first)
+        batch, time = shapes[0][:2]
+        steps = () if self.reduce else (self.timesteps or time,)
+        return keras.tree.map_structure(
+            lambda y: (batch, *steps, *y.shape[1:]), self.step_output
+        )
 
     def compute_output_spec(self, inputs, mask=None):
-        shapes = self.compute_output_shape(inputs.shape)
+        shapes = self.compute_output_shape(
+            keras.tree.map_structure(lambda x: x.shape, inputs)
+        )
         outputs = keras.tree.flatten(self.step_output)
         if len(outputs) == 1:
             return keras.KerasTensor(shapes, dtype=outputs[0].dtype)

@@ -1,0 +1,202 @@
+"""What a converted network does: rates, errors, operations, energy."""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from keras_spiking.conversion.calibration import batches
+from keras_spiking.conversion.calibration import check_data
+from keras_spiking.conversion.calibration import run_graph
+from keras_spiking.conversion.convert import analog_graph
+from keras_spiking.conversion.folding import WEIGHTED
+from keras_spiking.conversion.measure import means_over_time
+from keras_spiking.conversion.measure import neuron_layers
+from keras_spiking.conversion.measure import step_of
+
+ENERGY_45NM = {"mac": 4.6e-12, "ac": 0.9e-12}
+"""Joules for one 32-bit floating point operation in 45 nm: multiply-accumulate
+and accumulate (Horowitz, 2014)."""
+
+
+@dataclasses.dataclass
+class LayerReport:
+    """One layer of neurons.
+
+    Attributes:
+        name: String.
+        scale: Float, the threshold (the mean over channels).
+        firing_rate: Float, share of neurons that fire in a step.
+        spikes: Float, number of spikes per inference.
+        error: Float, root mean square of the difference between ANN activation
+            and SNN rate, relative to that of the activation.
+    """
+
+    name: str
+    scale: float
+    firing_rate: float
+    spikes: float
+    error: float
+
+
+@dataclasses.dataclass
+class Report:
+    """What `report` returns; printing it shows a table.
+
+    Attributes:
+        layers: List of `LayerReport`s.
+        timesteps: Integer.
+        spikes: Float, number of spikes per inference.
+        synaptic_operations: Float per inference: accumulations that spikes cause.
+        snn_macs: Integer per inference: multiplications before the first neurons.
+        ann_macs: Integer per inference of the ANN.
+        energy: Dictionary, joules for one `"mac"` and one `"ac"`.
+    """
+
+    layers: list
+    timesteps: int
+    spikes: float
+    synaptic_operations: float
+    snn_macs: int
+    ann_macs: int
+    energy: dict
+
+    @property
+    def ann_energy(self):
+        """Joules per inference of the ANN."""
+        return self.ann_macs * self.energy["mac"]
+
+    @property
+    def snn_energy(self):
+        """Joules per inference of the SNN."""
+        spiking = self.synaptic_operations * self.energy["ac"]
+        return spiking + self.snn_macs * self.energy["mac"]
+
+    def __str__(self):
+        lines = [f"{'layer':32}{'scale':>10}{'rate':>9}{'spikes':>14}{'error':>9}"]
+        lines += [
+            f"{x.name[:31]:32}{x.scale:10.4g}{x.firing_rate:9.4f}{x.spikes:14,.0f}"
+            f"{x.error:9.4f}"
+            for x in self.layers
+        ]
+        lines += [
+            "",
+            f"per inference, T = {self.timesteps:<12}{'ANN':>14}{'SNN':>14}",
+            f"{'spikes':32}{'':>14}{self.spikes:14,.0f}",
+            f"{'accumulations':32}{'':>14}{self.synaptic_operations:14,.0f}",
+            f"{'multiply-accumulations':32}{self.ann_macs:14,}{self.snn_macs:14,}",
+            f"{'energy (microjoules)':32}{self.ann_energy * 1e6:14.3f}"
+            f"{self.snn_energy * 1e6:14.3f}",
+        ]
+        return "\n".join(lines)
+
+
+def report(snn, ann, data, energy=None, batch_size=32):
+    """Measures rates, errors, operations and energy of a converted network.
+
+    A synaptic operation is one accumulation: a spike that arrives at a neuron. A
+    layer of weights performs the ANN's number of multiply-accumulations, times
+    the share of its inputs that are not zero, in each step. Weights before the
+    first neurons are applied to the analog input once.
+
+    Args:
+        snn: `SpikingModel`, as `convert` returns it.
+        ann: The model that it was converted from.
+        data: Array of inputs, or a structure of arrays as the models take it.
+        energy: Dictionary, joules for one `"mac"` and one `"ac"`. Defaults to
+            `None`, the figures for 45 nm in `ENERGY_45NM`.
+        batch_size: Integer >= 1. Defaults to `32`.
+
+    Returns:
+        A `Report`.
+
+    Example:
+
+    >>> ann = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu")])
+    >>> x = keras.random.uniform((16, 4))
+    >>> snn = keras_spiking.conversion.convert(ann, x, timesteps=32)
+    >>> result = keras_spiking.conversion.report(snn, ann, x)
+    >>> result.ann_macs
+    12
+
+    References:
+        - [Horowitz, 2014](https://doi.org/10.1109/ISSCC.2014.6757323)
+    """
+    energy = dict(ENERGY_45NM if energy is None else energy)
+    if set(energy) != {"mac", "ac"}:
+        raise ValueError(
+            "`energy` must have the joules for one 'mac' and one 'ac'. "
+            f"Received: energy={energy}"
+        )
+    graph = analog_graph(ann)
+    data = check_data(graph, data)
+    neurons = neuron_layers(snn)
+    weighted = [x for x in step_of(snn).layers if isinstance(x, WEIGHTED)]
+    tensors = [x.output for x in neurons]
+    tensors += [_share(x.output) for x in neurons]
+    tensors += [_share(x.input) for x in weighted]
+    means = means_over_time(snn, tensors, data, batch_size)
+    n = len(neurons)
+    rates, firing = means[:n], [float(np.mean(m)) for m in means[n : 2 * n]]
+    shares = [float(np.mean(m)) for m in means[2 * n :]]
+    errors = _errors(graph, [x.name for x in neurons], rates, data, batch_size)
+    reports = [
+        LayerReport(
+            name=layer.name,
+            scale=float(np.mean(layer.layer.parameter_values["v_threshold"])),
+            firing_rate=rate,
+            spikes=rate * snn.timesteps * np.prod(layer.output.shape[1:]),
+            error=error,
+        )
+        for layer, rate, error in zip(neurons, firing, errors)
+    ]
+    in_step = [macs(x, x.input.shape, x.output.shape) for x in weighted]
+    calls = [c for c in graph.calls if isinstance(c.operation, WEIGHTED)]
+    all_macs = sum(
+        macs(c.operation, c.inputs[0].shape, c.outputs[0].shape) for c in calls
+    )
+    return Report(
+        layers=reports,
+        timesteps=snn.timesteps,
+        spikes=sum(x.spikes for x in reports),
+        synaptic_operations=snn.timesteps * float(np.dot(in_step, shares)),
+        snn_macs=all_macs - sum(in_step),
+        ann_macs=all_macs,
+        energy=energy,
+    )
+
+
+def macs(layer, input_shape, output_shape):
+    """Multiply-accumulations of a layer of weights for one sample."""
+    kernels = [w for w in layer.weights if "kernel" in w.name]
+    first = getattr(layer, "data_format", "channels_last") == "channels_first"
+
+    def places(shape):
+        return int(np.prod(shape[2:] if first else shape[1:-1]))
+
+    # A transposed convolution applies its kernel at every place of its input.
+    transposed = "Transpose" in type(layer).__name__
+    positions = places(input_shape if transposed else output_shape)
+    return positions * sum(int(np.prod(w.shape)) for w in kernels)
+
+
+def _share(x):
+    """The share of elements that are not 0, for each sample."""
+    axes = tuple(range(1, len(x.shape)))
+    return ops.mean(ops.cast(ops.not_equal(x, 0.0), "float32"), axis=axes)
+
+
+def _errors(graph, names, rates, data, batch_size):
+    """Relative root mean square errors of rates, for each layer of neurons."""
+    calls = {c.name: c for c in graph.calls}
+    squares, differences = np.zeros(len(names)), np.zeros(len(names))
+    start = 0
+    for batch in batches(data, batch_size):
+        values = run_graph(graph, batch)
+        stop = start + len(batch[0])
+        for i, name in enumerate(names):
+            y = ops.convert_to_numpy(values[id(calls[name].outputs[0])])
+            squares[i] += np.sum(y**2)
+            differences[i] += np.sum((rates[i][start:stop] - y) ** 2)
+        start = stop
+    return np.sqrt(differences / np.maximum(squares, 1e-12)).tolist()

@@ -1,0 +1,231 @@
+"""Which operations can be converted, and how."""
+
+import keras
+from keras import layers
+from keras import ops
+
+from keras_spiking.conversion.qcfs import QCFS
+
+# Linear or affine: applied to the input of every step, they keep means.
+_AFFINE_LAYERS = (
+    layers.Add,
+    layers.Average,
+    layers.AveragePooling1D,
+    layers.AveragePooling2D,
+    layers.AveragePooling3D,
+    layers.BatchNormalization,
+    layers.Concatenate,
+    layers.Conv1D,
+    layers.Conv1DTranspose,
+    layers.Conv2D,
+    layers.Conv2DTranspose,
+    layers.Conv3D,
+    layers.Conv3DTranspose,
+    layers.Cropping1D,
+    layers.Cropping2D,
+    layers.Cropping3D,
+    layers.Dense,
+    layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D,
+    layers.EinsumDense,
+    layers.Flatten,
+    layers.GlobalAveragePooling1D,
+    layers.GlobalAveragePooling2D,
+    layers.GlobalAveragePooling3D,
+    layers.Normalization,
+    layers.Permute,
+    layers.RepeatVector,
+    layers.Rescaling,
+    layers.Reshape,
+    layers.SeparableConv1D,
+    layers.SeparableConv2D,
+    layers.Subtract,
+    layers.UpSampling1D,
+    layers.UpSampling2D,
+    layers.UpSampling3D,
+    layers.ZeroPadding1D,
+    layers.ZeroPadding2D,
+    layers.ZeroPadding3D,
+)
+# Functions of `keras.ops` record themselves under these class names.
+_AFFINE_OPERATIONS = {
+    "Add",
+    "AveragePool",
+    "Concatenate",
+    "ExpandDims",
+    "Flatten",
+    "GetItem",
+    "Mean",
+    "Moveaxis",
+    "Negative",
+    "Pad",
+    "Reshape",
+    "Squeeze",
+    "Stack",
+    "Subtract",
+    "Sum",
+    "Transpose",
+}
+_AFFINE_WITH_ONE_TENSOR = {"Matmul", "Multiply"}
+_AFFINE_IN_FIRST = {"Conv", "Divide", "TrueDivide"}
+
+_MAXIMUM_LAYERS = (
+    layers.GlobalMaxPooling1D,
+    layers.GlobalMaxPooling2D,
+    layers.GlobalMaxPooling3D,
+    layers.MaxPooling1D,
+    layers.MaxPooling2D,
+    layers.MaxPooling3D,
+    layers.Maximum,
+)
+_MAXIMUM_OPERATIONS = {"Amax", "Max", "MaxPool"}
+
+_DROPPED_LAYERS = (
+    layers.ActivityRegularization,
+    layers.AlphaDropout,
+    layers.Dropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.Identity,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+)
+
+_HEADS = (layers.Activation, layers.Softmax, layers.ELU)
+
+_REMEDIES = {
+    "Activation": "use ReLU, LeakyReLU or keras_spiking.conversion.QCFS and train "
+    "again; as the last layer of an output any activation will do",
+    "Multiply": "gates have no spiking counterpart: use Add or Concatenate",
+    "Dot": "gates have no spiking counterpart: use Add or Concatenate",
+    "LayerNormalization": "use BatchNormalization, which folds into the weights",
+    "GroupNormalization": "use BatchNormalization, which folds into the weights",
+    "UnitNormalization": "use BatchNormalization, which folds into the weights",
+    "Lambda": "use Keras layers or functions of keras.ops",
+    "Embedding": "start the model at the embedded vectors",
+    "ReLU": "use a ReLU with threshold=0",
+}
+
+
+class Rectifier:
+    """A piecewise linear activation that a neuron can take the place of.
+
+        y = clip(x, max=maximum) for x >= 0, else negative_slope x
+
+    Attributes:
+        negative_slope: Float or array. Defaults to `0.0`.
+        maximum: Float or `None`. Defaults to `None`.
+        levels: Integer, the number of steps of a `QCFS`, or `None`.
+    """
+
+    def __init__(self, negative_slope=0.0, maximum=None, levels=None):
+        self.negative_slope = negative_slope
+        self.maximum = maximum
+        self.levels = levels
+
+    def __call__(self, x):
+        if self.levels is not None:
+            # In the layer's words, so that both round alike.
+            return QCFS(self.levels, self.maximum)(x)
+        slope = ops.convert_to_tensor(self.negative_slope, x.dtype)
+        negative = slope * ops.minimum(x, 0.0)
+        positive = ops.maximum(x, 0.0)
+        if self.maximum is not None:
+            positive = ops.minimum(positive, self.maximum)
+        return positive + negative
+
+
+def as_rectifier(call):
+    """The `Rectifier` that a call computes, or `None`."""
+    operation = call.operation
+    if isinstance(operation, layers.Activation):
+        operation = operation.activation
+    if isinstance(operation, QCFS):
+        threshold = float(ops.convert_to_numpy(operation.threshold))
+        return Rectifier(maximum=threshold, levels=operation.levels)
+    if isinstance(operation, layers.ReLU):
+        if operation.threshold:
+            return None
+        return Rectifier(float(operation.negative_slope), operation.max_value)
+    if isinstance(operation, layers.LeakyReLU):
+        return Rectifier(float(operation.negative_slope))
+    if isinstance(operation, layers.PReLU):
+        return Rectifier(ops.convert_to_numpy(operation.alpha))
+    name = getattr(operation, "__name__", type(operation).__name__)
+    if name in ("Relu", "relu"):
+        return Rectifier()
+    if name in ("Relu6", "relu6"):
+        return Rectifier(maximum=6.0)
+    if name == "leaky_relu":
+        return Rectifier(0.2)
+    if name == "LeakyRelu":
+        return Rectifier(float(operation.negative_slope))
+    if name == "Maximum" and not isinstance(operation, keras.layers.Layer):
+        return Rectifier() if _constants(call) == [0] else None
+    return None
+
+
+def is_affine(call):
+    operation = call.operation
+    if isinstance(operation, keras.layers.Layer):
+        return isinstance(operation, _AFFINE_LAYERS)
+    name = type(operation).__name__
+    if name in _AFFINE_WITH_ONE_TENSOR:
+        return len(call.inputs) == 1
+    if name in _AFFINE_IN_FIRST:
+        return len(call.inputs) == 1 and call.inputs[0] is call.args[0]
+    return name in _AFFINE_OPERATIONS
+
+
+def is_maximum(call):
+    operation = call.operation
+    if isinstance(operation, keras.layers.Layer):
+        return isinstance(operation, _MAXIMUM_LAYERS)
+    name = type(operation).__name__
+    return name in _MAXIMUM_OPERATIONS or (name == "Maximum" and not _constants(call))
+
+
+def is_dropped(call):
+    """Whether a call does nothing at inference."""
+    operation = call.operation
+    if isinstance(operation, layers.Activation):
+        return operation.activation is keras.activations.linear
+    return isinstance(operation, _DROPPED_LAYERS)
+
+
+def is_head(graph, call):
+    """Whether a call is an activation that computes an output and nothing else.
+
+    It is applied to the mean of its input over time.
+    """
+    if not isinstance(call.operation, _HEADS):
+        if isinstance(call.operation, keras.layers.Layer) or len(call.inputs) != 1:
+            return False
+        if call.inputs[0].shape != call.outputs[0].shape:
+            return False
+    (output,) = call.outputs
+    return graph.is_output(output) and not graph.consumers(output)
+
+
+def explain(call):
+    """Why a call cannot be converted, and what to use instead."""
+    operation = call.operation
+    kind = type(operation).__name__
+    what = kind
+    if isinstance(operation, layers.Activation):
+        activation = operation.activation
+        what = f"activation {getattr(activation, '__name__', activation)!r}"
+    elif isinstance(operation, layers.RNN):
+        kind = "RNN"
+    is_activation = isinstance(operation, _HEADS) or (
+        not isinstance(operation, keras.layers.Layer) and len(call.inputs) == 1
+    )
+    remedy = _REMEDIES.get("Activation" if is_activation else kind)
+    remedy = remedy or "replace it by layers that are linear in their input, and ReLU"
+    return f"'{call.place}' ({what}): {remedy}"
+
+
+def _constants(call):
+    arguments = keras.tree.flatten(call.args)
+    return [x for x in arguments if not isinstance(x, keras.KerasTensor)]

@@ -1,0 +1,71 @@
+import keras
+from keras import ops
+
+from keras_spiking.layers import contained
+from keras_spiking.layers import streaming
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SingleStep(keras.layers.Layer):
+    """Makes one time step of a temporal layer a layer over `(batch, ...)`.
+
+    With it, a model without a time axis can hold spiking neurons: its single
+    step. `StepByStep` calls such a model once for every time step and keeps the
+    states in between; every call outside of `StepByStep` starts afresh.
+
+    Args:
+        layer: `TemporalLayer` whose step keeps the shape of its input.
+
+    Call arguments:
+        inputs: Tensor `(batch, ...)`.
+
+    Input shape:
+        `(batch, ...)`.
+
+    Output shape:
+        As the input.
+
+    Example:
+
+    >>> inputs = keras.Input((5,))
+    >>> neurons = keras_spiking.layers.IFLayer(v_threshold=2.0)
+    >>> outputs = keras_spiking.layers.SingleStep(neurons)(inputs)
+    >>> network = keras_spiking.layers.StepByStep(
+    ...     keras.Model(inputs, outputs), timesteps=100, reduce="mean"
+    ... )
+    >>> float(network(keras.ops.ones((1, 5)))[0, 0])
+    0.5
+    """
+
+    has_time_axis = False
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def build(self, input_shape):
+        if not self.layer.built:
+            self.layer.build((input_shape[0], 1, *input_shape[1:]))
+            self.layer.built = True
+
+    def call(self, inputs):
+        x = ops.cast(inputs, self.layer.state_dtype)
+        slot = streaming.Slot()
+        states = slot.previous
+        if states is None:
+            states = self.layer.get_initial_state(x)
+        outputs, states = self.layer.step(x, states)
+        slot.put(states)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "layer": contained.serialize([self.layer])[0]}
+
+    @classmethod
+    def from_config(cls, config):
+        layer = contained.deserialize([config["layer"]])[0]
+        return cls(**{**config, "layer": layer})
