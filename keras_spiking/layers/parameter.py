@@ -18,6 +18,7 @@ class Parameter:
 
     Args:
         minimum: Float, the smallest value that makes sense, or `None`.
+        maximum: Float, the largest value that makes sense, or `None`.
         optional: Boolean, whether `None` is a value.
         learnable: Boolean, whether it is a weight without being asked for.
 
@@ -35,8 +36,9 @@ class Parameter:
     >>> layer = Leaky(tau=3.0, learnable="tau")
     """
 
-    def __init__(self, minimum=None, optional=False, learnable=False):
+    def __init__(self, minimum=None, maximum=None, optional=False, learnable=False):
         self.minimum = minimum
+        self.maximum = maximum
         self.optional = optional
         self.learnable = learnable
 
@@ -51,7 +53,7 @@ class Parameter:
                     f"leave it out of `learnable={layer.learnable}`."
                 )
         else:
-            value = check_array(self.name, value, minimum=self.minimum)
+            value = check_array(self.name, value, self.minimum, self.maximum)
         layer.parameter_values[self.name] = value
 
     def __get__(self, layer, owner=None):
@@ -78,11 +80,12 @@ class Parameter:
         sharing = layer.learnable.get(self.name)
         shape = _shape(self.name, value, sharing, features, layer.data_format)
         value = np.broadcast_to(value, shape)
+        bounded = self.minimum is not None or self.maximum is not None
         layer.parameter_weights[self.name] = layer.add_weight(
             name=self.name,
             shape=shape,
             initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype),
-            constraint=None if self.minimum is None else Interval(self.minimum),
+            constraint=Interval(self.minimum, self.maximum) if bounded else None,
             dtype=layer.state_dtype,
             autocast=False,
         )
