@@ -21,6 +21,7 @@ from keras_spiking.layers.dropout import Dropout
 from keras_spiking.layers.encoders import DirectEncoder
 from keras_spiking.layers.encoders import Encoder
 from keras_spiking.layers.encoders import PeriodicEncoder
+from keras_spiking.layers.event_prop import EventPropLayer
 from keras_spiking.layers.graded_neurons import ILIFLayer
 from keras_spiking.layers.graded_neurons import LIAFLayer
 from keras_spiking.layers.graded_neurons import SigmaDeltaLayer
@@ -32,9 +33,13 @@ from keras_spiking.layers.leaky_integrator import LILayer
 from keras_spiking.layers.lif_variants import ComplementaryLIFLayer
 from keras_spiking.layers.lif_variants import GatedLIFLayer
 from keras_spiking.layers.lif_variants import GeneralLinearLayer
+from keras_spiking.layers.membrane_norm import MembraneBatchNormalizationLIFLayer
 from keras_spiking.layers.neu_norm import NeuNorm
 from keras_spiking.layers.nonlinear_integrate_and_fire import EIFLayer
 from keras_spiking.layers.nonlinear_integrate_and_fire import QIFLayer
+from keras_spiking.layers.normalization import BatchNormalizationThroughTime
+from keras_spiking.layers.normalization import TemporalEffectiveBatchNormalization
+from keras_spiking.layers.normalization import ThresholdDependentBatchNormalization
 from keras_spiking.layers.parallel_spiking_neurons import PSN
 from keras_spiking.layers.parallel_spiking_neurons import MaskedPSN
 from keras_spiking.layers.parallel_spiking_neurons import SlidingPSN
@@ -60,15 +65,7 @@ from keras_spiking.layers.step_by_step import StepByStep
 from keras_spiking.layers.synapses import AlphaSynapse
 from keras_spiking.layers.synapses import DualExponentialSynapse
 from keras_spiking.layers.synapses import SynapseFilter
-from keras_spiking.layers.temporal_batch_normalization import (
-    BatchNormalizationThroughTime,
-)
-from keras_spiking.layers.temporal_batch_normalization import (
-    TemporalEffectiveBatchNormalization,
-)
-from keras_spiking.layers.temporal_batch_normalization import (
-    ThresholdDependentBatchNormalization,
-)
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.layers.tempotron import Tempotron
 from keras_spiking.layers.weight_standardization import WeightStandardizedConv2D
 from keras_spiking.layers.weight_standardization import WeightStandardizedDense
