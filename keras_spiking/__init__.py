@@ -4,8 +4,10 @@ from keras_spiking import backends
 from keras_spiking import constraints
 from keras_spiking import layers
 from keras_spiking import losses
+from keras_spiking import metrics
 from keras_spiking import ops
 from keras_spiking import regularizers
 from keras_spiking import surrogates
+from keras_spiking import utils
 
 __version__ = "0.1.0"

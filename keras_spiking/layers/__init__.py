@@ -60,6 +60,9 @@ from keras_spiking.layers.small_layers import DCT
 from keras_spiking.layers.small_layers import ChannelPooling
 from keras_spiking.layers.small_layers import SpikeCountToBinary
 from keras_spiking.layers.small_layers import Voting
+from keras_spiking.layers.spiking_attention import QKAttention
+from keras_spiking.layers.spiking_attention import SpikeDrivenSelfAttention
+from keras_spiking.layers.spiking_attention import SpikingSelfAttention
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.layers.step_by_step import StepByStep
 from keras_spiking.layers.synapses import AlphaSynapse

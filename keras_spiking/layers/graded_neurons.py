@@ -6,6 +6,7 @@ from keras import ops
 from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_number
 
 
@@ -110,7 +111,7 @@ class ILIFLayer(LIFLayer):
 
     def fire(self, h):
         count = ops.clip(h / self.v_threshold, 0.0, float(self.D))
-        return count + ops.stop_gradient(ops.round(count) - count)
+        return straight_through(ops.round(count), count)
 
     def get_config(self):
         return {**super().get_config(), "D": self.D}
@@ -165,7 +166,7 @@ class SigmaDeltaLayer(TemporalLayer):
         total = total + x
         change = self.activation(total) - sent
         is_sent = ops.cast(ops.abs(change) >= self.threshold, change.dtype)
-        y = change + ops.stop_gradient(change * is_sent - change)
+        y = straight_through(change * is_sent, change)
         return y, (total, sent + y)
 
     def get_initial_state(self, x):

@@ -124,6 +124,11 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
         outputs = ops.cast(outputs, self.compute_dtype)
         return (outputs, v) if self.return_state else outputs
 
+    def compute_output_spec(
+        self, inputs, initial_state=None, mask=None, training=None
+    ):
+        return super().compute_output_spec(inputs, initial_state, mask)
+
     def _training_step(self, x, states):
         v, *averages = states
         h = self.charge(x, v)

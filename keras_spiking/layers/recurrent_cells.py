@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking import surrogates
+from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_number
 
 
@@ -150,7 +151,7 @@ class SpikingLSTMCell(_SpikingCell):
         gates = self.surrogate(self._from_input(inputs) + self._from_output(h))
         i, f, g, o = ops.split(gates, 4, axis=-1)
         c = f * c + i * g
-        c = c + ops.stop_gradient(ops.minimum(c, 1.0) - c)
+        c = straight_through(ops.minimum(c, 1.0), c)
         h = o * c
         return h, [h, c]
 

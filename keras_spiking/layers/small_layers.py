@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
 
@@ -266,9 +267,9 @@ class SpikeCountToBinary(keras.layers.Layer):
         value = 2.0 ** np.arange(self.bits - 1, -1, -1).reshape(shape)
         value = ops.convert_to_tensor(value, dtype=inputs.dtype)
         digits = ops.floor(count / value)
-        digits = ops.stop_gradient(digits - 2.0 * ops.floor(digits / 2.0))
+        digits = digits - 2.0 * ops.floor(digits / 2.0)
         share = ops.expand_dims(inputs, 1) * value / ops.sum(ops.square(value))
-        return digits + share - ops.stop_gradient(share)
+        return straight_through(digits, share)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.bits, *input_shape[1:])

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_spiking.losses.classification import check_time_axis
 from keras_spiking.losses.classification import one_hot
+from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_number
 
 
@@ -56,7 +57,7 @@ def first_spike_time(spikes):
     time = timesteps - ops.sum(first * ops.reshape(left, shape), axis=1)
     silent = 1.0 - ops.max(first, axis=1, keepdims=True)
     moves = -ops.sum(ops.stop_gradient(first + silent) * spikes, axis=1)
-    return ops.stop_gradient(time) + moves - ops.stop_gradient(moves)
+    return straight_through(time, moves)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
