@@ -23,7 +23,8 @@ class EventPropLayer(TemporalLayer):
         Y[t] = exp(-(1 - s) / tau_s)
 
     which is what a spike at `s` leaves of a jump by 1 at the end of the step:
-    the next layer sees when a spike happened, not only in which step.
+    the next layer sees when a spike happened, not only in which step. A neuron
+    fires once a step: a second spike waits for the start of the next one.
 
     There is no surrogate. By the implicit function theorem `ds = -dV(s) / V'(s)`,
     and differentiating the rest in reverse gives EventProp's adjoint equations
@@ -89,10 +90,10 @@ class EventPropLayer(TemporalLayer):
         return self.gain * current * (slow - fast) - v * slow
 
     def _crossing(self, v, current):
-        """When the threshold is crossed, in (0, 1], if it is."""
+        """When the threshold is crossed, in [0, 1], if it is."""
         fixed_v, fixed_current = ops.stop_gradient(v), ops.stop_gradient(current)
         low, high = ops.zeros_like(v), ops.ones_like(v)
-        # Bisection finds the upward crossing; two Newton steps polish it.
+        # Bisection finds the crossing; two Newton steps polish it.
         for _ in range(10):
             middle = 0.5 * (low + high)
             above = self._potential(fixed_v, fixed_current, middle) >= self.v_threshold
@@ -106,7 +107,9 @@ class EventPropLayer(TemporalLayer):
         slope = ops.maximum(self._slope(fixed_v, fixed_current, time), 1e-6)
         # The value is `time`; the gradient is -dV / V'.
         moved = self._potential(v, current, time)
-        return time - (moved - ops.stop_gradient(moved)) / ops.stop_gradient(slope)
+        time = time - (moved - ops.stop_gradient(moved)) / ops.stop_gradient(slope)
+        # A second spike, left over from the step before, happens at the start.
+        return ops.where(v >= self.v_threshold, ops.zeros_like(time), time)
 
     def step(self, x, states):
         v, current = states
