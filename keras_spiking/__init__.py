@@ -8,10 +8,12 @@ from keras_spiking import export
 from keras_spiking import conversion
 from keras_spiking import layers
 from keras_spiking import losses
+from keras_spiking import metrics
 from keras_spiking import ops
 from keras_spiking import quantizers
 from keras_spiking import regularizers
 from keras_spiking import surrogates
 from keras_spiking import visualization
+from keras_spiking import utils
 
 __version__ = "0.1.0"

@@ -1,5 +1,7 @@
 """The few things that tests need and Keras does not offer on all backends."""
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -9,6 +11,24 @@ BACKEND = keras.config.backend()
 
 def to_numpy(structure):
     return keras.tree.map_structure(ops.convert_to_numpy, structure)
+
+
+def float64(*arrays):
+    """Tensors in float64, which Keras would make float32 without being asked."""
+    return [ops.convert_to_tensor(a, dtype="float64") for a in arrays]
+
+
+@contextlib.contextmanager
+def double_precision():
+    """JAX has no float64 outside of this."""
+    if BACKEND != "jax":
+        yield
+        return
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
 
 
 def gradients(function, arrays, weights=()):

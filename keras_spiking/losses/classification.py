@@ -1,4 +1,4 @@
-"""Losses over the outputs of all time steps."""
+"""Classification from the outputs of all time steps."""
 
 import keras
 from keras import ops
@@ -65,8 +65,8 @@ class TemporalEfficientTraining(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         y_pred = ops.convert_to_tensor(y_pred)
-        _check_time_axis("TemporalEfficientTraining", y_pred)
-        labels = ops.expand_dims(_one_hot(y_true, y_pred), 1)
+        check_time_axis("TemporalEfficientTraining", y_pred)
+        labels = ops.expand_dims(one_hot(y_true, y_pred), 1)
         labels = ops.broadcast_to(labels, ops.shape(y_pred))
         loss = keras.losses.categorical_crossentropy(
             labels, y_pred, from_logits=self.from_logits
@@ -113,12 +113,12 @@ class FiringRateMSE(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         y_pred = ops.convert_to_tensor(y_pred)
-        _check_time_axis("FiringRateMSE", y_pred)
+        check_time_axis("FiringRateMSE", y_pred)
         rate = ops.mean(y_pred, axis=1)
-        return ops.mean(ops.square(rate - _one_hot(y_true, y_pred)), axis=-1)
+        return ops.mean(ops.square(rate - one_hot(y_true, y_pred)), axis=-1)
 
 
-def _check_time_axis(name, y_pred):
+def check_time_axis(name, y_pred):
     if len(y_pred.shape) != 3:
         raise ValueError(
             f"{name} needs the outputs of every time step, (batch, time, "
@@ -127,7 +127,7 @@ def _check_time_axis(name, y_pred):
         )
 
 
-def _one_hot(y_true, y_pred):
+def one_hot(y_true, y_pred):
     classes = y_pred.shape[-1]
     y_true = ops.convert_to_tensor(y_true)
     if len(y_true.shape) == 2 and y_true.shape[-1] == classes:

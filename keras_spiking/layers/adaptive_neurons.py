@@ -1,0 +1,196 @@
+"""Neurons that adapt to their own firing."""
+
+import keras
+from keras import ops
+
+from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.nonlinear_integrate_and_fire import EIFLayer
+from keras_spiking.layers.nonlinear_integrate_and_fire import QIFLayer
+from keras_spiking.layers.parameter import Parameter
+from keras_spiking.layers.spiking_layer import SpikingLayer
+
+
+class AdaptationCurrent(SpikingLayer):
+    """Puts an adaptation current `W` in front of a neuron that charges by
+    `charge(X, V)`.
+
+        H[t] = charge(X[t] - W[t-1], V[t-1])
+        W'[t] = W[t-1] + (a (H[t] - v_rest) - W[t-1]) / tau_w
+        W[t] = W'[t] + b S[t]
+
+    Args:
+        tau_w: Float or array >= 1, the time constant of the adaptation in time
+            steps. Defaults to `2.0`.
+        a: Float or array, how strongly the adaptation follows the membrane
+            potential. Defaults to `0.0`.
+        b: Float or array, the adaptation added by a spike. Defaults to `0.0`.
+        w_rest: Float or array, the adaptation at the start. Defaults to `0.0`.
+    """
+
+    tau_w = Parameter(minimum=1.0)
+    a = Parameter()
+    b = Parameter()
+    w_rest = Parameter()
+
+    def __init__(self, tau_w=2.0, a=0.0, b=0.0, w_rest=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.tau_w = tau_w
+        self.a = a
+        self.b = b
+        self.w_rest = w_rest
+
+    def step(self, x, states):
+        v, w = states
+        h = self.charge(x - w, v)
+        spikes = self.fire(h)
+        w = w + (self.a * (h - self.v_rest) - w) / self.tau_w
+        return spikes, (self.reset(h, spikes), w + self.b * spikes)
+
+    def get_initial_state(self, x):
+        (v,) = super().get_initial_state(x)
+        return v, ops.zeros_like(v) + self.w_rest
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class IzhikevichLayer(AdaptationCurrent, QIFLayer):
+    """Izhikevich neurons: quadratic integrate-and-fire with adaptation.
+
+        H[t] = V[t-1] + (X[t] + a0 (V[t-1] - v_rest) (V[t-1] - v_c) - W[t-1]) / tau
+        W[t] = W[t-1] + (a (H[t] - v_rest) - W[t-1]) / tau_w + b S[t]
+
+    Its parameters decide between regular spiking, bursting, chattering, fast
+    spiking and more: see `guides/neuron_zoo.py`.
+
+    Args:
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        v_c: Float or array, the critical potential. Defaults to `0.8`.
+        a0: Float or array >= 0, the strength of the quadratic term. Defaults to
+            `1.0`.
+        v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
+        v_reset: Float or array, or `None` for a soft reset. Defaults to `0.0`.
+        v_rest: Float or array, the resting potential. Defaults to `-0.1`.
+        w_rest: Float or array, `W` at the start. Defaults to `0.0`.
+        tau_w: Float or array >= 1, the time constant of `W`. Defaults to `2.0`.
+        a: Float or array, how `W` follows the membrane potential. Defaults to
+            `0.0`.
+        b: Float or array, what a spike adds to `W`. Defaults to `0.0`.
+        **kwargs: The arguments of `SpikingLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are the membrane potential and `W`.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.IzhikevichLayer(a=0.2, b=0.1, tau_w=3.0)
+    >>> layer(keras.random.uniform((2, 8, 10))).shape
+    (2, 8, 10)
+
+    References:
+        - [Izhikevich, 2003](https://doi.org/10.1109/TNN.2003.820440)
+    """
+
+    def __init__(self, v_rest=-0.1, v_reset=0.0, **kwargs):
+        super().__init__(v_rest=v_rest, v_reset=v_reset, **kwargs)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class AdExLayer(AdaptationCurrent, EIFLayer):
+    """Adaptive exponential integrate-and-fire neurons.
+
+        H[t] = V[t-1] + (X[t] + v_rest - V[t-1]
+               + delta_T exp((V[t-1] - theta_rh) / delta_T) - W[t-1]) / tau
+        W[t] = W[t-1] + (a (H[t] - v_rest) - W[t-1]) / tau_w + b S[t]
+
+    Args:
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        delta_T: Float or array > 0, the sharpness of the spike's start. Defaults
+            to `1.0`.
+        theta_rh: Float or array, the rheobase threshold. Defaults to `0.8`.
+        v_rest: Float or array, the resting potential. Defaults to `0.0`.
+        v_reset: Float or array, or `None` for a soft reset. Defaults to `-0.1`.
+        w_rest: Float or array, `W` at the start. Defaults to `0.0`.
+        tau_w: Float or array >= 1, the time constant of `W`. Defaults to `2.0`.
+        a: Float or array, how `W` follows the membrane potential. Defaults to
+            `0.0`.
+        b: Float or array, what a spike adds to `W`. Defaults to `0.0`.
+        **kwargs: The arguments of `SpikingLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are the membrane potential and `W`.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.AdExLayer(a=0.2, b=0.1, tau_w=10.0)
+    >>> layer(keras.random.uniform((2, 8, 10))).shape
+    (2, 8, 10)
+
+    References:
+        - [Brette and Gerstner, 2005](https://doi.org/10.1152/jn.00686.2005)
+    """
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class ALIFLayer(LIFLayer):
+    """LIF neurons whose threshold rises with every spike.
+
+        H[t] = V[t-1] + (X[t] - (V[t-1] - v_reset)) / tau      (decay_input=True)
+        S[t] = heaviside(H[t] - (v_threshold + beta B[t]))
+        B[t+1] = rho B[t] + (1 - rho) S[t]
+
+    A soft reset subtracts the threshold as it was at the spike.
+
+    Args:
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        decay_input: Boolean. Defaults to `True`.
+        beta: Float or array, how much the threshold rises. Defaults to `1.0`.
+        rho: Float or array in [0, 1], what a time step leaves of the adaptation.
+            Defaults to `0.9`.
+        **kwargs: The arguments of `SpikingLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are the membrane potential and `B`.
+
+    Raises:
+        ValueError: if `rho` is not within [0, 1].
+
+    Example:
+
+    >>> layer = keras_spiking.layers.ALIFLayer(beta=1.6, rho=0.95)
+    >>> layer(keras.random.uniform((2, 8, 10))).shape
+    (2, 8, 10)
+
+    References:
+        - [Bellec et al., 2018](https://arxiv.org/abs/1803.09574)
+    """
+
+    beta = Parameter()
+    rho = Parameter(minimum=0.0, maximum=1.0)
+
+    def __init__(self, tau=2.0, decay_input=True, beta=1.0, rho=0.9, **kwargs):
+        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+        self.beta = beta
+        self.rho = rho
+
+    def step(self, x, states):
+        v, b = states
+        h = self.charge(x, v)
+        raised = self.beta * b
+        spikes = self.fire(h - raised)
+        v = self.reset(h, spikes)
+        if self.v_reset is None:
+            reset = ops.stop_gradient(spikes) if self.detach_reset else spikes
+            v = v - raised * reset
+        return spikes, (v, self.rho * b + (1.0 - self.rho) * spikes)
+
+    def get_initial_state(self, x):
+        (v,) = super().get_initial_state(x)
+        return v, ops.zeros_like(v)

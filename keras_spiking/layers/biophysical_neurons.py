@@ -1,0 +1,274 @@
+"""Neurons with more of a neuron's biophysics."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.parameter import Parameter
+from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.validation import check_number
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class RefractoryLIFLayer(LIFLayer):
+    """LIF neurons that rest for some time steps after a spike.
+
+    For `refractory_steps` steps after a spike the membrane potential stays where
+    the reset put it, whatever the input, and the neuron does not fire.
+
+    Args:
+        refractory_steps: Float or array >= 0, the number of time steps. Defaults
+            to `2`.
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        decay_input: Boolean. Defaults to `True`.
+        **kwargs: The arguments of `LIFLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are the membrane potential and the number of
+        steps still to rest.
+
+    Raises:
+        ValueError: if `refractory_steps` is negative.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.RefractoryLIFLayer(refractory_steps=2)
+    >>> spikes = layer(keras.ops.full((1, 7, 1), 4.0))
+    >>> [int(s) for s in keras.ops.reshape(spikes, (-1,))]
+    [1, 0, 0, 1, 0, 0, 1]
+
+    References:
+        - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch1.S3.html)
+    """
+
+    refractory_steps = Parameter(minimum=0.0)
+
+    def __init__(self, refractory_steps=2, tau=2.0, decay_input=True, **kwargs):
+        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+        self.refractory_steps = refractory_steps
+
+    def step(self, x, states):
+        v, rest = states
+        rests = rest > 0.0
+        h = ops.where(rests, v, self.charge(x, v))
+        # Not a product with 0: a softly reset neuron may rest above its threshold.
+        spikes = ops.where(rests, ops.zeros_like(h), self.fire(h))
+        rest = ops.maximum(rest - 1.0, 0.0)
+        rest = rest + self.refractory_steps * ops.stop_gradient(spikes)
+        return spikes, (self.reset(h, spikes), rest)
+
+    def get_initial_state(self, x):
+        (v,) = super().get_initial_state(x)
+        return v, ops.zeros_like(v)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class ConductanceLIFLayer(SpikingLayer):
+    """Conductance-based LIF neurons: a synapse pulls towards its own potential.
+
+    Positive input opens excitatory, negative input inhibitory channels. Their
+    conductances decay, and drive the membrane potential to `e_excitatory` and
+    `e_inhibitory`:
+
+        g_e[t] = g_e[t-1] (1 - 1 / tau_excitatory) + relu(X[t])
+        g_i[t] = g_i[t-1] (1 - 1 / tau_inhibitory) + relu(-X[t])
+        H[t] = V[t-1] + (v_rest - V[t-1] + g_e[t] (e_excitatory - V[t-1])
+               + g_i[t] (e_inhibitory - V[t-1])) / tau
+
+    Args:
+        tau: Float or array >= 1, the membrane time constant. Defaults to `10.0`.
+        tau_excitatory: Float or array >= 1. Defaults to `2.0`.
+        tau_inhibitory: Float or array >= 1. Defaults to `4.0`.
+        e_excitatory: Float or array, the excitatory reversal potential. Defaults
+            to `4.0`.
+        e_inhibitory: Float or array, the inhibitory one. Defaults to `-1.0`.
+        v_rest: Float or array, the resting potential. Defaults to `0.0`.
+        **kwargs: The arguments of `SpikingLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are the membrane potential and both
+        conductances.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.ConductanceLIFLayer()
+    >>> layer(keras.random.normal((2, 8, 10))).shape
+    (2, 8, 10)
+
+    References:
+        - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch3.S1.html)
+    """
+
+    tau = Parameter(minimum=1.0)
+    tau_excitatory = Parameter(minimum=1.0)
+    tau_inhibitory = Parameter(minimum=1.0)
+    e_excitatory = Parameter()
+    e_inhibitory = Parameter()
+    v_rest = Parameter()
+
+    def __init__(
+        self,
+        tau=10.0,
+        tau_excitatory=2.0,
+        tau_inhibitory=4.0,
+        e_excitatory=4.0,
+        e_inhibitory=-1.0,
+        v_rest=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.tau = tau
+        self.tau_excitatory = tau_excitatory
+        self.tau_inhibitory = tau_inhibitory
+        self.e_excitatory = e_excitatory
+        self.e_inhibitory = e_inhibitory
+        self.v_rest = v_rest
+
+    def step(self, x, states):
+        v, excitatory, inhibitory = states
+        excitatory = excitatory - excitatory / self.tau_excitatory + ops.relu(x)
+        inhibitory = inhibitory - inhibitory / self.tau_inhibitory + ops.relu(-x)
+        current = (
+            self.v_rest
+            - v
+            + excitatory * (self.e_excitatory - v)
+            + inhibitory * (self.e_inhibitory - v)
+        )
+        h = v + current / self.tau
+        spikes = self.fire(h)
+        return spikes, (self.reset(h, spikes), excitatory, inhibitory)
+
+    def get_initial_state(self, x):
+        (v,) = super().get_initial_state(x)
+        return v, ops.zeros_like(v), ops.zeros_like(v)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class ResonateAndFireLayer(SpikingLayer):
+    """Resonate-and-fire neurons: damped oscillators that like their own rhythm.
+
+    A current-like state `U` and the membrane potential turn around each other,
+    once in `period` steps, exactly as between the input's jumps in continuous
+    time. With `w = 2 pi / period`:
+
+        U'[t] = U[t-1] + X[t]
+        H[t] = exp(-1 / tau) (U'[t] sin(w) + V[t-1] cos(w))
+        U[t] = exp(-1 / tau) (U'[t] cos(w) - V[t-1] sin(w))
+
+    A spike sets `U` to 0 together with a hard reset of the membrane potential; a
+    soft reset leaves it.
+
+    Args:
+        period: Float >= 2, the period of the oscillation in time steps. Defaults
+            to `10.0`.
+        tau: Float > 0, the time constant of its damping. Defaults to `20.0`.
+        **kwargs: The arguments of `SpikingLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are the membrane potential and `U`.
+
+    Raises:
+        ValueError: if `period` is less than 2 or `tau` is not positive.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.ResonateAndFireLayer(period=8.0)
+    >>> layer(keras.random.normal((2, 8, 10))).shape
+    (2, 8, 10)
+
+    References:
+        - [Izhikevich, 2001](https://doi.org/10.1016/S0893-6080(01)00078-8)
+    """
+
+    cosine = Parameter()
+    sine = Parameter()
+
+    def __init__(self, period=10.0, tau=20.0, **kwargs):
+        super().__init__(**kwargs)
+        self.period = check_number("period", period, minimum=2.0)
+        self.tau = check_number("tau", tau, above=0.0)
+        decay = math.exp(-1.0 / tau)
+        self.cosine = decay * math.cos(2.0 * math.pi / period)
+        self.sine = decay * math.sin(2.0 * math.pi / period)
+
+    def step(self, x, states):
+        v, u = states
+        u = u + x
+        h = self.sine * u + self.cosine * v
+        u = self.cosine * u - self.sine * v
+        spikes = self.fire(h)
+        if self.v_reset is not None:
+            reset = ops.stop_gradient(spikes) if self.detach_reset else spikes
+            u = u * (1.0 - reset)
+        return spikes, (self.reset(h, spikes), u)
+
+    def get_initial_state(self, x):
+        (v,) = super().get_initial_state(x)
+        return v, ops.zeros_like(v)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["cosine"], config["sine"]
+        return {**config, "period": self.period, "tau": self.tau}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class NoisyLIFLayer(LIFLayer):
+    """LIF neurons with a noisy input current, in training and at inference.
+
+        H[t] = charge(X[t] + std Z[t], V[t-1]),    Z[t] ~ normal(0, 1)
+
+    `step` itself adds no noise.
+
+    Args:
+        std: Float >= 0, standard deviation of the noise. Defaults to `0.2`.
+        seed: Integer or `None`. Defaults to `None`.
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        decay_input: Boolean. Defaults to `True`.
+        **kwargs: The arguments of `LIFLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Raises:
+        ValueError: if `std` is negative.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.NoisyLIFLayer(std=0.5, seed=0)
+    >>> layer(keras.ops.ones((2, 8, 10))).shape
+    (2, 8, 10)
+
+    References:
+        - [Ma et al., 2023](https://arxiv.org/abs/2305.16044)
+    """
+
+    def __init__(self, std=0.2, seed=None, tau=2.0, decay_input=True, **kwargs):
+        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+        self.std = check_number("std", std, minimum=0.0)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, initial_state=None, mask=None):
+        inputs = ops.cast(inputs, self.state_dtype)
+        noise = keras.random.normal(
+            ops.shape(inputs), dtype=self.state_dtype, seed=self.seed_generator
+        )
+        return super().call(inputs + self.std * noise, initial_state, mask)
+
+    def get_config(self):
+        return {**super().get_config(), "std": self.std, "seed": self.seed}

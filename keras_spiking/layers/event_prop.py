@@ -1,0 +1,152 @@
+import math
+
+import keras
+from keras import ops
+
+from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.validation import check_number
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class EventPropLayer(TemporalLayer):
+    """LIF neurons with exact times of spikes and exact gradients: EventProp.
+
+    Neurons with a current-based synapse in continuous time,
+
+        tau dV/dt = -V + I,    tau_s dI/dt = -I
+
+    that get their input as jumps of `I` at the start of each step. Within a step
+    `V` has a closed form. If it stands above the threshold at the end, the time
+    `s` of the crossing is solved for, in steps; `V` is reset to 0 there and goes
+    on from 0. The output of that step is
+
+        Y[t] = exp(-(1 - s) / tau_s)
+
+    which is what a spike at `s` leaves of a jump by 1 at the end of the step:
+    the next layer sees when a spike happened, not only in which step. A neuron
+    fires once a step: a second spike waits for the start of the next one.
+
+    There is no surrogate. By the implicit function theorem `ds = -dV(s) / V'(s)`,
+    and differentiating the rest in reverse gives EventProp's adjoint equations
+    with their jumps by `1 / V'` at the spikes. Gradients are those of the times
+    of spikes, and exact. A neuron that is silent for a whole batch has none:
+    initial weights must be large enough.
+
+    Args:
+        tau: Float > 0, the membrane time constant in time steps. Defaults to
+            `20.0`.
+        tau_s: Float > 0, the synaptic time constant, different from `tau`.
+            Defaults to `5.0`.
+        v_threshold: Float > 0, the threshold. Defaults to `1.0`.
+        **kwargs: The arguments of `TemporalLayer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`, the jumps of the synaptic currents:
+            spikes, or outputs of another `EventPropLayer`, times weights.
+        initial_state: List of two tensors `(batch, ...)`, `V` and `I`.
+        mask: Boolean tensor `(batch, time)`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input. The states are `V` and `I`.
+
+    Raises:
+        ValueError: if `tau` and `tau_s` are equal or not positive.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.EventPropLayer(tau=10.0, tau_s=5.0)
+    >>> spikes = layer(keras.ops.full((1, 5, 1), 2.0))
+    >>> times = layer.spike_times(spikes)
+
+    References:
+        - [Wunderlich and Pehle, 2021](https://doi.org/10.1038/s41598-021-91786-z)
+    """
+
+    def __init__(self, tau=20.0, tau_s=5.0, v_threshold=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.tau = check_number("tau", tau, above=0.0)
+        self.tau_s = check_number("tau_s", tau_s, above=0.0)
+        self.v_threshold = check_number("v_threshold", v_threshold, above=0.0)
+        if tau == tau_s:
+            raise ValueError(
+                "`tau` and `tau_s` must differ. "
+                f"Received: tau={tau!r}, tau_s={tau_s!r}"
+            )
+        self.gain = tau_s / (tau_s - tau)
+
+    def _potential(self, v, current, time):
+        """`V` after a time without input, from `V` and `I` at its start."""
+        slow = ops.exp(-time / self.tau)
+        fast = ops.exp(-time / self.tau_s)
+        return v * slow + self.gain * current * (fast - slow)
+
+    def _slope(self, v, current, time):
+        """The derivative of `_potential` with respect to time."""
+        slow = ops.exp(-time / self.tau) / self.tau
+        fast = ops.exp(-time / self.tau_s) / self.tau_s
+        return self.gain * current * (slow - fast) - v * slow
+
+    def _crossing(self, v, current):
+        """When the threshold is crossed, in [0, 1], if it is."""
+        fixed_v, fixed_current = ops.stop_gradient(v), ops.stop_gradient(current)
+        low, high = ops.zeros_like(v), ops.ones_like(v)
+        # Bisection finds the crossing; two Newton steps polish it.
+        for _ in range(10):
+            middle = 0.5 * (low + high)
+            above = self._potential(fixed_v, fixed_current, middle) >= self.v_threshold
+            low, high = ops.where(above, low, middle), ops.where(above, middle, high)
+        time = high
+        for _ in range(2):
+            excess = self._potential(fixed_v, fixed_current, time) - self.v_threshold
+            slope = ops.maximum(self._slope(fixed_v, fixed_current, time), 1e-6)
+            time = ops.clip(time - excess / slope, low, high)
+        time = ops.stop_gradient(time)
+        slope = ops.maximum(self._slope(fixed_v, fixed_current, time), 1e-6)
+        # The value is `time`; the gradient is -dV / V'.
+        moved = self._potential(v, current, time)
+        time = time - (moved - ops.stop_gradient(moved)) / ops.stop_gradient(slope)
+        # A second spike, left over from the step before, happens at the start.
+        return ops.where(v >= self.v_threshold, ops.zeros_like(time), time)
+
+    def step(self, x, states):
+        v, current = states
+        current = current + x
+        end = self._potential(v, current, ops.ones_like(v))
+        fires = end >= self.v_threshold
+        time = self._crossing(v, current)
+        at_spike = current * ops.exp(-time / self.tau_s)
+        after = self._potential(ops.zeros_like(v), at_spike, 1.0 - time)
+        left = ops.exp(-(1.0 - time) / self.tau_s)
+        outputs = ops.where(fires, left, ops.zeros_like(left))
+        v = ops.where(fires, after, end)
+        return outputs, (v, current * math.exp(-1.0 / self.tau_s))
+
+    def get_initial_state(self, x):
+        (v,) = super().get_initial_state(x)
+        return v, ops.zeros_like(v)
+
+    def spike_times(self, outputs):
+        """Times of the spikes in steps since the start, infinite where there is
+        none.
+
+        Args:
+            outputs: Tensor `(batch, time, ...)`, the outputs of the layer.
+        """
+        outputs = ops.convert_to_tensor(outputs)
+        shape = (-1,) + (1,) * (len(outputs.shape) - 2)
+        end = ops.cast(ops.arange(1, outputs.shape[1] + 1), outputs.dtype)
+        fires = outputs > 0.0
+        left = ops.where(fires, outputs, ops.ones_like(outputs))
+        times = ops.reshape(end, shape) + self.tau_s * ops.log(left)
+        return ops.where(fires, times, float("inf"))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "tau": self.tau,
+            "tau_s": self.tau_s,
+            "v_threshold": self.v_threshold,
+        }

@@ -1,0 +1,149 @@
+import keras
+from keras import ops
+
+from keras_spiking.constraints import Interval
+from keras_spiking.layers import streaming
+from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_number
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class MembraneBatchNormalizationLIFLayer(LIFLayer):
+    """LIF neurons that fire on their batch-normalised membrane potential.
+
+        N[t] = gamma (H[t] - mean) / sqrt(variance + epsilon) + beta
+        S[t] = heaviside(N[t] - v_threshold)
+
+    `H` charges and resets as in `LIFLayer`. In training, mean and variance are
+    those of the batch at each time step. At inference they are moving averages,
+    and the normalisation is folded into a threshold for each channel, exactly:
+
+        S[t] = heaviside(H[t] - (mean + (v_threshold - beta)
+               sqrt(variance + epsilon) / gamma))
+
+    Args:
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        decay_input: Boolean. Defaults to `True`.
+        momentum: Float in [0, 1], of the moving averages at each time step.
+            Defaults to `0.9`.
+        epsilon: Float > 0. Defaults to `1e-5`.
+        **kwargs: The arguments of `LIFLayer`; `data_format` says where the
+            channels are.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`.
+        initial_state: Tensor or list of one tensor, `(batch, ...)`.
+        training: Boolean, whether statistics are those of this batch.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.MembraneBatchNormalizationLIFLayer()
+    >>> layer(keras.random.uniform((2, 4, 6, 6, 3)), training=True).shape
+    (2, 4, 6, 6, 3)
+
+    References:
+        - [Guo et al., 2023](https://arxiv.org/abs/2308.08359)
+    """
+
+    def __init__(
+        self, tau=2.0, decay_input=True, momentum=0.9, epsilon=1e-5, **kwargs
+    ):
+        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+        self.momentum = check_number("momentum", momentum, 0.0, 1.0)
+        self.epsilon = check_number("epsilon", epsilon, above=0.0)
+
+    def build(self, inputs_shape, initial_state_shape=None):
+        super().build(inputs_shape, initial_state_shape)
+        rank = len(inputs_shape) - 1
+        first = self.data_format == "channels_first"
+        axis = 1 if first else rank - 1
+        self.axes = [i for i in range(rank) if i != axis]
+        shape = [1] * (rank - 1)
+        shape[axis - 1] = inputs_shape[axis + 1]
+
+        def weight(name, initializer, **kwargs):
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                dtype=self.state_dtype,
+                autocast=False,
+                **kwargs,
+            )
+
+        # A negative factor would turn firing above into firing below.
+        self.gamma = weight("gamma", "ones", constraint=Interval(minimum=1e-3))
+        self.beta = weight("beta", "zeros")
+        self.moving_mean = weight("moving_mean", "zeros", trainable=False)
+        self.moving_variance = weight("moving_variance", "ones", trainable=False)
+
+    @property
+    def folded_threshold(self):
+        """The threshold of the membrane potential at inference, per channel."""
+        gamma, beta, mean, variance = (
+            ops.convert_to_tensor(w)
+            for w in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        width = ops.sqrt(variance + self.epsilon) / gamma
+        return mean + (self.v_threshold - beta) * width
+
+    def fire(self, h):
+        return self.surrogate(h - self.folded_threshold)
+
+    def call(self, inputs, initial_state=None, mask=None, training=False):
+        if not training:
+            return super().call(inputs, initial_state, mask)
+        if mask is not None:
+            raise ValueError(
+                f"MembraneBatchNormalizationLIFLayer '{self.name}' takes its "
+                "statistics from all samples of a time step and cannot be trained "
+                "with a mask."
+            )
+        inputs = ops.cast(inputs, self.state_dtype)
+        slot = streaming.Slot()
+        states = slot.previous
+        if initial_state is not None or states is None:
+            states = self._first_states(inputs, initial_state)
+        averages = (self.moving_mean, self.moving_variance)
+        carry = (*states, *(ops.convert_to_tensor(a) for a in averages))
+        outputs, (v, *new) = time_loop(self._training_step, inputs, carry)
+        slot.put((v,))
+        for average, value in zip(averages, new):
+            average.assign(value)
+        if self.stateful:
+            self.states[0].assign(v)
+        if not self.return_sequences:
+            outputs = self.collapse(outputs)
+        outputs = ops.cast(outputs, self.compute_dtype)
+        return (outputs, v) if self.return_state else outputs
+
+    def compute_output_spec(
+        self, inputs, initial_state=None, mask=None, training=None
+    ):
+        return super().compute_output_spec(inputs, initial_state, mask)
+
+    def _training_step(self, x, states):
+        v, *averages = states
+        h = self.charge(x, v)
+        mean, variance = ops.moments(h, axes=self.axes, keepdims=True)
+        normalized = (h - mean) * ops.rsqrt(variance + self.epsilon)
+        normalized = ops.convert_to_tensor(self.gamma) * normalized
+        normalized = normalized + ops.convert_to_tensor(self.beta)
+        spikes = self.surrogate(normalized - self.v_threshold)
+        statistics = (ops.squeeze(mean, 0), ops.squeeze(variance, 0))
+        averages = [
+            self.momentum * old + (1.0 - self.momentum) * ops.stop_gradient(new)
+            for old, new in zip(averages, statistics)
+        ]
+        return spikes, (self.reset(h, spikes), *averages)
+
+    def get_config(self):
+        config = {**super().get_config(), "momentum": self.momentum}
+        return {**config, "epsilon": self.epsilon}

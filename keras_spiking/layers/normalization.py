@@ -1,0 +1,316 @@
+"""Batch normalisation for sequences of a spiking network."""
+
+import keras
+from keras import ops
+
+from keras_spiking.layers import streaming
+from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_number
+from keras_spiking.validation import check_timesteps
+
+
+class _BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer over `(batch, time, ...)`, with masks over batch and time."""
+
+    has_time_axis = True
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs):
+        self.data_format = check_choice(
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
+        )
+        axis = 2 if self.data_format == "channels_first" else -1
+        super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def build(self, input_shape):
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' needs an input (batch, "
+                f"time, ...features). Received an input of shape {input_shape}."
+            )
+        super().build(input_shape)
+
+    def call(self, inputs, training=None, mask=None):
+        if mask is not None and len(inputs.shape) > 3:
+            shape = ops.shape(inputs)[:-1]
+            ones = (1,) * (len(shape) - 2)
+            mask = ops.reshape(ops.cast(mask, "bool"), (*shape[:2], *ones))
+            mask = ops.broadcast_to(mask, shape)
+        return super().call(inputs, training=training, mask=mask)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["axis"]
+        return {**config, "data_format": self.data_format}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class ThresholdDependentBatchNormalization(_BatchNormalization):
+    """Batch normalisation in proportion to the threshold (tdBN).
+
+        y = gamma (x - mean) / sqrt(variance + epsilon) + beta
+
+    over batch, time and space, with `gamma` starting at `alpha v_th`, so that the
+    inputs of the following neurons come in proportion to their threshold. Being
+    linear at inference, it can be folded into the layer before, see
+    `keras_spiking.layers.fold_batch_normalization`.
+
+    Args:
+        alpha: Float > 0. `1.0`, or `1 / sqrt(2)` where two branches are added.
+            Defaults to `1.0`.
+        v_th: Float > 0, the threshold of the following neurons. Defaults to
+            `1.0`.
+        momentum: Float, of the moving averages. Defaults to `0.9`.
+        epsilon: Float. Defaults to `1e-5`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: The arguments of `keras.layers.BatchNormalization`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ...)`.
+        training: Boolean, whether statistics are those of this batch.
+        mask: Boolean tensor `(batch, time)`. Masked steps do not count.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: if `alpha` or `v_th` is not positive.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.ThresholdDependentBatchNormalization(v_th=0.5)
+    >>> layer(keras.random.normal((2, 4, 6, 6, 3)), training=True).shape
+    (2, 4, 6, 6, 3)
+
+    References:
+        - [Zheng et al., 2021](https://arxiv.org/abs/2011.05280)
+    """
+
+    def __init__(self, alpha=1.0, v_th=1.0, **kwargs):
+        self.alpha = check_number("alpha", alpha, above=0.0)
+        self.v_th = check_number("v_th", v_th, above=0.0)
+        gamma = keras.initializers.Constant(self.alpha * self.v_th)
+        super().__init__(**{"gamma_initializer": gamma, **kwargs})
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "v_th": self.v_th}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class TemporalEffectiveBatchNormalization(_BatchNormalization):
+    """Batch normalisation with a learned scale for each time step (TEBN).
+
+        y[t] = scale[t] (gamma (x[t] - mean) / sqrt(variance + epsilon) + beta)
+
+    with statistics over batch, time and space. Not to be folded into the layer
+    before, whose weights are the same at all time steps.
+
+    Args:
+        T: Integer, the number of time steps, or `None` to take the input's.
+            Defaults to `None`.
+        **kwargs: `momentum`, `epsilon`, `data_format`, and the arguments of
+            `keras.layers.BatchNormalization`. See
+            `ThresholdDependentBatchNormalization`.
+
+    Input shape:
+        `(batch, T, ...)`.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: if the input does not have `T` time steps.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.TemporalEffectiveBatchNormalization()
+    >>> layer(keras.random.normal((2, 4, 6, 6, 3)), training=True).shape
+    (2, 4, 6, 6, 3)
+
+    References:
+        - [Duan et al., 2022](https://openreview.net/forum?id=fLIgyyQiJqz)
+    """
+
+    def __init__(self, T=None, **kwargs):
+        super().__init__(**kwargs)
+        self.T = None if T is None else check_timesteps(T)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.scale_per_step = self.add_weight(
+            name="scale_per_step",
+            shape=(_fix_timesteps(self, input_shape),),
+            initializer="ones",
+        )
+
+    def call(self, inputs, training=None, mask=None):
+        y = super().call(inputs, training=training, mask=mask)
+        scale = _at(self.scale_per_step, _first_step(self, inputs))
+        shape = (-1,) + (1,) * (len(inputs.shape) - 2)
+        return y * ops.cast(ops.reshape(scale, shape), y.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "T": self.T}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class BatchNormalizationThroughTime(keras.layers.Layer):
+    """Batch normalisation with statistics and scales of each time step (BNTT).
+
+        y[t] = gamma[t] (x[t] - mean[t]) / sqrt(variance[t] + epsilon)
+
+    Args:
+        T: Integer, the number of time steps, or `None` to take the input's.
+            Defaults to `None`.
+        momentum: Float, of the moving averages. Defaults to `0.9`.
+        epsilon: Float. Defaults to `1e-5`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, T, ...)`.
+        training: Boolean, whether statistics are those of this batch.
+
+    Input shape:
+        `(batch, T, ...)`.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: if the input does not have `T` time steps.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.BatchNormalizationThroughTime()
+    >>> layer(keras.random.normal((2, 4, 6, 6, 3)), training=True).shape
+    (2, 4, 6, 6, 3)
+
+    References:
+        - [Kim and Panda, 2021](https://arxiv.org/abs/2010.01729)
+    """
+
+    has_time_axis = True
+
+    def __init__(
+        self, T=None, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.T = None if T is None else check_timesteps(T)
+        self.momentum = check_number("momentum", momentum, 0.0, 1.0)
+        self.epsilon = check_number("epsilon", epsilon, above=0.0)
+        self.data_format = check_choice(
+            "data_format",
+            data_format or keras.config.image_data_format(),
+            ("channels_last", "channels_first"),
+        )
+
+    def build(self, input_shape):
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"BatchNormalizationThroughTime '{self.name}' needs an input "
+                "(batch, time, ...features). Received an input of shape "
+                f"{input_shape}."
+            )
+        axis = 2 if self.data_format == "channels_first" else len(input_shape) - 1
+        self.axes = [i for i in range(len(input_shape)) if i not in (1, axis)]
+        # One value a time step and channel, in a shape that broadcasts.
+        shape = [1] * (len(input_shape) - 1)
+        shape[0] = _fix_timesteps(self, input_shape)
+        shape[axis - 1] = input_shape[axis]
+
+        def weight(name, initializer, trainable):
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                trainable=trainable,
+                autocast=False,
+            )
+
+        self.gamma = weight("gamma", "ones", True)
+        self.moving_mean = weight("moving_mean", "zeros", False)
+        self.moving_variance = weight("moving_variance", "ones", False)
+
+    def call(self, inputs, training=False):
+        x = ops.cast(inputs, self.gamma.dtype)
+        start = _first_step(self, inputs)
+        gamma, mean, variance = (
+            _at(w, start) for w in (self.gamma, self.moving_mean, self.moving_variance)
+        )
+        if training:
+            batch_mean, batch_variance = ops.moments(x, axes=self.axes, keepdims=True)
+            batch_mean = ops.squeeze(batch_mean, 0)
+            batch_variance = ops.squeeze(batch_variance, 0)
+            self._update(self.moving_mean, mean, batch_mean, start)
+            self._update(self.moving_variance, variance, batch_variance, start)
+            mean, variance = batch_mean, batch_variance
+        y = gamma * (x - mean) * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(y, self.compute_dtype)
+
+    def _update(self, moving, old, new, start):
+        new = self.momentum * old + (1.0 - self.momentum) * ops.stop_gradient(new)
+        if start is not None:
+            whole = ops.convert_to_tensor(moving)
+            at = [start] + [0] * (len(whole.shape) - 1)
+            new = ops.slice_update(whole, at, new)
+        moving.assign(new)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "T": self.T,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "data_format": self.data_format,
+        }
+
+
+def _fix_timesteps(layer, input_shape):
+    """Sets and returns the number of time steps that a layer has weights for."""
+    layer.T = layer.T or input_shape[1]
+    if layer.T is None:
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' has a weight for each time "
+            "step: it needs an input with a fixed number of them, or `T`."
+        )
+    return layer.T
+
+
+def _first_step(layer, inputs):
+    """Where in time a step inside of a `StepByStep` is, or `None` for a whole
+    sequence."""
+    slot = streaming.Slot()
+    if slot.stream is None:
+        if inputs.shape[1] not in (None, layer.T):
+            raise ValueError(
+                f"{type(layer).__name__} '{layer.name}' has weights for T="
+                f"{layer.T} time steps. Received an input of {inputs.shape[1]}."
+            )
+        return None
+    start = slot.previous
+    if start is None:
+        start = ops.convert_to_tensor(0, dtype="int32")
+    elif layer.T == 1:
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' has a weight for one time step. "
+            "Inside of a StepByStep, say how many there are: `T=...`."
+        )
+    slot.put(start + 1)
+    return start
+
+
+def _at(weight, start):
+    weight = ops.convert_to_tensor(weight)
+    if start is None:
+        return weight
+    return ops.take(weight, ops.reshape(start, (1,)), axis=0)

@@ -1,0 +1,200 @@
+"""Recurrent cells whose gates are spikes, for `keras.layers.RNN`."""
+
+import keras
+from keras import ops
+
+from keras_spiking import surrogates
+from keras_spiking.ops.straight_through import straight_through
+from keras_spiking.validation import check_number
+
+
+class _SpikingCell(keras.layers.Layer):
+    """A cell with `gates` linear maps of the input and of its last output."""
+
+    gates = 1
+    states = 1
+
+    def __init__(
+        self,
+        units,
+        use_bias=True,
+        surrogate="erf",
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = int(check_number("units", units, minimum=1))
+        self.use_bias = bool(use_bias)
+        self.surrogate = surrogates.get(surrogate)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.state_size = [self.units] * self.states
+        self.output_size = self.units
+
+    def build(self, input_shape):
+        width = self.units * self.gates
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], width),
+            initializer=self.kernel_initializer,
+        )
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(self.units, width),
+            initializer=self.recurrent_initializer,
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=(width,), initializer=self.bias_initializer
+            )
+
+    def _from_input(self, x):
+        y = ops.matmul(x, ops.convert_to_tensor(self.kernel))
+        return y + ops.convert_to_tensor(self.bias) if self.use_bias else y
+
+    def _from_output(self, h):
+        return ops.matmul(h, ops.convert_to_tensor(self.recurrent_kernel))
+
+    def get_config(self):
+        serialize = keras.initializers.serialize
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "use_bias": self.use_bias,
+            "surrogate": surrogates.serialize(self.surrogate),
+            "kernel_initializer": serialize(self.kernel_initializer),
+            "recurrent_initializer": serialize(self.recurrent_initializer),
+            "bias_initializer": serialize(self.bias_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SpikingRNNCell(_SpikingCell):
+    """Cell of a vanilla recurrent network whose outputs are spikes.
+
+        h[t] = heaviside(W x[t] + U h[t-1] + b)
+
+    For dropout that stays the same over time, put `keras_spiking.layers.Dropout`
+    in front of the `keras.layers.RNN`.
+
+    Args:
+        units: Integer >= 1, the number of outputs.
+        use_bias: Boolean. Defaults to `True`.
+        surrogate: Name, `Surrogate` or callable. Defaults to `"erf"`.
+        kernel_initializer: Initializer of `W`. Defaults to `"glorot_uniform"`.
+        recurrent_initializer: Initializer of `U`. Defaults to `"orthogonal"`.
+        bias_initializer: Initializer of `b`. Defaults to `"zeros"`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, features)`, the input of one time step.
+        states: List of one tensor `(batch, units)`, the last output.
+
+    Example:
+
+    >>> layer = keras.layers.RNN(keras_spiking.layers.SpikingRNNCell(4))
+    >>> layer(keras.ops.ones((2, 8, 3))).shape
+    (2, 4)
+
+    References:
+        - [Lotfi Rezaabad and Vishwanath, 2020](https://arxiv.org/abs/2007.06176)
+    """
+
+    def call(self, inputs, states, training=None):
+        h = self.surrogate(self._from_input(inputs) + self._from_output(states[0]))
+        return h, [h]
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SpikingLSTMCell(_SpikingCell):
+    """LSTM cell whose gates and cell state are spikes.
+
+        i, f, g, o = heaviside(W x[t] + U h[t-1] + b)
+        c[t] = min(f c[t-1] + i g, 1)
+        h[t] = o c[t]
+
+    in four gates: input, forget, candidate and output. The minimum passes the
+    gradient as if it were not there.
+
+    Args:
+        units: Integer >= 1, the number of outputs.
+        use_bias: Boolean. Defaults to `True`.
+        surrogate: Name, `Surrogate` or callable. Defaults to `"erf"`.
+        kernel_initializer: Initializer of `W`. Defaults to `"glorot_uniform"`.
+        recurrent_initializer: Initializer of `U`. Defaults to `"orthogonal"`.
+        bias_initializer: Initializer of `b`. Defaults to `"zeros"`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, features)`, the input of one time step.
+        states: List of two tensors `(batch, units)`, last output and cell state.
+
+    Example:
+
+    >>> cell = keras_spiking.layers.SpikingLSTMCell(4)
+    >>> layer = keras.layers.Bidirectional(keras.layers.RNN(cell))
+    >>> layer(keras.ops.ones((2, 8, 3))).shape
+    (2, 8)
+
+    References:
+        - [Lotfi Rezaabad and Vishwanath, 2020](https://arxiv.org/abs/2007.06176)
+    """
+
+    gates = 4
+    states = 2
+
+    def call(self, inputs, states, training=None):
+        h, c = states
+        gates = self.surrogate(self._from_input(inputs) + self._from_output(h))
+        i, f, g, o = ops.split(gates, 4, axis=-1)
+        c = f * c + i * g
+        c = straight_through(ops.minimum(c, 1.0), c)
+        h = o * c
+        return h, [h, c]
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SpikingGRUCell(_SpikingCell):
+    """GRU cell whose gates are spikes.
+
+        r, z = heaviside(W_rz x[t] + U_rz h[t-1] + b_rz)
+        n = heaviside(W_n x[t] + b_n + r (U_n h[t-1]))
+        h[t] = (1 - z) n + z h[t-1]
+
+    Args:
+        units: Integer >= 1, the number of outputs.
+        use_bias: Boolean. Defaults to `True`.
+        surrogate: Name, `Surrogate` or callable. Defaults to `"erf"`.
+        kernel_initializer: Initializer of `W`. Defaults to `"glorot_uniform"`.
+        recurrent_initializer: Initializer of `U`. Defaults to `"orthogonal"`.
+        bias_initializer: Initializer of `b`. Defaults to `"zeros"`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, features)`, the input of one time step.
+        states: List of one tensor `(batch, units)`, the last output.
+
+    Example:
+
+    >>> layer = keras.layers.RNN(keras_spiking.layers.SpikingGRUCell(4))
+    >>> layer(keras.ops.ones((2, 8, 3))).shape
+    (2, 4)
+
+    References:
+        - [Cho et al., 2014](https://arxiv.org/abs/1406.1078)
+    """
+
+    gates = 3
+
+    def call(self, inputs, states, training=None):
+        (h,) = states
+        split = 2 * self.units
+        from_input, from_output = self._from_input(inputs), self._from_output(h)
+        gates = self.surrogate(from_input[:, :split] + from_output[:, :split])
+        r, z = ops.split(gates, 2, axis=-1)
+        n = self.surrogate(from_input[:, split:] + r * from_output[:, split:])
+        h = (1.0 - z) * n + z * h
+        return h, [h]

@@ -1,0 +1,262 @@
+"""Self-attention of spikes over spikes: no softmax, no products of floats."""
+
+import keras
+from keras import ops
+
+from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_number
+
+
+class _TokenLayer(keras.layers.Layer):
+    """A layer over `(batch, time, tokens, channels)` with spiking projections."""
+
+    has_time_axis = True
+
+    def __init__(self, neuron=None, **kwargs):
+        super().__init__(**kwargs)
+        if neuron is None:
+            neuron = LIFLayer(tau=2.0, detach_reset=True)
+        if isinstance(neuron, dict):
+            neuron = keras.saving.deserialize_keras_object(neuron)
+        if not isinstance(neuron, SpikingLayer):
+            raise TypeError(
+                "`neuron` must be a spiking layer, such as `LIFLayer(tau=2.0)`. "
+                f"Received: neuron={neuron!r}"
+            )
+        self.neuron_config = keras.saving.serialize_keras_object(neuron)
+
+    def build(self, input_shape):
+        if len(input_shape) != 4:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' needs an input (batch, time, "
+                f"tokens, channels). Received an input of shape {tuple(input_shape)}."
+            )
+
+    def _neuron(self, name, shape, **changes):
+        config = self.neuron_config
+        changes = {**changes, "name": name, "dtype": self.dtype_policy}
+        config = {**config, "config": {**config["config"], **changes}}
+        # The new layer is not built yet, whatever the given one is.
+        config.pop("build_config", None)
+        neuron = keras.saving.deserialize_keras_object(config)
+        neuron.build(shape)
+        return neuron
+
+    def _projection(self, name, shape):
+        """Dense, batch normalisation and neurons."""
+        dtype = {"dtype": self.dtype_policy}
+        dense = keras.layers.Dense(
+            shape[-1], use_bias=False, name=f"{name}_dense", **dtype
+        )
+        normalization = keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name=f"{name}_normalization", **dtype
+        )
+        dense.build(shape)
+        normalization.build(shape)
+        return [dense, normalization, self._neuron(f"{name}_neuron", shape)]
+
+    def _project(self, layers, x, training):
+        dense, normalization, neuron = layers
+        return neuron(normalization(dense(x), training=training))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "neuron": self.neuron_config}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SpikingSelfAttention(_TokenLayer):
+    """Self-attention of Spikformer.
+
+        Q, K, V = neuron(norm(X W))
+        Y = neuron(norm(neuron(scale Q K^T V) W))
+
+    `Q`, `K` and `V` are spikes: the products only add.
+
+    Args:
+        num_heads: Integer >= 1, divides the channels. Defaults to `8`.
+        scale: Float > 0. Defaults to `0.125`.
+        neuron: Spiking layer that all neurons are made like; those of the
+            attention itself have the threshold 0.5. Defaults to `LIFLayer(tau=2.0,
+            detach_reset=True)`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, tokens, channels)`.
+        training: Boolean, for batch normalisation.
+
+    Input shape:
+        `(batch, time, tokens, channels)`.
+
+    Output shape:
+        As the input.
+
+    Raises:
+        ValueError: if the channels do not divide into heads.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.SpikingSelfAttention(num_heads=2)
+    >>> layer(keras.random.uniform((2, 4, 9, 8))).shape
+    (2, 4, 9, 8)
+
+    References:
+        - [Zhou et al., 2023](https://arxiv.org/abs/2209.15425)
+    """
+
+    def __init__(self, num_heads=8, scale=0.125, neuron=None, **kwargs):
+        super().__init__(neuron, **kwargs)
+        self.num_heads = int(check_number("num_heads", num_heads, minimum=1))
+        self.scale = check_number("scale", scale, above=0.0)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if input_shape[-1] % self.num_heads:
+            raise ValueError(
+                f"The channels of SpikingSelfAttention '{self.name}' must divide "
+                f"into heads. Received: num_heads={self.num_heads}, "
+                f"{input_shape[-1]} channels."
+            )
+        self.query = self._projection("query", input_shape)
+        self.key = self._projection("key", input_shape)
+        self.value = self._projection("value", input_shape)
+        self.output_projection = self._projection("output", input_shape)
+        self.attention_neuron = self._neuron(
+            "attention_neuron", input_shape, v_threshold=0.5
+        )
+
+    def call(self, inputs, training=False):
+        def heads(layers):
+            spikes = self._project(layers, inputs, training)
+            shape = (*ops.shape(spikes)[:3], self.num_heads, -1)
+            return ops.reshape(spikes, shape)
+
+        q, k, v = heads(self.query), heads(self.key), heads(self.value)
+        # Without a softmax, K^T V comes first: linear in the number of tokens.
+        context = ops.einsum("btnhc,btnhd->bthcd", k, v)
+        y = ops.einsum("btnhc,bthcd->btnhd", q, context) * self.scale
+        y = self.attention_neuron(ops.reshape(y, ops.shape(inputs)))
+        return self._project(self.output_projection, y, training)
+
+    def get_config(self):
+        config = {**super().get_config(), "num_heads": self.num_heads}
+        return {**config, "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SpikeDrivenSelfAttention(_TokenLayer):
+    """Self-attention of the spike-driven transformer: masks and additions only.
+
+        Q, K, V = neuron(norm(X W))
+        Y = norm(neuron(sum_tokens Q * K) * V W)
+
+    A channel of `V` passes where `Q` and `K` agree on enough tokens. The output
+    is a current, to be added to the membrane shortcut.
+
+    Args:
+        neuron: Spiking layer that all neurons are made like; those of the
+            attention itself have the threshold 0.5. Defaults to `LIFLayer(tau=2.0,
+            detach_reset=True)`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, tokens, channels)`.
+        training: Boolean, for batch normalisation.
+
+    Input shape:
+        `(batch, time, tokens, channels)`.
+
+    Output shape:
+        As the input.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.SpikeDrivenSelfAttention()
+    >>> layer(keras.random.uniform((2, 4, 9, 8))).shape
+    (2, 4, 9, 8)
+
+    References:
+        - [Yao et al., 2023](https://arxiv.org/abs/2307.01694)
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.query = self._projection("query", input_shape)
+        self.key = self._projection("key", input_shape)
+        self.value = self._projection("value", input_shape)
+        self.output_projection = self._projection("output", input_shape)[:2]
+        shape = (*input_shape[:2], 1, input_shape[-1])
+        self.attention_neuron = self._neuron("attention_neuron", shape, v_threshold=0.5)
+
+    def call(self, inputs, training=False):
+        q = self._project(self.query, inputs, training)
+        k = self._project(self.key, inputs, training)
+        v = self._project(self.value, inputs, training)
+        mask = self.attention_neuron(ops.sum(q * k, axis=2, keepdims=True))
+        dense, normalization = self.output_projection
+        return normalization(dense(mask * v), training=training)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class QKAttention(_TokenLayer):
+    """Token or channel attention of QKFormer: spikes that mask spikes.
+
+        Q, K = neuron(norm(X W))
+        Y = neuron(norm(neuron(sum_channels Q) * K W))      (over="tokens")
+        Y = neuron(norm(neuron(sum_tokens Q) * K W))        (over="channels")
+
+    Args:
+        over: `"tokens"`, to weight the tokens, or `"channels"`. Defaults to
+            `"tokens"`.
+        neuron: Spiking layer that all neurons are made like; those of the
+            attention itself have the threshold 0.5. Defaults to `LIFLayer(tau=2.0,
+            detach_reset=True)`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, tokens, channels)`.
+        training: Boolean, for batch normalisation.
+
+    Input shape:
+        `(batch, time, tokens, channels)`.
+
+    Output shape:
+        As the input.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.QKAttention(over="channels")
+    >>> layer(keras.random.uniform((2, 4, 9, 8))).shape
+    (2, 4, 9, 8)
+
+    References:
+        - [Zhou et al., 2024](https://arxiv.org/abs/2403.16552)
+    """
+
+    def __init__(self, over="tokens", neuron=None, **kwargs):
+        super().__init__(neuron, **kwargs)
+        self.over = check_choice("over", over, ("tokens", "channels"))
+        self.summed_axis = 3 if over == "tokens" else 2
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.query = self._projection("query", input_shape)
+        self.key = self._projection("key", input_shape)
+        self.output_projection = self._projection("output", input_shape)
+        shape = list(input_shape)
+        shape[self.summed_axis] = 1
+        self.attention_neuron = self._neuron("attention_neuron", shape, v_threshold=0.5)
+
+    def call(self, inputs, training=False):
+        q = self._project(self.query, inputs, training)
+        k = self._project(self.key, inputs, training)
+        total = ops.sum(q, axis=self.summed_axis, keepdims=True)
+        masked = self.attention_neuron(total) * k
+        return self._project(self.output_projection, masked, training)
+
+    def get_config(self):
+        return {**super().get_config(), "over": self.over}

@@ -1,0 +1,187 @@
+"""Synapses: filters that turn spikes into currents."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_spiking.layers.parameter import Parameter
+from keras_spiking.layers.parameter import to_config
+from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.validation import check_array
+from keras_spiking.validation import check_number
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SynapseFilter(TemporalLayer):
+    """Exponential synapse whose current decays while no spike comes in.
+
+        I[t] = I[t-1] - (1 - S[t]) I[t-1] / tau + S[t]
+
+    Args:
+        tau: Float or array > 1, the time constant in time steps. Defaults to
+            `100.0`.
+        learnable: Boolean, whether `tau` is learned, through `1 / tau =
+            sigmoid(w)`; `{"w": "channel"}` or `{"w": "neuron"}` says how it is
+            shared. Defaults to `False`.
+        **kwargs: The arguments of `TemporalLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Raises:
+        ValueError: if `tau` is not greater than 1.
+
+    Example:
+
+    >>> spikes = keras.ops.array([[[1.0], [0.0], [0.0], [1.0]]])
+    >>> current = keras_spiking.layers.SynapseFilter(tau=2.0)(spikes)
+    >>> [round(float(i), 2) for i in keras.ops.reshape(current, (-1,))]
+    [1.0, 0.5, 0.25, 1.25]
+
+    References:
+        - [Fang et al., 2020](https://arxiv.org/abs/2003.02944)
+    """
+
+    w = Parameter()
+
+    def __init__(self, tau=100.0, learnable=False, **kwargs):
+        if isinstance(learnable, bool):
+            learnable = "w" if learnable else None
+        super().__init__(learnable=learnable, **kwargs)
+        self.initial_tau = check_array("tau", tau, above=1.0)
+        self.w = -np.log(self.initial_tau - 1.0)
+
+    @property
+    def tau(self):
+        """The time constant at present, in time steps."""
+        if "w" not in self.parameter_weights:
+            return self.initial_tau
+        return 1.0 / ops.sigmoid(self.w)
+
+    def step(self, x, states):
+        (current,) = states
+        if "w" in self.parameter_weights:
+            rate = ops.sigmoid(self.w)
+        else:
+            rate = to_config(1.0 / self.initial_tau)
+        current = current - (1.0 - x) * current * rate + x
+        return current, (current,)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["w"]
+        return {**config, "tau": to_config(self.initial_tau)}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class DualExponentialSynapse(TemporalLayer):
+    """Synapse with a rise and a decay: the difference of two exponentials.
+
+        I[t] = sum_s K(t - s) S[s]
+        K(t) = V0 (exp(-t / tau) - exp(-t / tau_s)),    t >= 0
+
+    with `V0` so that the peak of `K` in continuous time is 1.
+
+    Args:
+        tau: Float > 0, the time constant of the decay. Defaults to `15.0`.
+        tau_s: Float > 0, that of the rise, less than `tau`. Defaults to `3.75`.
+        **kwargs: The arguments of `TemporalLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Raises:
+        ValueError: if `tau_s` is not less than `tau`.
+
+    Example:
+
+    >>> spikes = keras.ops.array([[[1.0], [0.0], [0.0], [0.0]]])
+    >>> layer = keras_spiking.layers.DualExponentialSynapse(tau=4.0, tau_s=1.0)
+    >>> [round(float(i), 2) for i in keras.ops.reshape(layer(spikes), (-1,))]
+    [0.0, 0.87, 1.0, 0.9]
+
+    References:
+        - [Gütig and Sompolinsky, 2006](https://doi.org/10.1038/nn1643)
+    """
+
+    def __init__(self, tau=15.0, tau_s=3.75, **kwargs):
+        super().__init__(**kwargs)
+        self.tau = check_number("tau", tau, above=0.0)
+        self.tau_s = check_number("tau_s", tau_s, above=0.0)
+        if not tau_s < tau:
+            raise ValueError(
+                f"`tau_s` must be less than `tau`. Received: tau={tau}, tau_s={tau_s}"
+            )
+        peak = tau * tau_s * math.log(tau / tau_s) / (tau - tau_s)
+        self.gain = 1.0 / (math.exp(-peak / tau) - math.exp(-peak / tau_s))
+
+    def step(self, x, states):
+        slow, fast = states
+        slow = math.exp(-1.0 / self.tau) * slow + x
+        fast = math.exp(-1.0 / self.tau_s) * fast + x
+        return self.gain * (slow - fast), (slow, fast)
+
+    def get_initial_state(self, x):
+        (slow,) = super().get_initial_state(x)
+        return slow, ops.zeros_like(slow)
+
+    def get_config(self):
+        return {**super().get_config(), "tau": self.tau, "tau_s": self.tau_s}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class AlphaSynapse(TemporalLayer):
+    """Synapse with the alpha function: rise and decay at the same rate.
+
+        I[t] = sum_s K(t - s) S[s],    K(t) = t / tau exp(1 - t / tau),    t >= 0
+
+    whose peak is 1, at `t = tau`.
+
+    Args:
+        tau: Float > 0, the time constant in time steps. Defaults to `5.0`.
+        **kwargs: The arguments of `TemporalLayer`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Raises:
+        ValueError: if `tau` is not positive.
+
+    Example:
+
+    >>> spikes = keras.ops.array([[[1.0], [0.0], [0.0], [0.0]]])
+    >>> current = keras_spiking.layers.AlphaSynapse(tau=1.0)(spikes)
+    >>> [round(float(i), 2) for i in keras.ops.reshape(current, (-1,))]
+    [0.0, 1.0, 0.74, 0.41]
+
+    References:
+        - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch3.S1.html)
+    """
+
+    def __init__(self, tau=5.0, **kwargs):
+        super().__init__(**kwargs)
+        self.tau = check_number("tau", tau, above=0.0)
+
+    def step(self, x, states):
+        current, trace = states
+        decay = math.exp(-1.0 / self.tau)
+        current = decay * (current + math.e / self.tau * trace)
+        return current, (current, decay * trace + x)
+
+    def get_initial_state(self, x):
+        (current,) = super().get_initial_state(x)
+        return current, ops.zeros_like(current)
+
+    def get_config(self):
+        return {**super().get_config(), "tau": self.tau}

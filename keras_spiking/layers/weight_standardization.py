@@ -1,0 +1,103 @@
+"""Layers whose weights are standardised, in place of normalised activations."""
+
+import math
+
+import keras
+from keras import ops
+
+
+def standardize(kernel, gain):
+    """A kernel `(..., inputs, outputs)` whose weights into each output have mean
+    0 and variance `gain^2 / fan_in`."""
+    axes = tuple(range(len(kernel.shape) - 1))
+    mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
+    fan_in = math.prod(kernel.shape[:-1])
+    return gain * (kernel - mean) * ops.rsqrt(fan_in * variance + 1e-4)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class WeightStandardizedDense(keras.layers.Dense):
+    """A dense layer with standardised weights.
+
+        W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
+
+    with mean and variance over the inputs of each unit, and a learned `gain`. It
+    does without statistics of a batch, which suits learning online.
+
+    Args:
+        units: Integer >= 1, the number of outputs.
+        **kwargs: The arguments of `keras.layers.Dense`.
+
+    Input shape:
+        `(batch, ..., features)`.
+
+    Output shape:
+        `(batch, ..., units)`.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.WeightStandardizedDense(5)
+    >>> layer(keras.ops.ones((2, 10))).shape
+    (2, 5)
+
+    References:
+        - [Qiao et al., 2019](https://arxiv.org/abs/1903.10520)
+        - [Xiao et al., 2022](https://arxiv.org/abs/2210.04195)
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gain = self.add_weight(
+            name="gain", shape=(self.units,), initializer="ones"
+        )
+
+    def call(self, inputs, training=None):
+        kernel = ops.convert_to_tensor(self.kernel)
+        y = ops.matmul(inputs, standardize(kernel, ops.convert_to_tensor(self.gain)))
+        if self.bias is not None:
+            y = y + self.bias
+        return y if self.activation is None else self.activation(y)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class WeightStandardizedConv2D(keras.layers.Conv2D):
+    """A 2D convolution with standardised weights.
+
+        W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
+
+    with mean and variance over the inputs of each filter, and a learned `gain`.
+    See `WeightStandardizedDense`.
+
+    Args:
+        filters: Integer >= 1, the number of outputs.
+        kernel_size: Integer or tuple of two.
+        **kwargs: The arguments of `keras.layers.Conv2D`.
+
+    Input shape:
+        `(batch, height, width, channels)`. For sequences, put it into a
+        `SeqToBatch`.
+
+    Output shape:
+        As of `keras.layers.Conv2D`.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.WeightStandardizedConv2D(8, 3)
+    >>> layer(keras.ops.ones((2, 6, 6, 3))).shape
+    (2, 4, 4, 8)
+
+    References:
+        - [Qiao et al., 2019](https://arxiv.org/abs/1903.10520)
+        - [Xiao et al., 2022](https://arxiv.org/abs/2210.04195)
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gain = self.add_weight(
+            name="gain", shape=(self.filters,), initializer="ones"
+        )
+
+    def convolution_op(self, inputs, kernel):
+        kernel = ops.convert_to_tensor(kernel)
+        kernel = standardize(kernel, ops.convert_to_tensor(self.gain))
+        return super().convolution_op(inputs, kernel)

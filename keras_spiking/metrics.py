@@ -1,0 +1,146 @@
+"""Metrics over spikes: how often, how many, how costly, how soon right."""
+
+import keras
+from keras import ops
+
+from keras_spiking.validation import check_number
+from keras_spiking.validation import check_timesteps
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class FiringRate(keras.metrics.Mean):
+    """Mean firing rate of an output, in spikes per neuron and time step.
+
+    Args:
+        name: Name of the metric.
+        **kwargs: The arguments of `keras.metrics.Metric`.
+
+    Example:
+
+    >>> metric = keras_spiking.metrics.FiringRate()
+    >>> metric.update_state(None, keras.ops.array([[[0.0], [1.0]]]))
+    >>> float(metric.result())
+    0.5
+    """
+
+    def __init__(self, name="firing_rate", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = ops.convert_to_tensor(y_pred)
+        axes = tuple(range(1, len(y_pred.shape)))
+        return super().update_state(ops.mean(y_pred, axis=axes), sample_weight)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SilentFraction(keras.metrics.Mean):
+    """Fraction of neurons that do not fire for a sample, averaged over samples.
+
+    Args:
+        name: Name of the metric.
+        **kwargs: The arguments of `keras.metrics.Metric`.
+
+    Example:
+
+    >>> metric = keras_spiking.metrics.SilentFraction()
+    >>> metric.update_state(None, keras.ops.array([[[0.0, 1.0], [0.0, 1.0]]]))
+    >>> float(metric.result())
+    0.5
+    """
+
+    def __init__(self, name="silent_fraction", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        spikes = ops.sum(ops.abs(ops.convert_to_tensor(y_pred)), axis=1)
+        silent = ops.cast(spikes == 0.0, self.dtype)
+        axes = tuple(range(1, len(silent.shape)))
+        return super().update_state(ops.mean(silent, axis=axes), sample_weight)
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SynapticOperations(keras.metrics.Mean):
+    """Synaptic operations per sample: spikes times the synapses that each feeds.
+
+    Args:
+        fan_out: Float >= 0, synapses behind a neuron: `units` of a following
+            `Dense`, `filters * kernel_size ** 2` of a `Conv2D` without strides.
+        name: Name of the metric.
+        **kwargs: The arguments of `keras.metrics.Metric`.
+
+    Example:
+
+    >>> metric = keras_spiking.metrics.SynapticOperations(fan_out=10)
+    >>> metric.update_state(None, keras.ops.array([[[0.0, 1.0], [1.0, 1.0]]]))
+    >>> float(metric.result())
+    30.0
+    """
+
+    def __init__(self, fan_out, name="synaptic_operations", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.fan_out = check_number("fan_out", fan_out, minimum=0.0)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        spikes = ops.cast(ops.convert_to_tensor(y_pred) != 0.0, self.dtype)
+        count = ops.sum(spikes, axis=tuple(range(1, len(spikes.shape))))
+        return super().update_state(count * self.fan_out, sample_weight)
+
+    def get_config(self):
+        return {**super().get_config(), "fan_out": self.fan_out}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class AccuracyAtEveryTimeStep(keras.metrics.Metric):
+    """Accuracy of what a network says after 1, 2, ... time steps.
+
+    A class is predicted from the sum of the outputs up to a step. The result has
+    one value a step: how long has one to wait for a good answer?
+
+    Args:
+        timesteps: Integer >= 1, the number of time steps.
+        name: Name of the metric.
+        **kwargs: The arguments of `keras.metrics.Metric`.
+
+    Example:
+
+    >>> metric = keras_spiking.metrics.AccuracyAtEveryTimeStep(2)
+    >>> outputs = keras.ops.array([[[1.0, 0.0], [0.0, 2.0]]])
+    >>> metric.update_state(keras.ops.array([1]), outputs)
+    >>> [float(a) for a in metric.result()]
+    [0.0, 1.0]
+    """
+
+    def __init__(self, timesteps, name="accuracy_at_every_time_step", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.timesteps = check_timesteps(timesteps)
+        self.correct = self.add_weight(
+            shape=(timesteps,), initializer="zeros", name="correct"
+        )
+        self.count = self.add_weight(shape=(), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = ops.convert_to_tensor(y_pred)
+        if len(y_pred.shape) != 3 or y_pred.shape[1] not in (None, self.timesteps):
+            raise ValueError(
+                f"AccuracyAtEveryTimeStep needs outputs (batch, {self.timesteps}, "
+                f"classes). Received `y_pred` of shape {tuple(y_pred.shape)}."
+            )
+        y_true = ops.convert_to_tensor(y_true)
+        if len(y_true.shape) == 2:
+            one_hot = y_true.shape[-1] != 1
+            y_true = ops.argmax(y_true, -1) if one_hot else ops.squeeze(y_true, -1)
+        predicted = ops.argmax(ops.cumsum(y_pred, axis=1), axis=-1)
+        labels = ops.expand_dims(ops.cast(y_true, predicted.dtype), 1)
+        correct = ops.cast(predicted == labels, self.dtype)
+        weight = ops.ones_like(correct[:, 0])
+        if sample_weight is not None:
+            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1,))
+        correct = ops.sum(correct * ops.expand_dims(weight, 1), axis=0)
+        self.correct.assign_add(correct)
+        self.count.assign_add(ops.sum(weight))
+
+    def result(self):
+        return self.correct / ops.maximum(self.count, 1.0)
+
+    def get_config(self):
+        return {**super().get_config(), "timesteps": self.timesteps}
