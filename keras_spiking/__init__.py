@@ -1,6 +1,7 @@
 """Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch and NumPy."""
 
 from keras_spiking import backends
+from keras_spiking import callbacks
 from keras_spiking import constraints
 from keras_spiking import layers
 from keras_spiking import losses

@@ -1,0 +1,8 @@
+"""Callbacks: monitors, firing rates and local learning rules."""
+
+from keras_spiking.callbacks.firing_rate_logger import FiringRateLogger
+from keras_spiking.callbacks.monitors import InputGradientMonitor
+from keras_spiking.callbacks.monitors import InputMonitor
+from keras_spiking.callbacks.monitors import OutputGradientMonitor
+from keras_spiking.callbacks.monitors import OutputMonitor
+from keras_spiking.callbacks.monitors import StateMonitor
