@@ -4,6 +4,7 @@ from keras_spiking import backends
 from keras_spiking import callbacks
 from keras_spiking import constraints
 from keras_spiking import layers
+from keras_spiking import learning
 from keras_spiking import losses
 from keras_spiking import ops
 from keras_spiking import regularizers

@@ -1,0 +1,158 @@
+"""The base class of local learning rules."""
+
+import keras
+from keras import ops
+
+from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_number
+
+
+class Learner:
+    """A local learning rule: what the spikes of a batch change in a synapse.
+
+    Before and behind the synapse each neuron has a trace of its spikes,
+
+        tr[t] = tr[t-1] - tr[t-1] / tau + s[t],    tr[-1] = 0
+
+    For a rule of your own, override `update`, in terms of spikes, traces,
+    weights and `correlate`. The rule then holds for every layer with a kernel:
+    dense, convolutions with any strides, padding, dilation and groups, and
+    depthwise convolutions.
+
+    Args:
+        synapse: Keras layer with a `kernel` and no activation function.
+        tau_pre: Float >= 1, the time constant of presynaptic traces in time
+            steps. Defaults to `2.0`.
+        tau_post: Float >= 1, the same behind the synapse. Defaults to `2.0`.
+
+    Call arguments:
+        pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        reward: See `MSTDP`. Other rules take none.
+        traces: Tuple of the traces before the first step, `(batch, ...)` each.
+            Defaults to `None`, zeros.
+        return_traces: Boolean, whether to return the final traces in addition.
+
+    Output shape:
+        That of the kernel: the change, summed over batch and time.
+
+    Example:
+
+    >>> class AntiHebbian(keras_spiking.learning.Learner):
+    ...     def update(self, pre, post, traces, weights):
+    ...         return -weights * self.correlate(traces[0], post)
+    >>> dense = keras.layers.Dense(3)
+    >>> pre = keras.ops.ones((2, 5, 4))
+    >>> post = keras_spiking.layers.IFLayer()(dense(pre))
+    >>> if keras.config.backend() != "numpy":
+    ...     dense.kernel.assign(dense.kernel + 0.1 * AntiHebbian(dense)(pre, post))
+    """
+
+    takes_reward = False
+
+    def __init__(self, synapse, tau_pre=2.0, tau_post=2.0):
+        self.synapse = synapse
+        self.tau_pre = check_number("tau_pre", tau_pre, minimum=1.0)
+        self.tau_post = check_number("tau_post", tau_post, minimum=1.0)
+
+    def update(self, pre, post, traces, weights):
+        """The change of the weights, summed over batch and time: override this.
+
+        Args:
+            pre: Tensor `(batch, time, ...)`, presynaptic spikes.
+            post: Tensor `(batch, time, ...)`, postsynaptic spikes.
+            traces: Tuple of the pre- and the postsynaptic traces at every step.
+            weights: Tensor, the kernel.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `update(pre, post, traces, "
+            "weights)`."
+        )
+
+    def modulation(self, post, reward):
+        """What to multiply the postsynaptic side by, `(batch, time)`, or `None`."""
+        if reward is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes no reward. Received: reward={reward!r}"
+            )
+        return None
+
+    def __call__(self, pre, post, reward=None, traces=None, return_traces=False):
+        check_synapse(self.synapse)
+        post = ops.stop_gradient(ops.convert_to_tensor(post, "float32"))
+        pre = ops.stop_gradient(ops.convert_to_tensor(pre, "float32"))
+        pre = self._over_time(pre, post)
+        weights = ops.stop_gradient(ops.convert_to_tensor(self.synapse.kernel))
+        pre_traces, post_traces = self._traces(pre, post, traces)
+        final = (pre_traces[:, -1], post_traces[:, -1])
+        modulation = self.modulation(post, reward)
+        if modulation is not None:
+            ones = (1,) * (len(post.shape) - 2)
+            modulation = ops.reshape(modulation, (*ops.shape(modulation), *ones))
+            # Every term of a rule has one factor of the postsynaptic side.
+            post, post_traces = post * modulation, post_traces * modulation
+        delta = self.update(pre, post, (pre_traces, post_traces), weights)
+        return (delta, final) if return_traces else delta
+
+    def correlate(self, pre, post):
+        """Sum over batch and time of `pre_i post_j` for every weight `w_ij`.
+
+        It is the gradient of `sum(post * synapse(pre))` with respect to the
+        kernel, which backends compute fast for every kind of layer.
+        """
+        synapse = self.synapse
+        kernel = synapse.kernel
+        others = [
+            (v, ops.convert_to_tensor(v)) for v in synapse.variables if v is not kernel
+        ]
+        pre, post = _fold(pre), _fold(post)
+
+        def overlap(tensors):
+            # Not `synapse(pre)`: nobody is to listen to this call.
+            with keras.StatelessScope([(kernel, tensors[0]), *others]):
+                return ops.sum(post * type(synapse).call(synapse, pre)), ()
+
+        weights = ops.convert_to_tensor(kernel)
+        return value_and_gradients(overlap, [weights])[1][0]
+
+    def _over_time(self, pre, post):
+        """Brings spikes with time folded into the batch to `(batch, time, ...)`."""
+        batch, time = ops.shape(post)[:2]
+        rank = self.synapse.input_spec.ndim or self.synapse.input_spec.min_ndim
+        features = ops.shape(pre)[-(rank - 1) :]
+        if len(pre.shape) < len(features) + 2 or pre.shape[:2] != post.shape[:2]:
+            pre = ops.reshape(pre, (batch, time, *features))
+        return pre
+
+    def _traces(self, pre, post, traces):
+        if traces is None:
+            traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
+
+        def step(spikes, traces):
+            pairs = zip(traces, (self.tau_pre, self.tau_post), spikes)
+            traces = tuple(trace - trace / tau + s for trace, tau, s in pairs)
+            return traces, traces
+
+        return time_loop(step, (pre, post), tuple(traces))[0]
+
+
+def _fold(sequence):
+    return ops.reshape(sequence, (-1, *ops.shape(sequence)[2:]))
+
+
+def check_synapse(synapse):
+    """Raises an error for a layer that local rules cannot teach."""
+    if getattr(synapse, "kernel", None) is None:
+        raise ValueError(
+            "The synapse must be a built layer with a kernel, such as "
+            f"keras.layers.Dense or Conv2D. Received: {type(synapse).__name__} "
+            f"'{synapse.name}'"
+        )
+    activation = getattr(synapse, "activation", None)
+    if activation not in (None, keras.activations.linear):
+        raise ValueError(
+            "The synapse must have no activation function: neurons follow it. "
+            f"Received: {type(synapse).__name__} '{synapse.name}' with "
+            f"activation={activation.__name__!r}"
+        )
