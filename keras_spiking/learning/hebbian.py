@@ -35,6 +35,11 @@ class Hebbian(Learner):
     def __init__(self, synapse):
         super().__init__(synapse)
 
+    def __call__(self, pre, post, **kwargs):
+        # Rates are a sequence of one step.
+        pre = self.over_time(ops.convert_to_tensor(pre, "float32"), post)
+        pre, post = (ops.mean(x, axis=1, keepdims=True) for x in (pre, post))
+        return super().__call__(pre, post, **kwargs)
+
     def update(self, pre, post, traces, weights):
-        pre_rate = ops.mean(pre, axis=1, keepdims=True)
-        return self.correlate(pre_rate, ops.mean(post, axis=1, keepdims=True))
+        return self.correlate(pre, post)

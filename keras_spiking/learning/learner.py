@@ -57,13 +57,17 @@ class Learner:
         self.tau_post = check_number("tau_post", tau_post, minimum=1.0)
 
     def update(self, pre, post, traces, weights):
-        """The change of the weights, summed over batch and time: override this.
+        """The change of the weights in one time step: override this.
 
         Args:
-            pre: Tensor `(batch, time, ...)`, presynaptic spikes.
-            post: Tensor `(batch, time, ...)`, postsynaptic spikes.
-            traces: Tuple of the pre- and the postsynaptic traces at every step.
+            pre: Tensor `(batch, ...)`, presynaptic spikes.
+            post: Tensor `(batch, ...)`, postsynaptic spikes.
+            traces: Tuple of the pre- and the postsynaptic traces, which include
+                the spikes of this step.
             weights: Tensor, the kernel.
+
+        Returns:
+            Tensor of the kernel's shape, the change summed over the batch.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must implement `update(pre, post, traces, "
@@ -79,24 +83,40 @@ class Learner:
         return None
 
     def __call__(self, pre, post, reward=None, traces=None, return_traces=False):
-        check_synapse(self.synapse)
         post = ops.stop_gradient(ops.convert_to_tensor(post, "float32"))
         pre = ops.stop_gradient(ops.convert_to_tensor(pre, "float32"))
-        pre = self._over_time(pre, post)
+        pre = self.over_time(pre, post)
         weights = ops.stop_gradient(ops.convert_to_tensor(self.synapse.kernel))
-        pre_traces, post_traces = self._traces(pre, post, traces)
-        final = (pre_traces[:, -1], post_traces[:, -1])
-        modulation = self.modulation(post, reward)
-        if modulation is not None:
-            ones = (1,) * (len(post.shape) - 2)
-            modulation = ops.reshape(modulation, (*ops.shape(modulation), *ones))
-            # Every term of a rule has one factor of the postsynaptic side.
-            post, post_traces = post * modulation, post_traces * modulation
-        delta = self.update(pre, post, (pre_traces, post_traces), weights)
-        return (delta, final) if return_traces else delta
+        if traces is None:
+            traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
+
+        # Step by step: float32 would not hold the sums over all steps, most of
+        # which cancel, to the precision that their difference needs.
+        def step(x, carry):
+            spikes, traces, delta = x["spikes"], carry["traces"], carry["delta"]
+            pairs = zip(traces, (self.tau_pre, self.tau_post), spikes)
+            traces = tuple(trace - trace / tau + s for trace, tau, s in pairs)
+            pre, post = spikes
+            pre_trace, post_trace = traces
+            if "modulation" in x:
+                # Every term of a rule has one factor of the postsynaptic side.
+                ones = (1,) * (len(post.shape) - 1)
+                modulation = ops.reshape(x["modulation"], (-1, *ones))
+                post, post_trace = post * modulation, post_trace * modulation
+            change = self.update(pre, post, (pre_trace, post_trace), weights)
+            return (), {"traces": traces, "delta": delta + change}
+
+        sequences = {"spikes": (pre, post)}
+        if (modulation := self.modulation(post, reward)) is not None:
+            sequences["modulation"] = modulation
+        carry = {"traces": tuple(traces), "delta": ops.zeros_like(weights)}
+        _, carry = time_loop(step, sequences, carry)
+        if return_traces:
+            return carry["delta"], carry["traces"]
+        return carry["delta"]
 
     def correlate(self, pre, post):
-        """Sum over batch and time of `pre_i post_j` for every weight `w_ij`.
+        """Sum over the batch of `pre_i post_j` for every weight `w_ij`.
 
         It is the gradient of `sum(post * synapse(pre))` with respect to the
         kernel, which backends compute fast for every kind of layer.
@@ -106,7 +126,6 @@ class Learner:
         others = [
             (v, ops.convert_to_tensor(v)) for v in synapse.variables if v is not kernel
         ]
-        pre, post = _fold(pre), _fold(post)
 
         def overlap(tensors):
             # Not `synapse(pre)`: nobody is to listen to this call.
@@ -116,29 +135,15 @@ class Learner:
         weights = ops.convert_to_tensor(kernel)
         return value_and_gradients(overlap, [weights])[1][0]
 
-    def _over_time(self, pre, post):
+    def over_time(self, pre, post):
         """Brings spikes with time folded into the batch to `(batch, time, ...)`."""
+        check_synapse(self.synapse)
         batch, time = ops.shape(post)[:2]
         rank = self.synapse.input_spec.ndim or self.synapse.input_spec.min_ndim
         features = ops.shape(pre)[-(rank - 1) :]
         if len(pre.shape) < len(features) + 2 or pre.shape[:2] != post.shape[:2]:
             pre = ops.reshape(pre, (batch, time, *features))
         return pre
-
-    def _traces(self, pre, post, traces):
-        if traces is None:
-            traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
-
-        def step(spikes, traces):
-            pairs = zip(traces, (self.tau_pre, self.tau_post), spikes)
-            traces = tuple(trace - trace / tau + s for trace, tau, s in pairs)
-            return traces, traces
-
-        return time_loop(step, (pre, post), tuple(traces))[0]
-
-
-def _fold(sequence):
-    return ops.reshape(sequence, (-1, *ops.shape(sequence)[2:]))
 
 
 def check_synapse(synapse):
