@@ -6,6 +6,7 @@ from keras_spiking import constraints
 from keras_spiking import layers
 from keras_spiking import learning
 from keras_spiking import losses
+from keras_spiking import online
 from keras_spiking import ops
 from keras_spiking import regularizers
 from keras_spiking import surrogates
