@@ -40,7 +40,7 @@ import matplotlib.pyplot as plt
 
 SHORT = os.environ.get("KERAS_SPIKING_SHORT") == "1"
 SIDE = 4 if SHORT else 16
-EPOCHS = 1 if SHORT else 2
+EPOCHS = 1
 BATCH = 50
 TIMESTEPS = 10
 keras.utils.set_random_seed(0)
@@ -133,7 +133,11 @@ model = keras.Sequential(
             name="synapse",
         ),
         CompetingNeurons(
-            tau=10.0, decay_input=False, v_threshold=80.0, adaptation=2.0, name="neurons"
+            tau=10.0,
+            decay_input=False,
+            v_threshold=80.0,
+            adaptation=2.0,
+            name="neurons",
         ),
     ]
 )

@@ -56,12 +56,12 @@ class FiringRateLogger(keras.callbacks.Callback):
         self.model.make_train_function(force=True)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model  # On JAX this brings the variables up to date.
+        _ = self.model  # On JAX this brings the variables up to date.
         for counter in self._counters.values():
             counter.reset()
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model
+        _ = self.model  # On JAX this brings the variables up to date.
         for name, counter in self._counters.items():
             rate, silent = counter.result()
             if logs is not None:

@@ -186,7 +186,7 @@ class LocalLearning(keras.callbacks.Callback):
         return total
 
     def _apply(self, batch, logs=None):
-        self.model  # On JAX this brings the variables up to date.
+        _ = self.model  # On JAX this brings the variables up to date.
         kernel = self.learner.synapse.kernel
         weights = ops.convert_to_numpy(kernel)
         if self.learning_rate is not None:

@@ -90,6 +90,8 @@ class Learner:
         if traces is None:
             traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
 
+        traces = tuple(ops.convert_to_tensor(trace, "float32") for trace in traces)
+
         # Step by step: float32 would not hold the sums over all steps, most of
         # which cancel, to the precision that their difference needs.
         def step(x, carry):
@@ -109,7 +111,7 @@ class Learner:
         sequences = {"spikes": (pre, post)}
         if (modulation := self.modulation(post, reward)) is not None:
             sequences["modulation"] = modulation
-        carry = {"traces": tuple(traces), "delta": ops.zeros_like(weights)}
+        carry = {"traces": traces, "delta": ops.zeros_like(weights)}
         _, carry = time_loop(step, sequences, carry)
         if return_traces:
             return carry["delta"], carry["traces"]

@@ -90,7 +90,8 @@ def test_traces_of_a_stateful_neuron_go_on_and_are_saved(tmp_path):
     other.compile("sgd")
     again = stdp(learning_rate=0.0)
     other.fit(X, batch_size=6, epochs=1, verbose=0, callbacks=[again])
-    _, (later, _) = rule(X, post[:, :5], traces=(pre_trace, post[:, 0]), return_traces=True)
+    state = (pre_trace, post[:, 0])
+    _, (later, _) = rule(X, post[:, :5], traces=state, return_traces=True)
     np.testing.assert_allclose(to_numpy(again._traces[0]), to_numpy(later), atol=1e-5)
 
 

@@ -2,7 +2,6 @@ import keras
 import numpy as np
 import pytest
 from backend import to_numpy
-from keras import ops
 
 from keras_spiking import layers
 from keras_spiking import online
@@ -15,7 +14,7 @@ Y = random.random((5, 3)).astype("float32")
 
 def weight_gradient(model, x, y):
     """What plain gradient descent of step 1 subtracts from the first kernel."""
-    model.build(x.shape)
+    model(x)  # builds it
     kernel = model.trainable_variables[0]
     before = to_numpy(kernel.value)
     model.compile(keras.optimizers.SGD(1.0), "mse")
