@@ -18,7 +18,7 @@ from keras_spiking import layers
 from keras_spiking import online
 
 
-def overhead(rounds=15, steps=10):
+def overhead(rounds=8, steps=4):
     """Ratio of the times of training steps with and without, side by side."""
     model = keras.Sequential(
         [
@@ -123,7 +123,7 @@ def accuracy(path, timesteps=8, epochs=3):
         model = compiled(method, timesteps)
         model.fit(x_train, data["y_train"], 64, epochs, verbose=0)
         _, result = model.evaluate(x_test, data["y_test"], verbose=0)
-        print(f"{method}: {result:.2%} after {epochs} epochs, T={timesteps}", flush=True)
+        print(f"{method}: {result:.2%}, {epochs} epochs, T={timesteps}", flush=True)
 
 
 if __name__ == "__main__":
