@@ -60,25 +60,36 @@ def cases(events):
     window = duration // 100
     by_number = "integrate_events_by_fixed_frames_number"
     by_duration = "integrate_events_by_fixed_duration"
-    yield "20 frames by time", {
-        "keras_spiking": lambda: lambda: datasets.Frames(number=20)(events, SHAPE),
-        "Tonic": lambda: tonic_frames(events, n_time_bins=20),
-        "SpikingJelly": lambda: spikingjelly_frames(events, by_number, "time", 20),
-    }
-    yield "20 frames by count", {
-        "keras_spiking": lambda: lambda: datasets.Frames(number=20, split_by="count")(
-            events, SHAPE
-        ),
-        "Tonic": lambda: tonic_frames(events, n_event_bins=20),
-        "SpikingJelly": lambda: spikingjelly_frames(events, by_number, "number", 20),
-    }
-    yield "frames of 1/100 of the time", {
-        "keras_spiking": lambda: lambda: datasets.Frames(duration=window)(
-            events, SHAPE
-        ),
-        "Tonic": lambda: tonic_frames(events, time_window=window),
-        "SpikingJelly": lambda: spikingjelly_frames(events, by_duration, window),
-    }
+    yield (
+        "20 frames by time",
+        {
+            "keras_spiking": lambda: lambda: datasets.Frames(number=20)(events, SHAPE),
+            "Tonic": lambda: tonic_frames(events, n_time_bins=20),
+            "SpikingJelly": lambda: spikingjelly_frames(events, by_number, "time", 20),
+        },
+    )
+    yield (
+        "20 frames by count",
+        {
+            "keras_spiking": lambda: (
+                lambda: datasets.Frames(number=20, split_by="count")(events, SHAPE)
+            ),
+            "Tonic": lambda: tonic_frames(events, n_event_bins=20),
+            "SpikingJelly": lambda: spikingjelly_frames(
+                events, by_number, "number", 20
+            ),
+        },
+    )
+    yield (
+        "frames of 1/100 of the time",
+        {
+            "keras_spiking": lambda: (
+                lambda: datasets.Frames(duration=window)(events, SHAPE)
+            ),
+            "Tonic": lambda: tonic_frames(events, time_window=window),
+            "SpikingJelly": lambda: spikingjelly_frames(events, by_duration, window),
+        },
+    )
 
 
 def measure(functions, repeats=5):

@@ -41,12 +41,16 @@ def recurrent_lif():
         layers.Dense(128),
         keras_spiking.layers.LIFLayer(tau=4.0, surrogate="atan", v_reset=None),
     ]
-    return [
-        layers.Dense(128),
-        keras_spiking.layers.ElementwiseRecurrent(recurrent),
-        layers.Dense(10),
-        LILayer(tau=20.0, reduce="mean"),
-    ], rows, "logits"
+    return (
+        [
+            layers.Dense(128),
+            keras_spiking.layers.ElementwiseRecurrent(recurrent),
+            layers.Dense(10),
+            LILayer(tau=20.0, reduce="mean"),
+        ],
+        rows,
+        "logits",
+    )
 
 
 def tempotron():
@@ -55,12 +59,16 @@ def tempotron():
 
 
 def hidden(layer):
-    return [
-        layers.Dense(128, use_bias=False),
-        layer,
-        layers.Dense(10, use_bias=False),
-        LILayer(tau=5.0, reduce="max"),
-    ], latency, "logits"
+    return (
+        [
+            layers.Dense(128, use_bias=False),
+            layer,
+            layers.Dense(10, use_bias=False),
+            LILayer(tau=5.0, reduce="max"),
+        ],
+        latency,
+        "logits",
+    )
 
 
 def event_prop():

@@ -88,9 +88,7 @@ neurons between them have one. The readout averages over time.
 def convolution(filters):
     return keras_spiking.layers.SeqToBatch(
         [
-            keras.layers.Conv2D(
-                filters, 3, strides=2, padding="same", use_bias=False
-            ),
+            keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False),
             # Few steps are to come: the averages must not remember the first ones.
             keras.layers.BatchNormalization(momentum=0.9),
         ]
@@ -98,9 +96,7 @@ def convolution(filters):
 
 
 def neurons():
-    return keras_spiking.layers.LIFLayer(
-        tau=2.0, surrogate="atan", detach_reset=True
-    )
+    return keras_spiking.layers.LIFLayer(tau=2.0, surrogate="atan", detach_reset=True)
 
 
 shape = train.sensor_shape

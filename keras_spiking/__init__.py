@@ -1,19 +1,22 @@
 """Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch and NumPy."""
 
 from keras_spiking import backends
+from keras_spiking import callbacks
 from keras_spiking import config
 from keras_spiking import constraints
+from keras_spiking import conversion
 from keras_spiking import datasets
 from keras_spiking import export
-from keras_spiking import conversion
 from keras_spiking import layers
+from keras_spiking import learning
 from keras_spiking import losses
 from keras_spiking import metrics
+from keras_spiking import online
 from keras_spiking import ops
 from keras_spiking import quantizers
 from keras_spiking import regularizers
 from keras_spiking import surrogates
-from keras_spiking import visualization
 from keras_spiking import utils
+from keras_spiking import visualization
 
 __version__ = "0.1.0"

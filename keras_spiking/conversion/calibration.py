@@ -88,9 +88,7 @@ def thresholds(graph, data, timesteps, method, percentile, scale, channel_wise, 
 def run_graph(graph, batch):
     """The values of all tensors of a graph, by their id, for a list of arrays."""
     inputs = keras.tree.flatten(graph.inputs)
-    values = {
-        id(x): ops.convert_to_tensor(y, x.dtype) for x, y in zip(inputs, batch)
-    }
+    values = {id(x): ops.convert_to_tensor(y, x.dtype) for x, y in zip(inputs, batch)}
     return run(graph.calls, values)
 
 

@@ -187,9 +187,7 @@ def _check(graph):
         and not rules.is_head(graph, call)
     ]
     if failed:
-        raise ValueError(
-            "These layers cannot be converted:\n- " + "\n- ".join(failed)
-        )
+        raise ValueError("These layers cannot be converted:\n- " + "\n- ".join(failed))
     if not any(isinstance(call.operation, Rectifier) for call in graph.calls):
         raise ValueError(
             "The model has no ReLU, LeakyReLU, PReLU or QCFS that neurons could take "

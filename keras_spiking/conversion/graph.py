@@ -142,9 +142,7 @@ def _trace(model, inputs, place, names):
         if is_graph(operation):
             arguments = keras.tree.flatten((args, kwargs))
             tensors = [x for x in arguments if isinstance(x, keras.KerasTensor)]
-            inner, outputs = _trace(
-                _functional(operation), tensors, inner_place, names
-            )
+            inner, outputs = _trace(_functional(operation), tensors, inner_place, names)
             calls += inner
             outputs = keras.tree.flatten(outputs)
         else:

@@ -1,8 +1,5 @@
 """Layers: neurons, encoders, containers and readouts."""
 
-from keras_spiking.layers.cuba_lif import CubaLIFLayer
-from keras_spiking.layers.delay import Delay
-from keras_spiking.layers.delay import LearnableDelay
 from keras_spiking.layers.adaptive_neurons import AdExLayer
 from keras_spiking.layers.adaptive_neurons import ALIFLayer
 from keras_spiking.layers.adaptive_neurons import IzhikevichLayer
@@ -16,7 +13,10 @@ from keras_spiking.layers.biophysical_neurons import RefractoryLIFLayer
 from keras_spiking.layers.biophysical_neurons import ResonateAndFireLayer
 from keras_spiking.layers.competition import LateralInhibitionLayer
 from keras_spiking.layers.competition import WinnerTakeAllLayer
+from keras_spiking.layers.cuba_lif import CubaLIFLayer
 from keras_spiking.layers.current_based import CubaLayer
+from keras_spiking.layers.delay import Delay
+from keras_spiking.layers.delay import LearnableDelay
 from keras_spiking.layers.drop_connect import DropConnectDense
 from keras_spiking.layers.dropout import Dropout
 from keras_spiking.layers.encoders import DirectEncoder
@@ -54,12 +54,12 @@ from keras_spiking.layers.quantized import Quantized
 from keras_spiking.layers.readouts import FiringRate
 from keras_spiking.layers.readouts import SpikeCount
 from keras_spiking.layers.recurrent import ElementwiseRecurrent
-from keras_spiking.layers.recurrent_graph import RecurrentGraph
-from keras_spiking.layers.seq_to_batch import SeqToBatch
-from keras_spiking.layers.single_step import SingleStep
 from keras_spiking.layers.recurrent_cells import SpikingGRUCell
 from keras_spiking.layers.recurrent_cells import SpikingLSTMCell
 from keras_spiking.layers.recurrent_cells import SpikingRNNCell
+from keras_spiking.layers.recurrent_graph import RecurrentGraph
+from keras_spiking.layers.seq_to_batch import SeqToBatch
+from keras_spiking.layers.single_step import SingleStep
 from keras_spiking.layers.small_layers import AXAT
 from keras_spiking.layers.small_layers import DCT
 from keras_spiking.layers.small_layers import ChannelPooling

@@ -56,9 +56,7 @@ class _SqueezeAndExcite(_Attention):
         hidden = size // reduction
 
         def kernel(name, shape):
-            return self.add_weight(
-                name=name, shape=shape, initializer="glorot_uniform"
-            )
+            return self.add_weight(name=name, shape=shape, initializer="glorot_uniform")
 
         self.squeeze = kernel("squeeze", (size, hidden))
         self.excite = kernel("excite", (hidden, size))
@@ -70,9 +68,7 @@ class _SqueezeAndExcite(_Attention):
     def _along(self, inputs, axis):
         axes = tuple(i for i in range(1, 5) if i != axis)
         mean = ops.mean(inputs, axis=axes)
-        weights = ops.sigmoid(
-            self._mlp(mean) + self._mlp(ops.max(inputs, axis=axes))
-        )
+        weights = ops.sigmoid(self._mlp(mean) + self._mlp(ops.max(inputs, axis=axes)))
         shape = [-1, 1, 1, 1, 1]
         shape[axis] = inputs.shape[axis]
         return ops.reshape(weights, shape)

@@ -72,8 +72,7 @@ class EventPropLayer(TemporalLayer):
         self.v_threshold = check_number("v_threshold", v_threshold, above=0.0)
         if tau == tau_s:
             raise ValueError(
-                "`tau` and `tau_s` must differ. "
-                f"Received: tau={tau!r}, tau_s={tau_s!r}"
+                f"`tau` and `tau_s` must differ. Received: tau={tau!r}, tau_s={tau_s!r}"
             )
         self.gain = tau_s / (tau_s - tau)
 

@@ -46,9 +46,7 @@ class KLIFLayer(LIFLayer):
 
     k = Parameter(learnable=True)
 
-    def __init__(
-        self, scale_reset=False, tau=2.0, decay_input=True, k=1.0, **kwargs
-    ):
+    def __init__(self, scale_reset=False, tau=2.0, decay_input=True, k=1.0, **kwargs):
         super().__init__(tau=tau, decay_input=decay_input, **kwargs)
         self.scale_reset = bool(scale_reset)
         self.k = k

@@ -52,9 +52,7 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
         - [Guo et al., 2023](https://arxiv.org/abs/2308.08359)
     """
 
-    def __init__(
-        self, tau=2.0, decay_input=True, momentum=0.9, epsilon=1e-5, **kwargs
-    ):
+    def __init__(self, tau=2.0, decay_input=True, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(tau=tau, decay_input=decay_input, **kwargs)
         self.momentum = check_number("momentum", momentum, 0.0, 1.0)
         self.epsilon = check_number("epsilon", epsilon, above=0.0)
@@ -124,9 +122,7 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
         outputs = ops.cast(outputs, self.compute_dtype)
         return (outputs, v) if self.return_state else outputs
 
-    def compute_output_spec(
-        self, inputs, initial_state=None, mask=None, training=None
-    ):
+    def compute_output_spec(self, inputs, initial_state=None, mask=None, training=None):
         return super().compute_output_spec(inputs, initial_state, mask)
 
     def _training_step(self, x, states):

@@ -51,9 +51,7 @@ class QIFLayer(SpikingLayer):
     a0 = Parameter(minimum=0.0)
     v_rest = Parameter()
 
-    def __init__(
-        self, tau=2.0, v_c=0.8, a0=1.0, v_rest=0.0, v_reset=-0.1, **kwargs
-    ):
+    def __init__(self, tau=2.0, v_c=0.8, a0=1.0, v_rest=0.0, v_reset=-0.1, **kwargs):
         super().__init__(v_reset=v_reset, **kwargs)
         self.tau = tau
         self.v_c = v_c

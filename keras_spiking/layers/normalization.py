@@ -198,9 +198,7 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
 
     has_time_axis = True
 
-    def __init__(
-        self, T=None, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs
-    ):
+    def __init__(self, T=None, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.T = None if T is None else check_timesteps(T)
         self.momentum = check_number("momentum", momentum, 0.0, 1.0)

@@ -49,3 +49,11 @@ class Slot:
         """Keeps `state` for the next step, if there is one."""
         if self.stream is not None:
             self.stream.states[self.index] = state
+
+
+def previous_state():
+    """What the next `Slot` will find, without taking that place."""
+    stream = _streams[-1] if _streams else None
+    if stream is None or stream.previous is None:
+        return None
+    return stream.previous[len(stream.states)]

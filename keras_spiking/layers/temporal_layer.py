@@ -10,6 +10,7 @@ from keras_spiking.layers import streaming
 from keras_spiking.layers.parameter import normalize_learnable
 from keras_spiking.layers.parameter import parameters
 from keras_spiking.layers.parameter import to_config
+from keras_spiking.layers.probe import Probe
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.ops.sequence import run_steps
 from keras_spiking.validation import check_choice
@@ -62,6 +63,7 @@ class TemporalLayer(keras.layers.Layer):
         self.return_state = bool(return_state)
         self.stateful = bool(stateful)
         self.supports_masking = True
+        self.probe = Probe()
 
     def __setattr__(self, name, value):
         super().__setattr__(name, value)

@@ -107,7 +107,5 @@ class Tempotron(keras.layers.Layer):
             "tau_s": self.synapse.tau_s,
             "v_threshold": self.v_threshold,
             "output": self.output_kind,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

@@ -89,9 +89,7 @@ class SpikeCountLoss(keras.losses.Loss):
     0.25
     """
 
-    def __init__(
-        self, true_count=None, false_count=0.0, name="spike_count", **kwargs
-    ):
+    def __init__(self, true_count=None, false_count=0.0, name="spike_count", **kwargs):
         super().__init__(name=name, **kwargs)
         if true_count is not None:
             true_count = check_number("true_count", true_count, minimum=0.0)

@@ -11,10 +11,24 @@ Which loop is best was measured (`benchmarks/time_loop.py`):
 - PyTorch and NumPy loop in Python.
 """
 
+import contextlib
+
 import keras
 from keras import ops
 
 UNROLLED_STEPS = {"jax": 8, "tensorflow": 16}
+_unrolling = False
+
+
+@contextlib.contextmanager
+def unrolled():
+    """Unrolls all loops inside, so that what a step computes can be looked at."""
+    global _unrolling
+    before, _unrolling = _unrolling, True
+    try:
+        yield
+    finally:
+        _unrolling = before
 
 
 def time_loop(step, inputs, states, timesteps=None, unroll=True):
@@ -37,7 +51,7 @@ def time_loop(step, inputs, states, timesteps=None, unroll=True):
         timesteps = sequences[0].shape[1]
     backend = keras.config.backend()
     limit = UNROLLED_STEPS.get(backend)
-    if limit is not None and timesteps != 1:
+    if limit is not None and timesteps != 1 and not _unrolling:
         if not unroll or timesteps is None or timesteps > limit:
             if backend == "jax":
                 return _scan(step, inputs, states, timesteps)

@@ -37,9 +37,7 @@ def plot_spikes(spikes, firing_rate=True, title="Spikes", figsize=(8, 4.5)):
     time, neuron = np.nonzero(spikes)
     # As tall as a row, so that marks of neighbours do not merge.
     height = figsize[1] * 72 * 0.7 / neurons
-    raster.scatter(
-        time, neuron, marker="|", s=np.clip(height, 1, 12) ** 2, color=BLUE
-    )
+    raster.scatter(time, neuron, marker="|", s=np.clip(height, 1, 12) ** 2, color=BLUE)
     raster.set(
         title=title,
         xlabel="Time (steps)",

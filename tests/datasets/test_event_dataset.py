@@ -334,9 +334,7 @@ def classifier(timesteps):
     x = layers.SeqToBatch([keras.layers.Flatten(), keras.layers.Dense(10)])(frames)
     x = layers.LIFLayer()(x, mask=mask)
     model = keras.Model({"frames": frames, "mask": mask}, layers.FiringRate()(x))
-    model.compile(
-        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
 

@@ -67,7 +67,7 @@ def test_gradients_of_spike_times_are_exact_through_two_layers():
         found = gradients(lambda a, b: total(a, b)[0], float64(w1, w2))
         pattern = to_numpy(total(*float64(w1, w2))[1])
         assert pattern.sum() > 5
-        for k, w in enumerate((w1, w2)):
+        for k, _ in enumerate((w1, w2)):
             for index in [(0, 0), (3, 1), (4, 2)]:
                 values = []
                 for move in (1e-6, -1e-6):

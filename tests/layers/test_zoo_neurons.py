@@ -222,8 +222,6 @@ def test_outputs_equal_the_simulation(name):
 SMOOTH = [n for n in NEURONS if n not in ("sigma_delta", "winner", "refractory")]
 
 
-
-
 @pytest.mark.trains
 @pytest.mark.parametrize("name", [n for n in SMOOTH if n != "ilif"])
 def test_gradients_are_those_of_the_smooth_network(name):

@@ -1,0 +1,136 @@
+"""Cost of FiringRateLogger, and memory and accuracy of online training.
+
+KERAS_BACKEND=jax python benchmarks/online_and_logging.py overhead
+KERAS_BACKEND=jax python benchmarks/online_and_logging.py memory
+KERAS_BACKEND=jax python benchmarks/online_and_logging.py accuracy mnist10k.npz
+"""
+
+import resource
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+
+import keras_spiking
+from keras_spiking import layers
+from keras_spiking import online
+
+
+def overhead(rounds=8, steps=4):
+    """Ratio of the times of training steps with and without, side by side."""
+    model = keras.Sequential(
+        [
+            keras.Input((16, 784)),
+            keras.layers.Dense(512),
+            layers.LIFLayer(),
+            keras.layers.Dense(512),
+            layers.LIFLayer(),
+            layers.FiringRate(),
+            keras.layers.Dense(10),
+        ]
+    )
+    model.compile("adam", "mse")
+    x = np.random.rand(32, 16, 784).astype("float32")
+    y = np.zeros((32, 10), "float32")
+    model.fit(x, y, 32, verbose=0)
+
+    class Timer(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.start = time.process_time()
+
+        def on_epoch_end(self, epoch, logs=None):
+            seconds.append(time.process_time() - self.start)
+
+    times = {}
+    x, y = np.tile(x, (steps, 1, 1)), np.tile(y, (steps, 1))
+    for name, callbacks in (
+        ("plain", []),
+        ("logger", [keras_spiking.callbacks.FiringRateLogger()]),
+    ) * 2:
+        seconds = []
+        model.fit(x, y, 32, rounds, verbose=0, callbacks=[*callbacks, Timer()])
+        times.setdefault(name, []).extend(seconds[2:])
+    plain, logger = (float(np.median(times[name])) for name in ("plain", "logger"))
+    print(f"plain {plain / steps:.4f} s, logger {logger / steps:.4f} s of CPU a step")
+    print(
+        f"ratio of medians {logger / plain:.3f}, of minima "
+        f"{min(times['logger']) / min(times['plain']):.3f}"
+    )
+
+
+def stack():
+    keras.utils.set_random_seed(0)
+    return [
+        keras.layers.Dense(256),
+        layers.LIFLayer(surrogate="atan"),
+        keras.layers.Dense(256),
+        layers.LIFLayer(surrogate="atan"),
+        keras.layers.Dense(10),
+    ]
+
+
+METHODS = {
+    "BPTT": lambda timesteps: layers.StepByStep(stack(), timesteps, "mean"),
+    "SLTT": lambda timesteps: online.SLTT(stack(), timesteps),
+    "OTTT": lambda timesteps: online.OTTT(stack(), timesteps),
+}
+
+
+def compiled(method, timesteps):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model = METHODS[method](timesteps)
+    if method == "BPTT":
+        model = keras.Sequential([keras.Input((784,)), model])
+    model.compile(keras.optimizers.Adam(1e-3), loss, ["accuracy"])
+    return model
+
+
+def peak(method, timesteps):
+    """Growth of the peak memory of the process in the first training steps."""
+    model = compiled(method, timesteps)
+    x = np.random.rand(256, 784).astype("float32")
+    y = np.zeros(256, "int32")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.fit(x, y, 128, verbose=0)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(before / 1024, after / 1024)
+
+
+def memory():
+    for method in METHODS:
+        peaks = {}
+        for timesteps in (20, 200):
+            command = [sys.executable, __file__, "peak", method, str(timesteps)]
+            result = subprocess.run(command, capture_output=True, text=True, check=True)
+            before, after = map(float, result.stdout.split()[-2:])
+            peaks[timesteps] = after
+            print(
+                f"{method} T={timesteps}: {after:.0f} MiB at most, "
+                f"{after - before:.0f} MiB more than before training",
+                flush=True,
+            )
+        print(f"{method} ratio {peaks[200] / peaks[20]:.2f}")
+
+
+def accuracy(path, timesteps=8, epochs=3):
+    with np.load(path) as file:
+        data = {name: file[name] for name in file}
+    x_train, x_test = (
+        data[name].reshape(-1, 784).astype("float32") / 255.0
+        for name in ("x_train", "x_test")
+    )
+    for method in METHODS:
+        model = compiled(method, timesteps)
+        model.fit(x_train, data["y_train"], 64, epochs, verbose=0)
+        _, result = model.evaluate(x_test, data["y_test"], verbose=0)
+        print(f"{method}: {result:.2%}, {epochs} epochs, T={timesteps}", flush=True)
+
+
+if __name__ == "__main__":
+    task, *arguments = sys.argv[1:]
+    if task == "peak":
+        peak(arguments[0], int(arguments[1]))
+    else:
+        {"overhead": overhead, "memory": memory, "accuracy": accuracy}[task](*arguments)

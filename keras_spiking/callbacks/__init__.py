@@ -1,0 +1,12 @@
+"""Callbacks: monitors, firing rates and local learning rules."""
+
+from keras_spiking.callbacks.firing_rate_logger import FiringRateLogger
+from keras_spiking.callbacks.local_learning import LocalLearning
+from keras_spiking.callbacks.monitors import InputGradientMonitor
+from keras_spiking.callbacks.monitors import InputMonitor
+from keras_spiking.callbacks.monitors import OutputGradientMonitor
+from keras_spiking.callbacks.monitors import OutputMonitor
+from keras_spiking.callbacks.monitors import StateMonitor
+from keras_spiking.callbacks.stdp import MSTDP
+from keras_spiking.callbacks.stdp import STDP
+from keras_spiking.callbacks.stdp import Hebbian

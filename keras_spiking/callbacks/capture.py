@@ -1,0 +1,179 @@
+"""What enters and leaves layers while a model runs, nested ones too.
+
+A tensor deep inside of a `StepByStep` exists once for every time step, and one
+inside of a `SeqToBatch` has its time axis folded into the batch. A capture
+notes every tensor as it comes along, and, when a container returns, how they
+are put together to `(batch, time, ...)`. That is kept as functions of the noted
+tensors, since it holds for the gradients with respect to them as well.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking.callbacks import hooks
+from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.layers import contained
+from keras_spiking.layers.seq_to_batch import SeqToBatch
+from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.ops.time_loop import unrolled
+
+
+class Capture:
+    """Notes one tensor at every call of the given layers.
+
+    Args:
+        model: Keras model.
+        layers: Dictionary from names to layers inside of the model.
+        watch: Function `(capture, call, layer, x, *args, **kwargs)` that calls
+            the layer, gives tensors to `note`, and returns the outputs.
+        offsets: List of tensors to add to what is noted, in order, or `None`.
+    """
+
+    def __init__(self, model, layers, watch, offsets=None):
+        self.model = model
+        self.layers = layers
+        self.watch = watch
+        self.offsets = offsets
+        self.tensors = []
+        self.assemblies = {}
+        self.noted = {}
+
+    def note(self, name, tensor, suffix=""):
+        """Notes a tensor and returns what the model shall go on with."""
+        index = len(self.tensors)
+        self.noted[name + suffix] = self.layers[name]
+        assemblies = self.assemblies.setdefault(name + suffix, [])
+        assemblies.append(lambda tensors: tensors[index])
+        self.tensors.append(tensor)
+        return tensor if self.offsets is None else tensor + self.offsets[index]
+
+    def run(self, function):
+        """What `function()` returns; it shall call the model."""
+        around = [
+            (layer, functools.partial(_named, self, name))
+            for name, layer in self.layers.items()
+        ]
+        # A container that is watched itself is noted once it is put together.
+        inside = [
+            (layer, functools.partial(hook, self, layer))
+            for layer in all_layers(self.model).values()
+            for cls, hook in _CONTAINERS.items()
+            if isinstance(layer, cls)
+        ]
+        with hooks.around_calls(inside + around):
+            return function()
+
+    def assembled(self, tensors=None):
+        """The tensors of each layer, over time: `{name: tensor}`."""
+        tensors = self.tensors if tensors is None else tensors
+        return {
+            name if i == 0 else f"{name}:{i}": assemble(tensors)
+            for name, assemblies in self.assemblies.items()
+            for i, assemble in enumerate(assemblies)
+        }
+
+    def since(self, marks):
+        """Takes out what was noted since there were `marks` of each name."""
+        for name, assemblies in self.assemblies.items():
+            new = assemblies[marks.get(name, 0) :]
+            del assemblies[marks.get(name, 0) :]
+            if new:
+                yield name, new
+
+    def marks(self):
+        return {name: len(found) for name, found in self.assemblies.items()}
+
+
+def _named(capture, name, call, x, *args, **kwargs):
+    return capture.watch(capture, call, name, x, *args, **kwargs)
+
+
+def _in_seq_to_batch(capture, layer, call, x, *args, **kwargs):
+    marks = capture.marks()
+    outputs = call(x, *args, **kwargs)
+    batch, time = ops.shape(x)[:2]
+
+    def unfolded(assemble, tensors):
+        folded = assemble(tensors)
+        return ops.reshape(folded, (batch, time, *ops.shape(folded)[1:]))
+
+    for name, found in list(capture.since(marks)):
+        found = [functools.partial(unfolded, assemble) for assemble in found]
+        capture.assemblies[name].extend(found)
+    return outputs
+
+
+def _in_step_by_step(capture, layer, call, x, *args, **kwargs):
+    marks = capture.marks()
+    with unrolled():
+        outputs = call(x, *args, **kwargs)
+    # Layers over time see sequences of one step, the others see none.
+    over_time = {
+        id(inner)
+        for item in _step_layers(layer)
+        if contained.has_time_axis(item)
+        for inner in (item, *all_layers(item).values())
+    }
+    _gather_steps(capture, marks, layer.timesteps or x.shape[1], over_time)
+    return outputs
+
+
+def _step_layers(container):
+    for layer in container.layers:
+        if isinstance(layer, keras.Sequential):
+            yield from _step_layers(layer)
+        else:
+            yield layer
+
+
+def _in_time_distributed(capture, layer, call, x, *args, **kwargs):
+    marks = capture.marks()
+    outputs = call(x, *args, **kwargs)
+    _gather_steps(capture, marks, x.shape[1])
+    return outputs
+
+
+def _gather_steps(capture, marks, timesteps, over_time=()):
+    for name, found in list(capture.since(marks)):
+        join = ops.stack
+        if id(capture.noted[name]) in over_time:
+            join = ops.concatenate
+        # A layer that is called several times in a step has as many records.
+        calls = len(found) // timesteps
+        for i in range(calls):
+            steps = functools.partial(_joined, join, found[i::calls])
+            capture.assemblies[name].append(steps)
+
+
+def _joined(join, assemblies, tensors):
+    return join([assemble(tensors) for assemble in assemblies], axis=1)
+
+
+_CONTAINERS = {
+    SeqToBatch: _in_seq_to_batch,
+    StepByStep: _in_step_by_step,
+    keras.layers.TimeDistributed: _in_time_distributed,
+}
+
+
+def gradients(model, layers, watch, loss):
+    """Gradients of a loss with respect to what is watched: `{name: tensor}`.
+
+    Args:
+        model: Keras model.
+        layers: Dictionary from names to layers inside of the model.
+        watch: See `Capture`.
+        loss: Function of no arguments, calls the model and returns a scalar.
+    """
+    first = Capture(model, layers, watch)
+    first.run(loss)
+
+    def of_offsets(offsets):
+        return Capture(model, layers, watch, offsets).run(loss), ()
+
+    zeros = [ops.zeros_like(tensor) for tensor in first.tensors]
+    _, found = value_and_gradients(of_offsets, zeros)
+    return first.assembled(found)

@@ -1,0 +1,165 @@
+"""The base class of local learning rules."""
+
+import keras
+from keras import ops
+
+from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_number
+
+
+class Learner:
+    """A local learning rule: what the spikes of a batch change in a synapse.
+
+    Before and behind the synapse each neuron has a trace of its spikes,
+
+        tr[t] = tr[t-1] - tr[t-1] / tau + s[t],    tr[-1] = 0
+
+    For a rule of your own, override `update`, in terms of spikes, traces,
+    weights and `correlate`. The rule then holds for every layer with a kernel:
+    dense, convolutions with any strides, padding, dilation and groups, and
+    depthwise convolutions.
+
+    Args:
+        synapse: Keras layer with a `kernel` and no activation function.
+        tau_pre: Float >= 1, the time constant of presynaptic traces in time
+            steps. Defaults to `2.0`.
+        tau_post: Float >= 1, the same behind the synapse. Defaults to `2.0`.
+
+    Call arguments:
+        pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        reward: See `MSTDP`. Other rules take none.
+        traces: Tuple of the traces before the first step, `(batch, ...)` each.
+            Defaults to `None`, zeros.
+        return_traces: Boolean, whether to return the final traces in addition.
+
+    Output shape:
+        That of the kernel: the change, summed over batch and time.
+
+    Example:
+
+    >>> class AntiHebbian(keras_spiking.learning.Learner):
+    ...     def update(self, pre, post, traces, weights):
+    ...         return -weights * self.correlate(traces[0], post)
+    >>> dense = keras.layers.Dense(3)
+    >>> pre = keras.ops.ones((2, 5, 4))
+    >>> post = keras_spiking.layers.IFLayer()(dense(pre))
+    >>> if keras.config.backend() != "numpy":
+    ...     dense.kernel.assign(dense.kernel + 0.1 * AntiHebbian(dense)(pre, post))
+    """
+
+    takes_reward = False
+
+    def __init__(self, synapse, tau_pre=2.0, tau_post=2.0):
+        self.synapse = synapse
+        self.tau_pre = check_number("tau_pre", tau_pre, minimum=1.0)
+        self.tau_post = check_number("tau_post", tau_post, minimum=1.0)
+
+    def update(self, pre, post, traces, weights):
+        """The change of the weights in one time step: override this.
+
+        Args:
+            pre: Tensor `(batch, ...)`, presynaptic spikes.
+            post: Tensor `(batch, ...)`, postsynaptic spikes.
+            traces: Tuple of the pre- and the postsynaptic traces, which include
+                the spikes of this step.
+            weights: Tensor, the kernel.
+
+        Returns:
+            Tensor of the kernel's shape, the change summed over the batch.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `update(pre, post, traces, "
+            "weights)`."
+        )
+
+    def modulation(self, post, reward):
+        """What to multiply the postsynaptic side by, `(batch, time)`, or `None`."""
+        if reward is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes no reward. Received: reward={reward!r}"
+            )
+        return None
+
+    def __call__(self, pre, post, reward=None, traces=None, return_traces=False):
+        post = ops.stop_gradient(ops.convert_to_tensor(post, "float32"))
+        pre = ops.stop_gradient(ops.convert_to_tensor(pre, "float32"))
+        pre = self.over_time(pre, post)
+        weights = ops.stop_gradient(ops.convert_to_tensor(self.synapse.kernel))
+        if traces is None:
+            traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
+
+        traces = tuple(ops.convert_to_tensor(trace, "float32") for trace in traces)
+
+        # Step by step: float32 would not hold the sums over all steps, most of
+        # which cancel, to the precision that their difference needs.
+        def step(x, carry):
+            spikes, traces, delta = x["spikes"], carry["traces"], carry["delta"]
+            pairs = zip(traces, (self.tau_pre, self.tau_post), spikes)
+            traces = tuple(trace - trace / tau + s for trace, tau, s in pairs)
+            pre, post = spikes
+            pre_trace, post_trace = traces
+            if "modulation" in x:
+                # Every term of a rule has one factor of the postsynaptic side.
+                ones = (1,) * (len(post.shape) - 1)
+                modulation = ops.reshape(x["modulation"], (-1, *ones))
+                post, post_trace = post * modulation, post_trace * modulation
+            change = self.update(pre, post, (pre_trace, post_trace), weights)
+            return (), {"traces": traces, "delta": delta + change}
+
+        sequences = {"spikes": (pre, post)}
+        if (modulation := self.modulation(post, reward)) is not None:
+            sequences["modulation"] = modulation
+        carry = {"traces": traces, "delta": ops.zeros_like(weights)}
+        _, carry = time_loop(step, sequences, carry)
+        if return_traces:
+            return carry["delta"], carry["traces"]
+        return carry["delta"]
+
+    def correlate(self, pre, post):
+        """Sum over the batch of `pre_i post_j` for every weight `w_ij`.
+
+        It is the gradient of `sum(post * synapse(pre))` with respect to the
+        kernel, which backends compute fast for every kind of layer.
+        """
+        synapse = self.synapse
+        kernel = synapse.kernel
+        others = [
+            (v, ops.convert_to_tensor(v)) for v in synapse.variables if v is not kernel
+        ]
+
+        def overlap(tensors):
+            # Not `synapse(pre)`: nobody is to listen to this call.
+            with keras.StatelessScope([(kernel, tensors[0]), *others]):
+                return ops.sum(post * type(synapse).call(synapse, pre)), ()
+
+        weights = ops.convert_to_tensor(kernel)
+        return value_and_gradients(overlap, [weights])[1][0]
+
+    def over_time(self, pre, post):
+        """Brings spikes with time folded into the batch to `(batch, time, ...)`."""
+        check_synapse(self.synapse)
+        batch, time = ops.shape(post)[:2]
+        rank = self.synapse.input_spec.ndim or self.synapse.input_spec.min_ndim
+        features = ops.shape(pre)[-(rank - 1) :]
+        if len(pre.shape) < len(features) + 2 or pre.shape[:2] != post.shape[:2]:
+            pre = ops.reshape(pre, (batch, time, *features))
+        return pre
+
+
+def check_synapse(synapse):
+    """Raises an error for a layer that local rules cannot teach."""
+    if getattr(synapse, "kernel", None) is None:
+        raise ValueError(
+            "The synapse must be a built layer with a kernel, such as "
+            f"keras.layers.Dense or Conv2D. Received: {type(synapse).__name__} "
+            f"'{synapse.name}'"
+        )
+    activation = getattr(synapse, "activation", None)
+    if activation not in (None, keras.activations.linear):
+        raise ValueError(
+            "The synapse must have no activation function: neurons follow it. "
+            f"Received: {type(synapse).__name__} '{synapse.name}' with "
+            f"activation={activation.__name__!r}"
+        )

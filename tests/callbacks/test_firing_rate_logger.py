@@ -1,0 +1,79 @@
+import keras
+import numpy as np
+import pytest
+from backend import to_numpy
+
+from keras_spiking import callbacks
+from keras_spiking import layers
+
+pytestmark = pytest.mark.trains
+X = np.random.default_rng(0).random((7, 10, 4)).astype("float32") * 3.0
+Y = np.ones((7, 3), "float32")
+
+
+def compiled(*stack, **kwargs):
+    model = keras.Sequential([keras.Input((10, 4)), *stack, keras.layers.Dense(3)])
+    model.compile(keras.optimizers.SGD(0.0), "mse", **kwargs)
+    return model
+
+
+def network():
+    stepped = [keras.layers.Dense(6), layers.IFLayer(name="if")]
+    first = layers.LIFLayer(name="lif")
+    return first, layers.StepByStep(stepped), layers.FiringRate()
+
+
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+def test_logs_are_what_a_monitor_sees(jit_compile):
+    model = compiled(*network(), jit_compile=jit_compile)
+    logger, monitor = callbacks.FiringRateLogger(), callbacks.OutputMonitor(X)
+    logs = model.fit(
+        X,
+        Y,
+        3,
+        2,
+        validation_data=(X[:2], Y[:2]),
+        verbose=0,
+        callbacks=[logger, monitor],
+    ).history
+    for name in ("lif", "if"):
+        spikes = monitor.records[name][0]
+        silent = (spikes.sum(axis=(0, 1)) == 0).mean()
+        np.testing.assert_allclose(logs[f"firing_rate/{name}"], spikes.mean(), 1e-5)
+        np.testing.assert_allclose(logs[f"silent_fraction/{name}"], silent, 1e-5)
+
+
+def test_masked_steps_do_not_count():
+    inputs = keras.Input((10, 4))
+    masked = keras.layers.Masking()(inputs)
+    spikes = layers.LIFLayer(v_threshold=0.1, name="lif")(masked)
+    model = keras.Model(inputs, keras.layers.Dense(4)(layers.FiringRate()(spikes)))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x = np.ones((4, 10, 4), "float32")
+    x[:, 5:] = 0.0
+    logger = callbacks.FiringRateLogger()
+    logs = model.fit(x, x[:, 0], verbose=0, callbacks=[logger]).history
+    assert logs["firing_rate/lif"] == [1.0]
+
+
+def test_weights_and_files_stay_as_they_are(tmp_path):
+    model = compiled(*network())
+    count = len(model.get_weights())
+    path = str(tmp_path / "model.keras")
+    saving = keras.callbacks.ModelCheckpoint(path)
+    logger = callbacks.FiringRateLogger("lif")
+    model.fit(X, Y, verbose=0, callbacks=[logger, saving])
+    assert len(model.get_weights()) == count
+    loaded = keras.models.load_model(path)
+    np.testing.assert_allclose(to_numpy(loaded(X)), to_numpy(model(X)), atol=1e-6)
+    model.fit(X, Y, verbose=0)
+
+
+def test_bad_input():
+    model = compiled(*network())
+    with pytest.raises(ValueError, match="'nothing'.*'lif'"):
+        logger = callbacks.FiringRateLogger("nothing")
+        model.fit(X, Y, verbose=0, callbacks=[logger])
+    with pytest.raises(TypeError, match="spiking layers"):
+        logger = callbacks.FiringRateLogger(keras.layers.Dense)
+        model.fit(X, Y, verbose=0, callbacks=[logger])

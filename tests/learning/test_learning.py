@@ -1,0 +1,174 @@
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from backend import to_numpy
+from keras import ops
+
+from keras_spiking import learning
+
+pytestmark = pytest.mark.trains  # `correlate` is a gradient
+DATA = pathlib.Path(__file__).parents[1] / "data"
+random = np.random.default_rng(0)
+
+
+def clip(w):
+    return ops.clip(w, -1.0, 1.0)
+
+
+def spikes(*shape):
+    return (random.random(shape) < 0.4).astype("float32")
+
+
+def built(layer, *features):
+    layer.build((None, *features))
+    return layer
+
+
+def assert_equal(actual, expected):
+    scale = max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(to_numpy(actual) / scale, expected / scale, atol=1e-5)
+
+
+def traces(x, tau):
+    trace, result = np.zeros_like(x[:, 0]), []
+    for t in range(x.shape[1]):
+        trace = trace - trace / tau + x[:, t]
+        result.append(trace)
+    return np.stack(result, axis=1)
+
+
+def dense_stdp(pre, post, w, tau_pre, tau_post, f_pre, f_post, reward=None):
+    """Equation 15 of the paper, spike by spike."""
+    tr_pre, tr_post = traces(pre, tau_pre), traces(post, tau_post)
+    steps = f_post(w) * np.einsum("bti,btj->btij", tr_pre, post)
+    steps = steps - f_pre(w) * np.einsum("bti,btj->btij", pre, tr_post)
+    return steps
+
+
+def test_dense_golden():
+    golden = np.load(DATA / "learning__stdp_dense.npz")
+    dense = built(keras.layers.Dense(4), 6)
+    dense.kernel.assign(golden["kernel"].T)
+    rule = learning.STDP(dense, 5.0, 7.0, clip, clip)
+    assert_equal(rule(golden["x"], golden["spikes"]), golden["delta_w"].T)
+
+
+def test_convolution_golden():
+    golden = np.load(DATA / "learning__stdp_conv2d_channels_first.npz")
+    conv = built(keras.layers.Conv2D(3, 3, padding="same"), 6, 6, 2)
+    conv.kernel.assign(np.transpose(golden["kernel"], (2, 3, 1, 0)))
+    rule = learning.STDP(conv, 5.0, 7.0, clip, clip)
+    x, post = (np.moveaxis(golden[name], 2, -1) for name in ("x", "spikes"))
+    expected = np.transpose(golden["delta_w"], (2, 3, 1, 0))
+    assert_equal(rule(x, post), expected)
+    folded = x.reshape(-1, *x.shape[2:])
+    assert_equal(rule(folded, post), expected)
+
+
+def unfold_1d(x, kernel, strides):
+    """Windows of `(batch, time, length, channels)`: `(..., out, kernel, channels)`."""
+    starts = range(0, x.shape[2] - kernel + 1, strides)
+    return np.stack([x[:, :, s : s + kernel] for s in starts], axis=2)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_strided_and_grouped_convolution(groups):
+    conv = built(keras.layers.Conv1D(4, 3, strides=2, groups=groups), 9, 2)
+    pre, post = spikes(2, 5, 9, 2), spikes(2, 5, 4, 4)
+    w = to_numpy(conv.kernel)
+    rule = learning.STDP(conv, 3.0, 2.0, lambda w: 0.5 * w, lambda w: 1.0 - w)
+    potentiation = np.zeros_like(w)
+    depression = np.zeros_like(w)
+    for out in range(4):
+        group = out // (4 // groups)
+        channels = slice(group * (2 // groups), (group + 1) * (2 // groups))
+
+        def pair(pre, post, out=out, channels=channels):
+            windows = unfold_1d(pre[..., channels], 3, 2)
+            return np.einsum("btokc,bto->kc", windows, post[..., out])
+
+        potentiation[:, :, out] = pair(traces(pre, 3.0), post)
+        depression[:, :, out] = pair(pre, traces(post, 2.0))
+    assert_equal(rule(pre, post), (1.0 - w) * potentiation - 0.5 * w * depression)
+
+
+def test_depthwise_convolution_is_one_convolution_for_each_channel():
+    depthwise = built(keras.layers.DepthwiseConv2D(3, padding="same"), 5, 5, 2)
+    single = built(keras.layers.Conv2D(1, 3, padding="same"), 5, 5, 1)
+    pre, post = spikes(2, 4, 5, 5, 2), spikes(2, 4, 5, 5, 2)
+    change = to_numpy(learning.STDP(depthwise, 3.0, 2.0, clip, clip)(pre, post))
+    for channel in range(2):
+        single.kernel.assign(to_numpy(depthwise.kernel)[:, :, channel, None])
+        rule = learning.STDP(single, 3.0, 2.0, clip, clip)
+        one = slice(channel, channel + 1)
+        expected = to_numpy(rule(pre[..., one], post[..., one]))[:, :, 0, 0]
+        assert_equal(change[:, :, channel, 0], expected)
+
+
+def test_traces_carry_over_between_calls():
+    dense = built(keras.layers.Dense(3), 4)
+    rule = learning.STDP(dense, 3.0, 2.0, clip, clip)
+    pre, post = spikes(2, 8, 4), spikes(2, 8, 3)
+    first, state = rule(pre[:, :5], post[:, :5], return_traces=True)
+    second = rule(pre[:, 5:], post[:, 5:], traces=state)
+    assert_equal(first + second, to_numpy(rule(pre, post)))
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (2, 6)])
+def test_reward_modulates_the_change(shape):
+    dense = built(keras.layers.Dense(3), 4)
+    pre, post, reward = spikes(2, 6, 4), spikes(2, 6, 3), random.normal(size=shape)
+    w = to_numpy(dense.kernel)
+    steps = dense_stdp(pre, post, w, 3.0, 2.0, np.sin, np.cos)
+    rule = learning.MSTDP(dense, 3.0, 2.0, ops.sin, ops.cos)
+    full = np.broadcast_to(np.reshape(reward, (*shape, 1, 1)[:2]), (2, 6))
+    expected = np.einsum("bt,btij->ij", full, steps)
+    assert_equal(rule(pre, post, reward.astype("float32")), expected)
+
+
+def test_eligibility_trace_credits_what_came_before_the_reward():
+    dense = built(keras.layers.Dense(3), 4)
+    pre, post, reward = spikes(2, 6, 4), spikes(2, 6, 3), random.normal(size=(2, 6))
+    w = to_numpy(dense.kernel)
+    steps = dense_stdp(pre, post, w, 3.0, 2.0, np.sin, np.cos)
+    eligibility = traces(steps, 4.0)
+    rule = learning.MSTDPET(dense, 3.0, 2.0, 4.0, ops.sin, ops.cos)
+    expected = np.einsum("bt,btij->ij", reward, eligibility)
+    assert_equal(rule(pre, post, reward.astype("float32")), expected)
+
+
+def test_hebbian_change_is_the_product_of_rates():
+    dense = built(keras.layers.Dense(3), 4)
+    pre, post = spikes(2, 6, 4), spikes(2, 6, 3)
+    expected = pre.mean(axis=1).T @ post.mean(axis=1)
+    assert_equal(learning.Hebbian(dense)(pre, post), expected)
+
+
+def test_own_rule_needs_only_an_update():
+    class Decay(learning.Learner):
+        def update(self, pre, post, traces, weights):
+            return -weights
+
+    dense = built(keras.layers.Dense(3), 4)
+    change = Decay(dense)(spikes(2, 6, 4), spikes(2, 6, 3))
+    assert_equal(change, -6 * to_numpy(dense.kernel))
+
+
+def test_bad_input():
+    dense = built(keras.layers.Dense(3), 4)
+    pre, post = spikes(2, 6, 4), spikes(2, 6, 3)
+    with pytest.raises(ValueError, match="tau_pre.*at least 1"):
+        learning.STDP(dense, 0.5, 2.0, clip, clip)
+    with pytest.raises(TypeError, match="f_post"):
+        learning.STDP(dense, 2.0, 2.0, clip, 1.0)
+    with pytest.raises(ValueError, match="reward.*shape"):
+        learning.MSTDP(dense, 2.0, 2.0, clip, clip)(pre, post, np.ones(3, "float32"))
+    with pytest.raises(ValueError, match="takes no reward"):
+        learning.STDP(dense, 2.0, 2.0, clip, clip)(pre, post, reward=1.0)
+    with pytest.raises(ValueError, match="kernel"):
+        learning.Hebbian(keras.layers.Flatten())(pre, post)
+    relu = built(keras.layers.Dense(3, activation="relu"), 4)
+    with pytest.raises(ValueError, match="activation"):
+        learning.Hebbian(relu)(pre, post)

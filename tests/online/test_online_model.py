@@ -1,0 +1,96 @@
+import keras
+import numpy as np
+import pytest
+from backend import to_numpy
+
+from keras_spiking import layers
+from keras_spiking import online
+
+pytestmark = pytest.mark.trains
+random = np.random.default_rng(0)
+X = random.random((5, 7, 4)).astype("float32") * 3.0
+Y = random.random((5, 3)).astype("float32")
+
+
+def weight_gradient(model, x, y):
+    """What plain gradient descent of step 1 subtracts from the first kernel."""
+    model(x)  # builds it
+    kernel = model.trainable_variables[0]
+    before = to_numpy(kernel.value)
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    model.fit(x, y, len(x), verbose=0)
+    return before - to_numpy(kernel.value)
+
+
+def reference(kernel, x, y, tau, trace_tau):
+    """Dense -> LIF with the gradient at each step, by hand."""
+    v, gradient = np.zeros((5, 3)), 0.0
+    trace = np.zeros((5, 4))
+    for t in range(x.shape[1]):
+        h = v + (x[:, t] @ kernel - v) / tau
+        spikes = (h >= 1.0).astype("float64")
+        v = h * (1.0 - spikes)
+        s = 1.0 / (1.0 + np.exp(-4.0 * (h - 1.0)))
+        at_input = 2.0 / y.size * (spikes - y) * 4.0 * s * (1.0 - s) / tau
+        trace = trace * (1.0 - 1.0 / trace_tau) + x[:, t]
+        gradient = gradient + trace.T @ at_input / x.shape[1]
+    return gradient
+
+
+@pytest.mark.parametrize("method", [online.SLTT, online.OTTT])
+def test_gradient_is_the_published_one(method):
+    trace_tau = {online.SLTT: {}, online.OTTT: {"tau": 3.0}}[method]
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = method([dense, layers.LIFLayer(tau=3.0)], **trace_tau)
+    model.build(X.shape)
+    kernel = to_numpy(dense.kernel)
+    expected = reference(kernel, X, Y, 3.0, trace_tau.get("tau", 1.0))
+    found = weight_gradient(model, X, Y)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [online.SLTT, online.OTTT])
+def test_one_step_is_backpropagation(method):
+    def stack():
+        keras.utils.set_random_seed(1)
+        dense = keras.layers.Dense(6)
+        return [dense, layers.LIFLayer(), keras.layers.Dense(3)]
+
+    plain = keras.Sequential(
+        [keras.Input((1, 4)), *stack(), keras.layers.Reshape((3,))]
+    )
+    found = weight_gradient(method(stack()), X[:, :1], Y)
+    expected = weight_gradient(plain, X[:, :1], Y)
+    assert np.abs(expected).max() > 1e-4
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_inference_and_saving(tmp_path):
+    stack = [keras.layers.Dense(6), layers.LIFLayer(), keras.layers.Dense(3)]
+    model = online.OTTT(stack, timesteps=20, tau=3.0)
+    x = X[:, 0]
+    model.compile("adam", "mse")
+    model.fit(x, Y, verbose=0)
+    expected = layers.StepByStep(stack, timesteps=20, reduce="mean")(x)
+    np.testing.assert_allclose(to_numpy(model(x)), to_numpy(expected), atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.tau == 3.0
+    np.testing.assert_allclose(to_numpy(loaded(x)), to_numpy(model(x)), atol=1e-6)
+
+
+def test_moving_averages_are_updated():
+    norm = keras.layers.BatchNormalization()
+    stack = layers.SeqToBatch([keras.layers.Dense(3), norm])
+    model = online.SLTT([stack, layers.LIFLayer()])
+    model.compile("sgd", "mse")
+    model.fit(X, Y, verbose=0)
+    assert np.abs(to_numpy(norm.moving_mean)).max() > 0.0
+
+
+def test_bad_input():
+    stack = [keras.layers.Dense(3), layers.LIFLayer()]
+    with pytest.raises(ValueError, match="tau.*at least 1"):
+        online.OTTT(stack, tau=0.5)
+    with pytest.raises(ValueError, match="reduce"):
+        online.SLTT(stack, reduce=None)
