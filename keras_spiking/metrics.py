@@ -7,7 +7,7 @@ from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
 
 
-@keras.saving.register_keras_serializable("keras_spiking")
+@keras.saving.register_keras_serializable("keras_spiking.metrics")
 class FiringRate(keras.metrics.Mean):
     """Mean firing rate of an output, in spikes per neuron and time step.
 
@@ -32,7 +32,7 @@ class FiringRate(keras.metrics.Mean):
         return super().update_state(ops.mean(y_pred, axis=axes), sample_weight)
 
 
-@keras.saving.register_keras_serializable("keras_spiking")
+@keras.saving.register_keras_serializable("keras_spiking.metrics")
 class SilentFraction(keras.metrics.Mean):
     """Fraction of neurons that do not fire for a sample, averaged over samples.
 
@@ -58,7 +58,7 @@ class SilentFraction(keras.metrics.Mean):
         return super().update_state(ops.mean(silent, axis=axes), sample_weight)
 
 
-@keras.saving.register_keras_serializable("keras_spiking")
+@keras.saving.register_keras_serializable("keras_spiking.metrics")
 class SynapticOperations(keras.metrics.Mean):
     """Synaptic operations per sample: spikes times the synapses that each feeds.
 
@@ -89,7 +89,7 @@ class SynapticOperations(keras.metrics.Mean):
         return {**super().get_config(), "fan_out": self.fan_out}
 
 
-@keras.saving.register_keras_serializable("keras_spiking")
+@keras.saving.register_keras_serializable("keras_spiking.metrics")
 class AccuracyAtEveryTimeStep(keras.metrics.Metric):
     """Accuracy of what a network says after 1, 2, ... time steps.
 

@@ -52,6 +52,8 @@ def public_objects():
 @pytest.mark.parametrize("cls", list(public_objects()))
 def test_arguments_are_documented(cls):
     """`Args:` names every argument, so that none is forgotten when one is added."""
+    if "__init__" not in vars(cls):
+        return  # documented where it is inherited from
     parameters = inspect.signature(cls.__init__).parameters.values()
     for parameter in parameters:
         if parameter.name != "self" and parameter.kind != parameter.VAR_KEYWORD:

@@ -149,7 +149,7 @@ class LearnableDelay(_DelayLine):
             start = self.max_delay - steps
             delayed = sequence[:, start : start + timesteps]
             outputs = outputs + ops.cast(weight, inputs.dtype) * delayed
-        return outputs
+        return ops.cast(outputs, self.compute_dtype)
 
     def get_config(self):
         return {

@@ -78,8 +78,8 @@ class ILIFLayer(LIFLayer):
         D: Integer >= 1, the most spikes in a time step. Defaults to `4`.
         tau: Float or array >= 1, the membrane time constant. Defaults to `4 / 3`.
         decay_input: Boolean. Defaults to `False`.
-        **kwargs: The other arguments of `LIFLayer`, without `v_reset` and
-            `surrogate`: the reset is soft.
+        v_reset: `None`: the reset is soft.
+        **kwargs: The other arguments of `LIFLayer`, without `surrogate`.
 
     Input shape:
         `(batch, time, ...)`.
@@ -92,7 +92,7 @@ class ILIFLayer(LIFLayer):
 
     Example:
 
-    >>> counts = keras_spiking.layers.ILIFLayer()(keras.ops.full((1, 3, 1), 2.4))
+    >>> counts = keras_spiking.layers.ILIFLayer()(keras.ops.full((1, 3, 1), 2.45))
     >>> [int(c) for c in keras.ops.reshape(counts, (-1,))]
     [2, 3, 2]
 

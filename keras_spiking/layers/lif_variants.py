@@ -69,8 +69,8 @@ class ComplementaryLIFLayer(LIFLayer):
     Args:
         tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
         decay_input: Boolean. Defaults to `False`.
-        **kwargs: The other arguments of `LIFLayer`, without `v_reset`: the reset
-            is soft.
+        v_reset: `None`: the reset is soft.
+        **kwargs: The other arguments of `LIFLayer`.
 
     Input shape:
         `(batch, time, ...)`.

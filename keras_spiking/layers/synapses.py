@@ -105,8 +105,8 @@ class DualExponentialSynapse(TemporalLayer):
 
     >>> spikes = keras.ops.array([[[1.0], [0.0], [0.0], [0.0]]])
     >>> layer = keras_spiking.layers.DualExponentialSynapse(tau=4.0, tau_s=1.0)
-    >>> [round(float(i), 2) for i in keras.ops.reshape(layer(spikes), (-1,))]
-    [0.0, 0.87, 1.0, 0.9]
+    >>> [round(float(i), 1) for i in keras.ops.reshape(layer(spikes), (-1,))]
+    [0.0, 0.9, 1.0, 0.9]
 
     References:
         - [Gütig and Sompolinsky, 2006](https://doi.org/10.1038/nn1643)

@@ -227,8 +227,8 @@ def test_number_of_steps_can_be_changed():
 def test_evaluates_like_the_ann():
     ann, x = small_network(), images(32)
     snn = conversion.convert(ann, x, 200)
-    y = np.argmax(ann.predict(x, verbose=0), axis=-1)
-    snn.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    y = np.eye(5)[np.argmax(ann.predict(x, verbose=0), axis=-1)]
+    snn.compile(loss="categorical_crossentropy", metrics=["accuracy"])
     assert snn.evaluate(x, y, verbose=0, return_dict=True)["accuracy"] > 0.9
 
 

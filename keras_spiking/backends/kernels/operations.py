@@ -71,6 +71,7 @@ OPERATIONS = {
     ),
     "floor": Operation("FLOOR({0})", _no_gradient),
     "ceil": Operation("CEIL({0})", _no_gradient),
+    "trunc": Operation("TRUNC({0})", _no_gradient),
     "round": Operation("RINT({0})", _no_gradient),
     "greater": Operation("{0} > {1}", _no_gradient),
     "greater_equal": Operation("{0} >= {1}", _no_gradient),

@@ -295,7 +295,7 @@ def gpu_source(program, dtype):
     return text
 
 
-_FUNCTIONS = "exp expm1 log log1p sqrt sin cos atan tanh erf floor ceil rint pow"
+_FUNCTIONS = "exp expm1 log log1p sqrt sin cos atan tanh erf floor ceil rint trunc pow"
 
 
 def _prelude(dtype):
@@ -345,7 +345,7 @@ MATH REAL LOG1P(REAL); MATH REAL SIN(REAL); MATH REAL COS(REAL);
 MATH REAL ATAN(REAL); MATH REAL TANH(REAL); MATH REAL ERF(REAL);
 MATH REAL POW(REAL, REAL);
 REAL SQRT(REAL); REAL ABS(REAL); REAL FLOOR(REAL); REAL CEIL(REAL);
-REAL RINT(REAL);
+REAL RINT(REAL); REAL TRUNC(REAL);
 typedef unsigned short BFLOAT;
 #if defined(STORED_FLOAT16)
 typedef _Float16 HALF;

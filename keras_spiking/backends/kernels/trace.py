@@ -141,6 +141,7 @@ _COMPOSED = {
     "Reciprocal": lambda x: 1.0 / x,
     "Rsqrt": lambda x: 1.0 / x.graph.apply("sqrt", x),
     "Relu": lambda x: x.graph.apply("maximum", x, 0.0),
+    "ReLU": lambda x: x.graph.apply("maximum", x, 0.0),
     "Identity": lambda x: x,
 }
 
