@@ -105,7 +105,7 @@ class RunningMean(TemporalLayer):
     def step(self, x, states):
         total, count = states
         count = count + 1.0
-        total = ops.where(count == self.delay + 1.0, 0.0, total) + x
+        total = ops.where(ops.equal(count, self.delay + 1.0), 0.0, total) + x
         left_out = ops.where(count > self.delay, float(self.delay), 0.0)
         return total / (count - left_out), (total, count)
 

@@ -38,7 +38,7 @@ class QCFS(keras.layers.Layer):
 
     >>> layer = keras_spiking.conversion.QCFS(levels=4, threshold=1.0)
     >>> y = layer(keras.ops.array([-0.5, 0.1, 0.4, 0.9, 2.0]))
-    >>> [float(v) for v in y]
+    >>> [float(v) for v in keras.ops.convert_to_numpy(y)]
     [0.0, 0.0, 0.5, 1.0, 1.0]
 
     References:

@@ -35,11 +35,11 @@ class Hebbian(Learner):
     def __init__(self, synapse):
         super().__init__(synapse)
 
-    def __call__(self, pre, post, **kwargs):
+    def __call__(self, pre, post, *args, **kwargs):
         # Rates are a sequence of one step.
         pre = self.over_time(ops.convert_to_tensor(pre, "float32"), post)
         pre, post = (ops.mean(x, axis=1, keepdims=True) for x in (pre, post))
-        return super().__call__(pre, post, **kwargs)
+        return super().__call__(pre, post, *args, **kwargs)
 
     def update(self, pre, post, traces, weights):
         return self.correlate(pre, post)

@@ -46,7 +46,7 @@ class Learner:
     >>> pre = keras.ops.ones((2, 5, 4))
     >>> post = keras_spiking.layers.IFLayer()(dense(pre))
     >>> if keras.config.backend() != "numpy":
-    ...     dense.kernel.assign(dense.kernel + 0.1 * AntiHebbian(dense)(pre, post))
+    ...     new = dense.kernel.assign(dense.kernel + 0.1 * AntiHebbian(dense)(pre, post))
     """
 
     takes_reward = False

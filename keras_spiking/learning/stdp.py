@@ -37,7 +37,7 @@ class STDP(Learner):
     ...     dense, 5.0, 7.0, f_pre=lambda w: w, f_post=lambda w: 1.0 - w
     ... )
     >>> if keras.config.backend() != "numpy":
-    ...     dense.kernel.assign(dense.kernel + 0.01 * rule(pre, post))
+    ...     new = dense.kernel.assign(dense.kernel + 0.01 * rule(pre, post))
 
     References:
         - [Morrison et al., 2008](https://doi.org/10.1007/s00422-008-0233-1)

@@ -69,7 +69,10 @@ class Step:
         if isinstance(x, keras.Variable):
             self._parameter(x, x)
             return self._values[id(x)]
-        if isinstance(x, (bool, int, float, np.generic, np.ndarray)):
+        if isinstance(x, (bool, np.bool_)):
+            # `==` does not make a symbol: Python answers it at once.
+            raise NotFusable("it compares with `==` or `!=`: use `keras.ops.equal`")
+        if isinstance(x, (int, float, np.generic, np.ndarray)):
             if np.size(x) == 1:
                 return self.graph.constant(np.asarray(x).item())
             raise NotFusable(
@@ -112,8 +115,9 @@ class Step:
                 return args[0] if args[0].is_bool else apply("not_equal", args[0], 0.0)
             raise NotFusable(f"it casts to {operation.dtype}")
         if name == "Clip":
-            low = apply("maximum", args[0], operation.x_min)
-            return apply("minimum", low, operation.x_max)
+            self._lower([operation.x_min, operation.x_max])
+            low = apply("maximum", args[0], self._expression(operation.x_min))
+            return apply("minimum", low, self._expression(operation.x_max))
         if name == "Round" and operation.decimals:
             raise NotFusable("it rounds to decimals")
         if name in _COMPOSED:
