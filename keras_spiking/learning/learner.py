@@ -46,7 +46,8 @@ class Learner:
     >>> pre = keras.ops.ones((2, 5, 4))
     >>> post = keras_spiking.layers.IFLayer()(dense(pre))
     >>> if keras.config.backend() != "numpy":
-    ...     new = dense.kernel.assign(dense.kernel + 0.1 * AntiHebbian(dense)(pre, post))
+    ...     change = AntiHebbian(dense)(pre, post)
+    ...     new = dense.kernel.assign(dense.kernel + 0.1 * change)
     """
 
     takes_reward = False
