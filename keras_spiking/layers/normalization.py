@@ -52,9 +52,7 @@ class ThresholdDependentBatchNormalization(_BatchNormalization):
         y = gamma (x - mean) / sqrt(variance + epsilon) + beta
 
     over batch, time and space, with `gamma` starting at `alpha v_th`, so that the
-    inputs of the following neurons come in proportion to their threshold. Being
-    linear at inference, it can be folded into the layer before, see
-    `keras_spiking.layers.fold_batch_normalization`.
+    inputs of the following neurons come in proportion to their threshold.
 
     Args:
         alpha: Float > 0. `1.0`, or `1 / sqrt(2)` where two branches are added.
