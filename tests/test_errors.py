@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backend import BACKEND
 
 from keras_spiking import layers
 from keras_spiking import surrogates

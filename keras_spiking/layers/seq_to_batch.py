@@ -19,6 +19,7 @@ class SeqToBatch(keras.layers.Layer):
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`.
+        training: Boolean, passed on to the layers.
 
     Input shape:
         `(batch, time, ...)`.
@@ -61,7 +62,9 @@ class SeqToBatch(keras.layers.Layer):
                 layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        # `training` reaches the layers inside by Keras's call context, but only
+        # if this layer takes it: on JAX a model hands it to those that do.
         _check_rank(self, inputs.shape)
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (-1, *features))

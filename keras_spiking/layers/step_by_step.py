@@ -37,6 +37,7 @@ class StepByStep(keras.layers.Layer):
             a list of these for a layer of several inputs.
         mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
             state, and the outputs are left out of the reduction.
+        training: Boolean, passed on to the layers.
 
     Input shape:
         `(batch, time, ...)`, or `(batch, ...)` with `timesteps`.
@@ -101,7 +102,9 @@ class StepByStep(keras.layers.Layer):
             x = step(x, mask)
         return x
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs, mask=None, training=None):
+        # `training` reaches the layers inside by Keras's call context, but only
+        # if this layer takes it: on JAX a model hands it to those that do.
         sequences = keras.tree.flatten(inputs)
         mask = keras.tree.flatten(mask)[0]
         for x in sequences:
@@ -205,7 +208,7 @@ class StepByStep(keras.layers.Layer):
             lambda y: (batch, *steps, *y.shape[1:]), self.step_output
         )
 
-    def compute_output_spec(self, inputs, mask=None):
+    def compute_output_spec(self, inputs, mask=None, training=None):
         shapes = self.compute_output_shape(
             keras.tree.map_structure(lambda x: x.shape, inputs)
         )

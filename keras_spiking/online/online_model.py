@@ -44,6 +44,7 @@ class OnlineModel(keras.Model):
             )
         self.network = StepByStep(layer, timesteps=timesteps, reduce=reduce)
         self._targets = None
+        self._training_run = _InCallContext(self._run_online)
 
     def build(self, input_shape):
         self.network.build(input_shape)
@@ -58,9 +59,9 @@ class OnlineModel(keras.Model):
 
     def call(self, inputs, training=False):
         if not training or self._targets is None:
-            return self.network(inputs)
+            return self.network(inputs, training=training)
         with hooks.around_calls(self.hooks()):
-            outputs, gradients = self._run_online(inputs)
+            outputs, gradients = self._training_run(inputs, training=True)
         # A loss of value 0 hands the gradients to the optimizer.
         variables = self.network.trainable_variables
         weights = [ops.convert_to_tensor(variable) for variable in variables]
@@ -131,6 +132,21 @@ class OnlineModel(keras.Model):
     def from_config(cls, config):
         layers = contained.deserialize(config["layer"])
         return cls(**{**config, "layer": layers})
+
+
+class _InCallContext(keras.layers.Layer):
+    """Calls a function in which layers know whether they are being trained.
+
+    Keras tells them by the context of the outermost layer that was called. On JAX
+    a model's `call` is not within one.
+    """
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, inputs, training=None):
+        return self.function(inputs)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")

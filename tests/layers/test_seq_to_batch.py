@@ -136,3 +136,14 @@ def test_mixed_precision():
     layer = layers.SeqToBatch(keras.layers.Dense(3, dtype="mixed_bfloat16"))
     y = layer(draw(2, 4, 5))
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("container", [layers.SeqToBatch, layers.StepByStep])
+def test_layers_inside_know_that_they_are_trained(container):
+    norm = keras.layers.BatchNormalization()
+    inputs = keras.Input((4, 3))
+    model = keras.Model(inputs, container([keras.layers.Dense(2), norm])(inputs))
+    model.compile("sgd", "mse")
+    model.fit(np.ones((4, 4, 3)), np.ones((4, 4, 2)), verbose=0)
+    assert np.abs(to_numpy(norm.moving_mean.value)).max() > 0.0
