@@ -258,7 +258,8 @@ def test_export_to_saved_model(timesteps, tmp_path):
     model = build(timesteps, batch=2)
     model.export(str(tmp_path / "model"), format="tf_saved_model", verbose=False)
     x, _ = data(2, timesteps)
-    outputs = tf.saved_model.load(str(tmp_path / "model")).serve(x)
+    artifact = tf.saved_model.load(str(tmp_path / "model"))
+    outputs = artifact.serve(x)
     np.testing.assert_allclose(outputs.numpy(), to_numpy(model(x)), rtol=1e-4)
 
 

@@ -28,7 +28,11 @@ class FiringRateLogger(keras.callbacks.Callback):
     Example:
 
     >>> model = keras.Sequential(
-    ...     [keras.layers.Dense(4), keras_spiking.layers.LIFLayer(name="lif")]
+    ...     [
+    ...         keras.Input((5, 3)),
+    ...         keras.layers.Dense(4),
+    ...         keras_spiking.layers.LIFLayer(name="lif"),
+    ...     ]
     ... )
     >>> logger = keras_spiking.callbacks.FiringRateLogger()
     >>> if keras.config.backend() != "numpy":

@@ -47,6 +47,7 @@ class LocalLearning(keras.callbacks.Callback):
 
     >>> model = keras.Sequential(
     ...     [
+    ...         keras.Input((5, 3)),
     ...         keras.layers.Dense(4, name="synapse"),
     ...         keras_spiking.layers.LIFLayer(name="neuron"),
     ...     ]

@@ -36,6 +36,7 @@ class STDP(LocalLearning):
 
     >>> model = keras.Sequential(
     ...     [
+    ...         keras.Input((5, 3)),
     ...         keras.layers.Dense(4, name="synapse"),
     ...         keras_spiking.layers.LIFLayer(name="neuron"),
     ...     ]
@@ -101,6 +102,7 @@ class MSTDP(LocalLearning):
 
     >>> model = keras.Sequential(
     ...     [
+    ...         keras.Input((5, 3)),
     ...         keras.layers.Dense(2, name="synapse"),
     ...         keras_spiking.layers.LIFLayer(name="neuron"),
     ...         keras_spiking.layers.FiringRate(),

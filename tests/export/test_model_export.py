@@ -21,7 +21,7 @@ def spiking_model():
             keras.Input((6, 4), batch_size=2),
             keras.layers.Dense(5),
             layers.LIFLayer(v_threshold=0.2),
-            layers.Quantized(keras.layers.Dense(3)),
+            layers.Quantized(keras.layers.Dense(3, kernel_initializer="ones")),
             layers.CubaLIFLayer(v_threshold=0.25),
         ]
     )
