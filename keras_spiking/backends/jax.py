@@ -156,18 +156,14 @@ def _operator(library, name):
     return operator
 
 
-def _call(library, name, inputs):
-    return _operator(library, name)(*inputs)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _over_time(library, x, states, parameters, mask):
-    output, *final = _call(library, "infer", [x, *states, *parameters, *mask])
+    output, *final = _operator(library, "infer")(x, *states, *parameters, *mask)
     return output, tuple(final)
 
 
 def _forward(library, x, states, parameters, mask):
-    results = _call(library, "forward", [x, *states, *parameters, *mask])
+    results = _operator(library, "forward")(x, *states, *parameters, *mask)
     output, final = results[0], tuple(results[1 : 1 + len(states)])
     saved = tuple(results[1 + len(states) :])
     program = library.program
@@ -182,13 +178,10 @@ def _backward(library, residuals, gradients):
     remembered = {f"saved{i}": s for i, s in enumerate(saved)}
     remembered.update(zip(["x"], inputs))
     remembered.update(zip(["output"], outputs))
-    results = _call(
-        library,
-        "backward",
-        backward_inputs(
-            library.program, grad_output, grad_final, parameters, remembered, mask
-        ),
+    inputs = backward_inputs(
+        library.program, grad_output, grad_final, parameters, remembered, mask
     )
+    results = _operator(library, "backward")(*inputs)
     count = len(grad_final)
     grad_states = tuple(results[1 : 1 + count])
     grad_parameters = tuple(results[1 + count :])

@@ -44,7 +44,7 @@ class Kernel:
     def compute(self, expressions):
         """Prints expressions into the body; returns their names."""
         known = list(self._names)
-        for node in in_order([e for e in expressions], known):
+        for node in in_order(expressions, known):
             if node.op == "input" or node.is_constant():
                 continue
             used = inputs_of([node])
@@ -74,8 +74,7 @@ class Kernel:
     def _hoist(self, node):
         # It does not change over time: it is computed before the loop.
         name = f"c{len(self._names)}"
-        arguments = [self._names.get(a, self.name_of(a)) for a in node.args]
-        self.state(name, OPERATIONS[node.op].code.format(*arguments))
+        self.state(name, self._code(node))
         self._names[node] = f"AT({name})"
 
     def _code(self, node):
@@ -307,10 +306,8 @@ def _prelude(dtype):
         f"typedef {real} REAL;",
         f"#define STORED {stored}",
         f"#define STORED_{dtype.upper()}",
-        f"#define R(x) ((REAL)x{suffix})" if suffix else "#define R(x) ((REAL)x)",
+        "#define R(x) x##f" if suffix else "#define R(x) ((REAL)x)",
     ]
-    if suffix:
-        lines[-1] = "#define R(x) x##f"
     for function in _FUNCTIONS.split():
         lines.append(f"#define {function.upper()} {function}{suffix}")
     lines.append(f"#define ABS fabs{suffix}")
