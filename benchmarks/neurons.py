@@ -86,9 +86,10 @@ def jax_runs(function, x, g):
 
     def both(x, g):
         spikes, pullback = jax.vjp(function, x)
-        return spikes, pullback(g)[0]
+        return pullback(g)[0], spikes
 
-    # In a network the gradient of the spikes is of no use after the neurons.
+    # In a network the gradient of the spikes is of no use after the neurons: JAX
+    # gives its memory to the first result of its shape.
     both = jax.jit(both, donate_argnums=1)
     x, g = jax.numpy.asarray(x), jax.numpy.asarray(g)
     kept = jax.tree.leaves(jax.eval_shape(lambda x: jax.vjp(function, x)[1], x))

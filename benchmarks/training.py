@@ -9,7 +9,7 @@
 All learn to classify by the spikes' mean over time, with cross-entropy and Adam.
 This package's step is the one that `fit` runs, called by `train_on_batch`. The peers
 get the same layers over all time steps at once, only their neurons run over time;
-their data has the time first, and lies on the device as tensors. Everything takes
+their data has the time first. All data lies on the device. Everything takes
 turns in one process.
 """
 
@@ -72,7 +72,6 @@ def keras_step(make, neuron, mode, timesteps, x, y):
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss)
-    x = keras.ops.convert_to_tensor(x)
 
     def step():
         keras_spiking.config.set_fused(mode)
@@ -91,7 +90,7 @@ def torch_step(make, neuron, x, y):
 
     model = make(neuron)
     optimizer = torch.optim.Adam(model.parameters())
-    x = torch.tensor(np.swapaxes(x, 0, 1).copy())
+    x = x.swapaxes(0, 1).contiguous()
     y = torch.tensor(y, dtype=torch.long)
 
     def step():
@@ -140,7 +139,7 @@ def spyx_step(make, x, y):
 
     structure, weights, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
     optimizer = optax.adam(1e-3)
-    x = jax.numpy.asarray(np.swapaxes(x, 0, 1))
+    x = x.swapaxes(0, 1)
 
     def loss_of(weights, rest, x, y):
         model = nnx.merge(structure, weights, rest, copy=True)
@@ -221,6 +220,8 @@ def spyx_convolutional(rngs):
 def compare(title, networks, timesteps, x, y, options):
     """Prints the table of one network."""
     with_keras, with_torch, with_spyx = networks
+    # One array for all: how long it takes to read one depends on where it lies.
+    x = keras.ops.convert_to_tensor(x)
     makers = {}
     for name, neuron, mode in (
         ("fused", lif, "always"),

@@ -1,8 +1,8 @@
 """JAX: fused kernels as XLA custom calls.
 
-All kernels share one custom call target, a small library that is compiled once.
-It looks a kernel up by its key, so that no address gets into an executable, which
-JAX may keep on disk and load in another process.
+All kernels share one custom call target (`backends.xla`). It looks a kernel up by
+its key, so that no address gets into an executable, which JAX may keep on disk and
+load in another process.
 """
 
 import ctypes
@@ -13,78 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
+from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
+from keras_spiking.backends.kernels.printer import BLOCK
 
 # XLA fuses the operations of a single step by itself.
 FUSES_SINGLE_STEPS = True
 
 TARGET = "keras_spiking_host"
 
-TRAMPOLINE = r"""
-#include "xla/ffi/api/c_api.h"
-
-typedef void kernel(long long, long long, long long, void **, void **);
-
-#define SLOTS 65536
-static uint64_t keys[SLOTS];
-static kernel *kernels[SLOTS];
-
-/* Kernels are registered while functions are traced, under a lock of Python's. */
-static long find(uint64_t key) {
-    long slot = key % SLOTS;
-    while (keys[slot] && keys[slot] != key) slot = (slot + 1) % SLOTS;
-    return slot;
-}
-
-void keras_spiking_register(uint64_t key, kernel *function) {
-    long slot = find(key);
-    kernels[slot] = function;
-    keys[slot] = key;
-}
-
-static XLA_FFI_Error *error(XLA_FFI_CallFrame *frame, const char *message) {
-    XLA_FFI_Error_Create_Args args = {0};
-    args.struct_size = XLA_FFI_Error_Create_Args_STRUCT_SIZE;
-    args.message = message;
-    args.errc = XLA_FFI_Error_Code_INTERNAL;
-    return frame->api->XLA_FFI_Error_Create(&args);
-}
-
-XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
-    XLA_FFI_Extension_Base *extension = frame->extension_start;
-    if (extension && extension->type == XLA_FFI_Extension_Metadata) {
-        XLA_FFI_Metadata *metadata =
-            ((XLA_FFI_Metadata_Extension *)extension)->metadata;
-        metadata->api_version.major_version = XLA_FFI_API_MAJOR;
-        metadata->api_version.minor_version = XLA_FFI_API_MINOR;
-        return 0;
-    }
-    void *in[64], *out[64];
-    const int inputs = frame->args.size, outputs = frame->rets.size;
-    if (inputs > 64 || outputs > 64) return error(frame, "too many arrays");
-    for (int i = 0; i < inputs; i++)
-        in[i] = ((XLA_FFI_Buffer *)frame->args.args[i])->data;
-    for (int i = 0; i < outputs; i++)
-        out[i] = ((XLA_FFI_Buffer *)frame->rets.rets[i])->data;
-    /* The first array is a sequence (batch, time, features). */
-    const int64_t *dims = ((XLA_FFI_Buffer *)frame->args.args[0])->dims;
-    const uint64_t key =
-        *(uint64_t *)((XLA_FFI_Scalar *)frame->attrs.attrs[0])->value;
-    const long slot = find(key);
-    if (!keys[slot]) return error(frame, "this process has not made the kernel");
-    kernels[slot](dims[0], dims[1], dims[2], in, out);
-    return 0;
-}
-"""
-
-
 @functools.cache
-def _trampoline():
-    flags = (f"-I{jax.ffi.include_dir()}",)
-    library = compiler.load(TRAMPOLINE, flags)
+def _target():
+    flags = (f"-I{jax.ffi.include_dir()}", f"-DBLOCK={BLOCK}")
+    library = compiler.load(xla.TARGET_SOURCE, flags)
     capsule = jax.ffi.pycapsule(library.keras_spiking_call)
     jax.ffi.register_ffi_target(TARGET, capsule, platform="cpu")
     return library
@@ -93,8 +37,8 @@ def _trampoline():
 @functools.cache
 def _register(library, name):
     key = int(library.key[:15], 16) * 4 + list(library.kernels).index(name) + 1
-    register = _trampoline().keras_spiking_register
-    register(ctypes.c_uint64(key), ctypes.c_void_p(library.address(name)))
+    register = _target().keras_spiking_register
+    register(ctypes.c_uint64(key), ctypes.c_void_p(library.address(f"{name}_part")))
     return np.uint64(key)
 
 

@@ -37,14 +37,13 @@ def _(key, kernel, inputs):
 
 
 def _empty(library, kernel, first):
-    return [
-        torch.empty(
-            shape_of(array, *first.shape),
-            dtype=getattr(torch, library.dtype_of(array)),
-            device=first.device,
-        )
-        for array in library.kernels[kernel].outputs
-    ]
+    arrays = library.kernels[kernel].outputs
+    return [_make(torch.empty, library, a, first.shape, first.device) for a in arrays]
+
+
+def _make(how, library, array, sizes, device):
+    dtype = getattr(torch, library.dtype_of(array))
+    return how(shape_of(array, *sizes), dtype=dtype, device=device)
 
 
 def _remember(ctx, inputs, output):
@@ -54,9 +53,12 @@ def _remember(ctx, inputs, output):
     parameters = len(program.step.parameters)
     ctx.key = key
     ctx.kernel = kernel
+    # Nobody asks for the gradient of what is saved, a whole sequence of zeros.
+    ctx.set_materialize_grads(False)
     if kernel == "backward":
         return
     ctx.states = states
+    ctx.sizes = arrays[0].shape
     kept = {f"saved{i}": s for i, s in enumerate(output[1 + states :])}
     if program.reads_input:
         kept["x"] = arrays[0]
@@ -73,13 +75,19 @@ def _differentiate(ctx, grads):
             "Fused kernels have no second derivatives: use "
             '`keras_spiking.config.set_fused("never")`.'
         )
-    program = libraries.get(ctx.key).program
+    library = libraries.get(ctx.key)
+    program = library.program
     tensors = ctx.saved_tensors
     remembered = dict(zip(ctx.names, tensors))
+    device = next(g.device for g in grads if g is not None)
+    upstream = [
+        _make(torch.zeros, library, array, ctx.sizes, device) if g is None else g
+        for array, g in zip(library.kernels["backward"].inputs, grads[: 1 + ctx.states])
+    ]
     inputs = backward_inputs(
         program,
-        grads[0],
-        grads[1 : 1 + ctx.states],
+        upstream[0],
+        upstream[1:],
         tensors[ctx.parameters],
         remembered,
         tensors[ctx.parameters.stop :],

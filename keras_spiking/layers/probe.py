@@ -4,15 +4,19 @@ import keras
 class Probe(keras.layers.Layer):
     """Room for variables that a callback adds to a layer which is built already.
 
-    Keras lets no layer have further variables once it is built. This one is
-    never built. Its variables take part in training steps, as state does on all
-    backends, but they are no weights of the model: weights are neither counted
-    nor checkpointed with them. Those that a training has to be resumed with are
-    saved by name, and loading does not ask for them.
+    Keras lets no layer have further variables once it has been built. This one
+    says from the start that it is built, but its `build` never runs: while any
+    layer says that it is not, Keras traces the model at every `train_on_batch`.
+
+    Its variables take part in training steps, as state does on all backends, but
+    they are no weights of the model: weights are neither counted nor checkpointed
+    with them. Those that a training has to be resumed with are saved by name, and
+    loading does not ask for them.
     """
 
     def __init__(self, **kwargs):
         super().__init__(dtype="float32", **kwargs)
+        self.built = True
         self.named = {}
         self.saved = []
         self._loaded = {}

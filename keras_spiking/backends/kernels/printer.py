@@ -2,7 +2,7 @@
 
 Both have the same text in their middle: what is done for one neuron before the
 loop over time, in one step, and after it. Around it stand the loops of the host
-over batch and features, or the thread of the GPU.
+over blocks of neurons, or the thread of the GPU.
 """
 
 from collections import namedtuple
@@ -196,14 +196,14 @@ def _pointer_name(array):
 
 
 HOST_FUNCTION = """
-void {name}(INDEX batch, INDEX time, INDEX features, void **in, void **out) {{
+void {name}_part(
+    INDEX begin, INDEX end, INDEX batch, INDEX time, INDEX features,
+    void **in, void **out
+) {{
 {pointers}
     const INDEX blocks = (features + BLOCK - 1) / BLOCK;
-    #pragma omp parallel for collapse(2) schedule(static) \\
-        if (batch * time * features > 32768)
-    for (INDEX b = 0; b < batch; b++)
-    for (INDEX block = 0; block < blocks; block++) {{
-        const INDEX first = block * BLOCK;
+    for (INDEX item = begin; item < end; item++) {{
+        const INDEX b = item / blocks, first = item % blocks * BLOCK;
         const int n = (int)(features - first < BLOCK ? features - first : BLOCK);
 {registers}
         EACH_NEURON {{
@@ -221,6 +221,13 @@ void {name}(INDEX batch, INDEX time, INDEX features, void **in, void **out) {{
 {finish}
         }}
     }}
+}}
+
+void {name}(INDEX batch, INDEX time, INDEX features, void **in, void **out) {{
+    const INDEX items = batch * ((features + BLOCK - 1) / BLOCK);
+    #pragma omp parallel for schedule(static) if (batch * time * features > 32768)
+    for (INDEX item = 0; item < items; item++)
+        {name}_part(item, item + 1, batch, time, features, in, out);
 }}
 """
 
@@ -249,7 +256,7 @@ extern "C" __global__ void {name}(INDEX batch, INDEX time, INDEX features,
 
 def host_source(program, dtype):
     """The C text of a program's three kernels, for sequences of a dtype."""
-    text = _prelude(dtype) + HOST_PRELUDE
+    text = _prelude(dtype) + f"\n#define BLOCK {BLOCK}" + HOST_PRELUDE
     for kernel in kernels(program):
         pointers = [
             f"{_type(a, const)} *RESTRICT {_pointer_name(a)} = {table}[{k}];"
@@ -327,9 +334,11 @@ COMMON_PRELUDE = """
 #define MINIMUM(x, y) ((x) < (y) || (x) != (x) ? (x) : (y))
 """
 
+# Neurons that the host runs together: their states fit into its fastest cache.
+BLOCK = 512
+
 HOST_PRELUDE = """
 #define RESTRICT restrict
-#define BLOCK 512
 #define AT(v) v[i]
 #define EACH_NEURON _Pragma("omp simd") for (int i = 0; i < n; i++)
 #ifdef VECTOR_MATH
