@@ -82,9 +82,8 @@ def _make(layer, features, masked, dtype):
         return None, f"features of shape {features} are not all of a fixed size"
     if compiler.compiler() is None:
         return None, "there is no C compiler: install gcc or clang, or set CC"
-    half_precision = dtype in ("float16", "bfloat16")
     try:
-        program = Program(layer, features, masked, half_precision)
+        program = Program(layer, features, masked)
         return libraries.Library(program, dtype).key, None
     except (NotFusable, RuntimeError, OSError) as error:
         return None, str(error)

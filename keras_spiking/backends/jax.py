@@ -16,19 +16,19 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
-from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
-from keras_spiking.backends.kernels.printer import BLOCK
+from keras_spiking.backends.kernels.printer import BLOCK_SIZE
 
 # XLA fuses the operations of a single step by itself.
 FUSES_SINGLE_STEPS = True
 
 TARGET = "keras_spiking_host"
 
+
 @functools.cache
 def _target():
-    flags = (f"-I{jax.ffi.include_dir()}", f"-DBLOCK={BLOCK}")
-    library = compiler.load(xla.TARGET_SOURCE, flags)
+    flags = (f"-I{jax.ffi.include_dir()}",)
+    library = compiler.load(BLOCK_SIZE + xla.TARGET_SOURCE, flags)
     capsule = jax.ffi.pycapsule(library.keras_spiking_call)
     jax.ffi.register_ffi_target(TARGET, capsule, platform="cpu")
     return library
@@ -47,9 +47,12 @@ def _custom_call(library, name, inputs):
         jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
         for a in library.kernels[name].outputs
     ]
-    # The gradient of the output is of no use any more: it can become the gradient
-    # of the input.
-    aliases = {0: 0} if name == "backward" else None
+    aliases = None
+    if name == "backward":
+        # The gradient of the output is of no use any more: it can become the
+        # gradient of the input.
+        names = [array.name for array in library.kernels[name].inputs]
+        aliases = {names.index("grad_output"): 0}
     call = jax.ffi.ffi_call(TARGET, outputs, input_output_aliases=aliases)
     return call(*inputs, kernel=_register(library, name))
 
@@ -102,35 +105,24 @@ def _operator(library, name):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _over_time(library, x, states, parameters, mask):
-    output, *final = _operator(library, "infer")(x, *states, *parameters, *mask)
+    operator = _operator(library, "forward")
+    output, *final = operator(x, *states, *parameters, *mask)
     return output, tuple(final)
 
 
-def _forward(library, x, states, parameters, mask):
-    results = _operator(library, "forward")(x, *states, *parameters, *mask)
-    output, final = results[0], tuple(results[1 : 1 + len(states)])
-    saved = tuple(results[1 + len(states) :])
-    program = library.program
-    inputs = (x,) if program.reads_input else ()
-    outputs = (output,) if program.reads_output else ()
-    return (output, final), (saved, inputs, outputs, parameters, mask)
+def _forward(library, *inputs):
+    return _over_time(library, *inputs), inputs
 
 
-def _backward(library, residuals, gradients):
-    saved, inputs, outputs, parameters, mask = residuals
+def _backward(library, inputs, gradients):
+    x, states, parameters, mask = inputs
     grad_output, grad_final = gradients
-    remembered = {f"saved{i}": s for i, s in enumerate(saved)}
-    remembered.update(zip(["x"], inputs))
-    remembered.update(zip(["output"], outputs))
-    inputs = backward_inputs(
-        library.program, grad_output, grad_final, parameters, remembered, mask
-    )
-    results = _operator(library, "backward")(*inputs)
-    count = len(grad_final)
-    grad_states = tuple(results[1 : 1 + count])
-    grad_parameters = tuple(results[1 + count :])
+    operator = _operator(library, "backward")
+    grads = operator(x, *states, *parameters, *mask, grad_output, *grad_final)
+    grad_states = tuple(grads[1 : 1 + len(states)])
+    grad_parameters = tuple(grads[1 + len(states) :])
     no_gradient = tuple(np.zeros(m.shape, jax.dtypes.float0) for m in mask)
-    return results[0], grad_states, grad_parameters, no_gradient
+    return grads[0], grad_states, grad_parameters, no_gradient
 
 
 _over_time.defvjp(_forward, _backward)

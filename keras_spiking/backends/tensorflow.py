@@ -11,7 +11,6 @@ import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_spiking.backends.exporting import is_exporting
-from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
 
 # A call into Python costs more than a single step.
@@ -31,29 +30,14 @@ def unavailable(x=None):
 
 def run(library, x, states, parameters, mask):
     """Runs a library's kernels; see `backends.fused`."""
-    program = library.program
-    count = len(states)
 
     @tf.custom_gradient
-    def over_time(x, *rest):
-        results = _call(library, "forward", [x, *rest])
-        output, saved = results[0], results[1 + count :]
-
+    def over_time(*inputs):
         def gradient(*upstream):
-            remembered = {f"saved{i}": s for i, s in enumerate(saved)}
-            remembered.update(x=x, output=output)
-            parameters = rest[count : count + len(program.step.parameters)]
-            inputs = backward_inputs(
-                program,
-                upstream[0],
-                upstream[1:],
-                parameters,
-                remembered,
-                rest[count + len(parameters) :],
-            )
-            return _call(library, "backward", inputs) + [None] * program.masked
+            grads = _call(library, "backward", [*inputs, *upstream])
+            return grads + [None] * library.program.masked
 
-        return results[: 1 + count], gradient
+        return _call(library, "forward", inputs), gradient
 
     output, *final = over_time(x, *states, *parameters, *mask)
     return output, tuple(final)

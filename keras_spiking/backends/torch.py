@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from keras_spiking.backends.kernels import library as libraries
-from keras_spiking.backends.kernels.library import backward_inputs
 from keras_spiking.backends.kernels.library import shape_of
 
 THREADS = 256
@@ -38,35 +37,22 @@ def _(key, kernel, inputs):
 
 def _empty(library, kernel, first):
     arrays = library.kernels[kernel].outputs
-    return [_make(torch.empty, library, a, first.shape, first.device) for a in arrays]
+    return [_make(torch.empty, library, array, first) for array in arrays]
 
 
-def _make(how, library, array, sizes, device):
-    dtype = getattr(torch, library.dtype_of(array))
-    return how(shape_of(array, *sizes), dtype=dtype, device=device)
+def _make(how, library, array, first):
+    return how(
+        shape_of(array, *first.shape),
+        dtype=getattr(torch, library.dtype_of(array)),
+        device=first.device,
+    )
 
 
 def _remember(ctx, inputs, output):
-    key, kernel, arrays = inputs
-    program = libraries.get(key).program
-    states = len(program.step.states)
-    parameters = len(program.step.parameters)
-    ctx.key = key
-    ctx.kernel = kernel
-    # Nobody asks for the gradient of what is saved, a whole sequence of zeros.
+    ctx.key, ctx.kernel, arrays = inputs
+    # A gradient that nobody has need not be an array of zeros, except for kernels.
     ctx.set_materialize_grads(False)
-    if kernel == "backward":
-        return
-    ctx.states = states
-    ctx.sizes = arrays[0].shape
-    kept = {f"saved{i}": s for i, s in enumerate(output[1 + states :])}
-    if program.reads_input:
-        kept["x"] = arrays[0]
-    if program.reads_output:
-        kept["output"] = output[0]
-    ctx.parameters = slice(len(kept), len(kept) + parameters)
-    ctx.names = list(kept)
-    ctx.save_for_backward(*kept.values(), *arrays[1 + states :])
+    ctx.save_for_backward(*arrays)
 
 
 def _differentiate(ctx, grads):
@@ -76,24 +62,14 @@ def _differentiate(ctx, grads):
             '`keras_spiking.config.set_fused("never")`.'
         )
     library = libraries.get(ctx.key)
-    program = library.program
-    tensors = ctx.saved_tensors
-    remembered = dict(zip(ctx.names, tensors))
-    device = next(g.device for g in grads if g is not None)
+    inputs = list(ctx.saved_tensors)
+    wanted = library.kernels["backward"].inputs[len(inputs) :]
     upstream = [
-        _make(torch.zeros, library, array, ctx.sizes, device) if g is None else g
-        for array, g in zip(library.kernels["backward"].inputs, grads[: 1 + ctx.states])
+        _make(torch.zeros, library, array, inputs[0]) if grad is None else grad
+        for array, grad in zip(wanted, grads)
     ]
-    inputs = backward_inputs(
-        program,
-        upstream[0],
-        upstream[1:],
-        tensors[ctx.parameters],
-        remembered,
-        tensors[ctx.parameters.stop :],
-    )
-    results = over_time(ctx.key, "backward", inputs)
-    return None, None, results + [None] * program.masked
+    results = over_time(ctx.key, "backward", inputs + upstream)
+    return None, None, results + [None] * library.program.masked
 
 
 over_time.register_autograd(_differentiate, setup_context=_remember)
@@ -101,11 +77,8 @@ over_time.register_autograd(_differentiate, setup_context=_remember)
 
 def run(library, x, states, parameters, mask):
     """Runs a library's kernels; see `backends.fused`."""
-    inputs = [x, *states, *parameters, *mask]
-    learns = torch.is_grad_enabled() and any(i.requires_grad for i in inputs)
-    kernel = "forward" if learns else "infer"
-    results = over_time(library.key, kernel, inputs)
-    return results[0], tuple(results[1 : 1 + len(states)])
+    output, *final = over_time(library.key, "forward", [x, *states, *parameters, *mask])
+    return output, tuple(final)
 
 
 def unavailable(x=None):
@@ -140,6 +113,8 @@ def _launch(library, kernel, inputs, outputs):
     with cupy.cuda.Device(device.index), stream:
         function = _module(library, device.index).get_function(kernel)
         sizes = [np.int64(n) for n in (batch, time, features)]
-        pointers = [np.uint64(x.data_ptr()) for x in (*inputs, *outputs)]
+        arrays = library.kernels[kernel].scratch
+        scratch = [_make(torch.empty, library, a, inputs[0]) for a in arrays]
+        pointers = [np.uint64(x.data_ptr()) for x in (*inputs, *outputs, *scratch)]
         blocks = -(-batch * features // THREADS)
         function((blocks,), (THREADS,), (*sizes, *pointers))

@@ -11,7 +11,7 @@ TARGET_SOURCE = r"""
 #include "xla/ffi/api/c_api.h"
 
 typedef long long INDEX;
-typedef void kernel(INDEX, INDEX, INDEX, INDEX, INDEX, void **, void **);
+typedef int kernel(INDEX, INDEX, INDEX, INDEX, INDEX, void **, void **);
 
 #define SLOTS 65536
 static uint64_t keys[SLOTS];
@@ -52,13 +52,13 @@ typedef struct {
     kernel *function;
     INDEX batch, time, features, items, parts;
     void **in, **out;
-    atomic_llong next, finished, holders;
+    atomic_llong next, finished, failed, holders;
 } Work;
 
 static void take_parts(Work *work) {
     INDEX part;
     while ((part = atomic_fetch_add(&work->next, 1)) < work->parts) {
-        work->function(
+        work->failed += work->function(
             work->items * part / work->parts, work->items * (part + 1) / work->parts,
             work->batch, work->time, work->features, work->in, work->out);
         atomic_fetch_add(&work->finished, 1);
@@ -105,7 +105,8 @@ static XLA_FFI_Error *run(
     Work *work = malloc(sizeof(Work));
     if (!work) return error(frame, "out of memory");
     const INDEX batch = sizes[0], time = sizes[1], features = sizes[2];
-    const INDEX items = batch * ((features + BLOCK - 1) / BLOCK);
+    const INDEX block = block_size(time);
+    const INDEX items = batch * ((features + block - 1) / block);
     INDEX parts = 1 + batch * time * features / SIZE_OF_PART;
     if (parts > MAX_PARTS) parts = MAX_PARTS;
     if (parts > items) parts = items;
@@ -115,8 +116,9 @@ static XLA_FFI_Error *run(
     if (parts > 1) call_for_help(frame, work);
     take_parts(work);
     while (work->finished < parts) sched_yield();
+    const INDEX failed = work->failed;
     leave(work);
-    return 0;
+    return failed ? error(frame, "out of memory") : 0;
 }
 
 XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {

@@ -3,8 +3,8 @@
 1. `trace` calls a layer's `step` with symbols and turns what it did into
    expressions (`expression`).
 2. `gradient` differentiates the expressions in reverse.
-3. `program` decides what the forward pass saves for the backward pass.
-4. `printer` writes both passes as C or CUDA: one loop over time, one pass over
-   memory, states in registers.
+3. `program` decides what the way back needs from every step.
+4. `passes` puts both ways into lines of C, `printer` into functions of C or CUDA:
+   loops over time with the states in registers.
 5. `compiler` makes a library of the C text and keeps it on disk.
 """

@@ -3,21 +3,21 @@
 import ctypes
 
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels.passes import kernels
 from keras_spiking.backends.kernels.printer import gpu_source
 from keras_spiking.backends.kernels.printer import host_source
-from keras_spiking.backends.kernels.printer import kernels
 
 _libraries = {}
 
 
 class Library:
-    """The three kernels of a program for sequences of one dtype.
+    """The kernels of a program for sequences of one dtype.
 
     Attributes:
         program: The `Program`.
         dtype: Dtype of the sequences; states have `state_dtype`.
         key: Name of the library: the hash of its text.
-        kernels: `{"infer" | "forward" | "backward": Kernel}`.
+        kernels: `{"forward" | "backward": Kernel}`.
     """
 
     def __init__(self, program, dtype):
@@ -35,9 +35,8 @@ class Library:
         return gpu_source(self.program, self.dtype)
 
     def dtype_of(self, array):
-        return {"sequence": self.dtype, "neuron": self.state_dtype, "mask": "uint8"}[
-            array.kind
-        ]
+        dtypes = {"sequence": self.dtype, "mask": "uint8"}
+        return dtypes.get(array.kind, self.state_dtype)
 
     def address(self, name):
         """Address of a kernel in memory."""
@@ -47,37 +46,29 @@ class Library:
         """Runs a kernel on the host.
 
         Args:
-            name: `"infer"`, `"forward"` or `"backward"`.
+            name: `"forward"` or `"backward"`.
             sizes: Tuple of batch, time and features.
             inputs, outputs: Lists of the addresses of contiguous arrays.
+
+        Raises:
+            MemoryError: if there is no memory for what a kernel keeps for itself.
         """
         function = getattr(self._functions, name)
-        function(
+        failed = function(
             *map(ctypes.c_longlong, sizes),
             (ctypes.c_void_p * len(inputs))(*inputs),
             (ctypes.c_void_p * len(outputs))(*outputs),
         )
+        if failed:
+            raise MemoryError("There is no memory left for a fused kernel.")
 
 
 def shape_of(array, batch, time, features):
     """Shape of an array of a kernel."""
-    return {
-        "sequence": (batch, time, features),
-        "neuron": (batch, features),
-        "mask": (batch, time),
-    }[array.kind]
+    shapes = {"neuron": (batch, features), "mask": (batch, time)}
+    return shapes.get(array.kind, (batch, time, features))
 
 
 def get(key):
     """The library of that key."""
     return _libraries[key]
-
-
-def backward_inputs(program, grad_output, grad_final, parameters, remembered, mask):
-    """The inputs of the backward kernel, in its order.
-
-    Args:
-        remembered: `{name: sequence}` for all names in `program.known`.
-    """
-    sequences = [remembered[name] for name in program.known.values()]
-    return [grad_output, *grad_final, *parameters, *sequences, *mask]

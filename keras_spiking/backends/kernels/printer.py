@@ -1,194 +1,53 @@
 """Prints a program as C for the host and as CUDA C for the GPU.
 
-Both have the same text in their middle: what is done for one neuron before the
-loop over time, in one step, and after it. Around it stand the loops of the host
-over blocks of neurons, or the thread of the GPU.
+Both have the same text in their middle, the passes over time of one neuron. Around
+it stand the loops of the host over blocks of neurons, or the thread of the GPU.
 """
 
-from collections import namedtuple
-
-from keras_spiking.backends.kernels.expression import in_order
-from keras_spiking.backends.kernels.expression import inputs_of
-from keras_spiking.backends.kernels.operations import OPERATIONS
-
-# An array that a kernel reads or writes. `kind`: "sequence" (batch, time,
-# features), "neuron" (batch, features) or "mask" (batch, time).
-Array = namedtuple("Array", ["name", "kind"])
-
-
-class Kernel:
-    """One pass over time: its arrays, and what happens to one neuron.
-
-    Attributes:
-        name: `"infer"`, `"forward"` (which saves) or `"backward"`.
-        inputs, outputs: Lists of `Array`s.
-        setup, body, finish: Lines of C.
-    """
-
-    def __init__(self, name, program, inputs, outputs):
-        self.name = name
-        self.program = program
-        self.inputs = inputs
-        self.outputs = outputs
-        if program.masked:
-            self.inputs = [*inputs, Array("mask", "mask")]
-        self.states = []
-        self.setup, self.body, self.finish = [], [], []
-        self._names = {}
-
-    def state(self, name, initial):
-        """A value that lives in a register over the whole loop."""
-        self.states.append(name)
-        self.setup.append(f"AT({name}) = {initial};")
-
-    def compute(self, expressions):
-        """Prints expressions into the body; returns their names."""
-        known = list(self._names)
-        for node in in_order(expressions, known):
-            if node.op == "input" or node.is_constant():
-                continue
-            used = inputs_of([node])
-            if used and all(name.startswith("parameter") for name in used):
-                self._hoist(node)
-            else:
-                self._print(node)
-        return [self.name_of(e) for e in expressions]
-
-    def know(self, node, name):
-        """Says that the body has the value of an expression under a name."""
-        self._names[node] = name
-
-    def name_of(self, node):
-        if node.is_constant():
-            return _literal(node.value)
-        if node in self._names:
-            return self._names[node]
-        return node.value
-
-    def _print(self, node):
-        kind = "int" if node.is_bool else "REAL"
-        name = f"a{len(self._names)}"
-        self.body.append(f"const {kind} {name} = {self._code(node)};")
-        self._names[node] = name
-
-    def _hoist(self, node):
-        # It does not change over time: it is computed before the loop.
-        name = f"c{len(self._names)}"
-        self.state(name, self._code(node))
-        self._names[node] = f"AT({name})"
-
-    def _code(self, node):
-        return OPERATIONS[node.op].code.format(*map(self.name_of, node.args))
-
-
-def _literal(value):
-    if value != value:
-        return "NOT_A_NUMBER"
-    if value in (float("inf"), float("-inf")):
-        return "INFINITE" if value > 0 else "(-INFINITE)"
-    text = f"R({value!r})"
-    return f"({text})" if value < 0 else text
-
-
-def kernels(program):
-    """The three kernels of a program."""
-    return [
-        _forward("infer", program, saved=[]),
-        _forward("forward", program, saved=program.saved),
-        _backward(program),
-    ]
-
-
-def _neurons(prefix, items):
-    return [Array(f"{prefix}{i}", "neuron") for i, _ in enumerate(items)]
-
-
-def _forward(name, program, saved):
-    step = program.step
-    inputs = [Array("x", "sequence")]
-    inputs += _neurons("initial", step.states)
-    inputs += _neurons("parameter", step.parameters)
-    outputs = [Array("output", "sequence"), *_neurons("final", step.states)]
-    outputs += [Array(f"saved{i}", "sequence") for i, _ in enumerate(saved)]
-    kernel = Kernel(name, program, inputs, outputs)
-    _read_parameters(kernel)
-    for i, state in enumerate(step.states):
-        kernel.state(f"s{i}", f"initial{i}[here]")
-        kernel.finish.append(f"final{i}[here] = AT(s{i});")
-        kernel.body.append(f"const REAL {state.value} = AT(s{i});")
-    kernel.body.append("const REAL x = LOAD(x_row[i]);")
-    output, *rest = kernel.compute([step.output, *step.new_states, *saved])
-    kernel.body.append(f"STORE(output_row[i], {output});")
-    for i, value in enumerate(rest[len(step.states) :]):
-        kernel.body.append(f"STORE(saved{i}_row[i], {value});")
-    for i, value in enumerate(rest[: len(step.states)]):
-        kernel.body.append(f"AT(s{i}) = {value};")
-    return kernel
-
-
-def _backward(program):
-    step = program.step
-    known = {name: node for node, name in program.known.items()}
-    inputs = [Array("grad_output", "sequence")]
-    inputs += _neurons("grad_final", step.states)
-    inputs += _neurons("parameter", step.parameters)
-    inputs += [Array(name, "sequence") for name in known]
-    outputs = [Array("grad_x", "sequence"), *_neurons("grad_initial", step.states)]
-    outputs += _neurons("grad_parameter", step.parameters)
-    kernel = Kernel("backward", program, inputs, outputs)
-    _read_parameters(kernel)
-    for i, _ in enumerate(step.states):
-        kernel.state(f"g{i}", f"grad_final{i}[here]")
-        kernel.finish.append(f"grad_initial{i}[here] = AT(g{i});")
-        kernel.body.append(f"const REAL grad_state{i} = AT(g{i});")
-    for i, _ in enumerate(step.parameters):
-        kernel.state(f"w{i}", "ZERO")
-        kernel.finish.append(f"grad_parameter{i}[here] = AT(w{i});")
-    kernel.body.append("const REAL grad_output = LOAD(grad_output_row[i]);")
-    for name, node in known.items():
-        kernel.body.append(f"const REAL {name} = LOAD({name}_row[i]);")
-        kernel.know(node, name)
-    grads = [program.grad_x, *program.grad_states, *program.grad_parameters]
-    grad_x, *rest = kernel.compute(grads)
-    kernel.body.append(f"STORE(grad_x_row[i], {grad_x});")
-    for i, value in enumerate(rest[: len(step.states)]):
-        kernel.body.append(f"AT(g{i}) = {value};")
-    for i, value in enumerate(rest[len(step.states) :]):
-        kernel.body.append(f"AT(w{i}) += {value};")
-    return kernel
-
-
-def _read_parameters(kernel):
-    for i, _ in enumerate(kernel.program.step.parameters):
-        kernel.state(f"p{i}", f"parameter{i}[here]")
-        node = kernel.program.step.graph.input(f"parameter{i}")
-        kernel.know(node, f"AT(p{i})")
+from keras_spiking.backends.kernels.passes import kernels
 
 
 def _type(array, const):
-    kind = {"sequence": "STORED", "neuron": "REAL", "mask": "unsigned char"}
-    return ("const " if const else "") + kind[array.kind]
+    kind = {"sequence": "STORED", "mask": "unsigned char"}.get(array.kind, "REAL")
+    return ("const " if const else "") + kind
 
 
-def _rows(kernel, indent):
+def _rows(kernel, loop, scratch_row):
     lines = ["const INDEX row = (b * time + t) * features + first;"]
-    for array in [*kernel.inputs, *kernel.outputs]:
-        if array.kind == "sequence":
-            kind = _type(array, array in kernel.inputs)
-            lines.append(f"{kind} *{array.name}_row = {array.name} + row;")
-        elif array.kind == "mask":
-            lines.append("const int mask = mask_rows[b * time + t];")
-    return _indent(lines, indent)
+    for array in loop.sequences:
+        kind = _type(array, const=array in kernel.inputs)
+        row = scratch_row if array.kind == "scratch" else "row"
+        lines.append(f"{kind} *{array.name}_row = {array.name} + {row};")
+    if any(array.kind == "mask" for array in kernel.inputs):
+        lines.append("const int mask = mask_rows[b * time + t];")
+    return lines
+
+
+def _loop(loop):
+    if loop.back:
+        return "for (INDEX t = time - 1; t >= 0; t--) {"
+    return "for (INDEX t = 0; t < time; t++) {"
+
+
+def _each_neuron(lines):
+    """Lines outside of the loop over time, for all neurons that the host has."""
+    if not lines:
+        return []
+    here = "    const INDEX here = b * features + first + i;"
+    return ["EACH_NEURON {", here, *("    " + line for line in lines), "}"]
 
 
 def _indent(lines, depth):
     return "\n".join("    " * depth + line for line in lines)
 
 
-def _loop(kernel):
-    if kernel.name == "backward":
-        return "for (INDEX t = time - 1; t >= 0; t--) {"
-    return "for (INDEX t = 0; t < time; t++) {"
+def _fill(template, **parts):
+    """A template with its parts, each on lines of its own, if it has any."""
+    for name, part in parts.items():
+        line = f"{{{name}}}\n"
+        if not part and line in template:
+            template = template.replace(line, "")
+    return template.format(**parts)
 
 
 def _pointer_name(array):
@@ -196,40 +55,48 @@ def _pointer_name(array):
 
 
 HOST_FUNCTION = """
-void {name}_part(
+int {name}_part(
     INDEX begin, INDEX end, INDEX batch, INDEX time, INDEX features,
     void **in, void **out
 ) {{
 {pointers}
-    const INDEX blocks = (features + BLOCK - 1) / BLOCK;
+    const INDEX block = block_size(time), blocks = (features + block - 1) / block;
+{scratch}
     for (INDEX item = begin; item < end; item++) {{
-        const INDEX b = item / blocks, first = item % blocks * BLOCK;
-        const int n = (int)(features - first < BLOCK ? features - first : BLOCK);
-{registers}
-        EACH_NEURON {{
-            const INDEX here = b * features + first + i;
-{setup}
-        }}
-        {loop}
-{rows}
-            EACH_NEURON {{
-{body}
-            }}
-        }}
-        EACH_NEURON {{
-            const INDEX here = b * features + first + i;
-{finish}
-        }}
+        const INDEX b = item / blocks, first = item % blocks * block;
+        const int n = (int)(features - first < block ? features - first : block);
+{passes}
     }}
+{release}
+    return 0;
 }}
 
-void {name}(INDEX batch, INDEX time, INDEX features, void **in, void **out) {{
-    const INDEX items = batch * ((features + BLOCK - 1) / BLOCK);
-    #pragma omp parallel for schedule(static) if (batch * time * features > 32768)
-    for (INDEX item = 0; item < items; item++)
-        {name}_part(item, item + 1, batch, time, features, in, out);
+int {name}(INDEX batch, INDEX time, INDEX features, void **in, void **out) {{
+    const INDEX block = block_size(time);
+    const INDEX items = batch * ((features + block - 1) / block);
+    int failed = 0;
+    #pragma omp parallel reduction(|:failed) if (batch * time * features > 32768)
+    {{
+        const INDEX threads = omp_get_num_threads(), me = omp_get_thread_num();
+        failed = {name}_part(
+            items * me / threads, items * (me + 1) / threads,
+            batch, time, features, in, out);
+    }}
+    return failed;
 }}
 """
+
+HOST_PASS = """        {{
+{registers}
+{setup}
+            {loop}
+{rows}
+                EACH_NEURON {{
+{body}
+                }}
+            }}
+{finish}
+        }}"""
 
 GPU_FUNCTION = """
 extern "C" __global__ void {name}(INDEX batch, INDEX time, INDEX features,
@@ -237,26 +104,24 @@ extern "C" __global__ void {name}(INDEX batch, INDEX time, INDEX features,
     const INDEX here = (INDEX)blockIdx.x * blockDim.x + threadIdx.x;
     if (here >= batch * features) return;
     const INDEX b = here / features, i = here % features, first = 0;
-{registers}
-    {{
-{setup}
-    }}
-    {loop}
-{rows}
-        {{
-{body}
-        }}
-    }}
-    {{
-{finish}
-    }}
+{passes}
 }}
 """
 
+GPU_PASS = """    {{
+{registers}
+{setup}
+        {loop}
+{rows}
+{body}
+        }}
+{finish}
+    }}"""
+
 
 def host_source(program, dtype):
-    """The C text of a program's three kernels, for sequences of a dtype."""
-    text = _prelude(dtype) + f"\n#define BLOCK {BLOCK}" + HOST_PRELUDE
+    """The C text of a program's kernels, for sequences of a dtype."""
+    text = _prelude(dtype) + BLOCK_SIZE + HOST_PRELUDE
     for kernel in kernels(program):
         pointers = [
             f"{_type(a, const)} *RESTRICT {_pointer_name(a)} = {table}[{k}];"
@@ -266,37 +131,69 @@ def host_source(program, dtype):
             )
             for k, a in enumerate(arrays)
         ]
-        text += HOST_FUNCTION.format(
+        scratch, release = [], []
+        if kernel.scratch:
+            size = f"sizeof(REAL) * time * block * {len(kernel.scratch)}"
+            scratch = [
+                f"REAL *scratch = malloc({size});",
+                "if (!scratch) return 1;",
+            ]
+            for k, array in enumerate(kernel.scratch):
+                place = f"scratch + {k} * time * block"
+                scratch.append(f"REAL *RESTRICT {array.name} = {place};")
+            release = ["free(scratch);"]
+        passes = [
+            _fill(
+                HOST_PASS,
+                registers=_indent([f"REAL {s}[MAX_BLOCK];" for s in p.states], 3),
+                setup=_indent(_each_neuron(p.setup), 3),
+                loop=_loop(p),
+                rows=_indent(_rows(kernel, p, "t * block"), 4),
+                body=_indent(p.body, 5),
+                finish=_indent(_each_neuron(p.finish), 3),
+            )
+            for p in kernel.passes
+        ]
+        text += _fill(
+            HOST_FUNCTION,
             name=kernel.name,
             pointers=_indent(pointers, 1),
-            registers=_indent([f"REAL {s}[BLOCK];" for s in kernel.states], 2),
-            setup=_indent(kernel.setup, 3),
-            loop=_loop(kernel),
-            rows=_rows(kernel, 3),
-            body=_indent(kernel.body, 4),
-            finish=_indent(kernel.finish, 3),
+            scratch=_indent(scratch, 1),
+            passes="\n".join(passes),
+            release=_indent(release, 1),
         )
     return text
 
 
 def gpu_source(program, dtype):
-    """The CUDA text of a program's three kernels, for sequences of a dtype."""
+    """The CUDA text of a program's kernels, for sequences of a dtype."""
     text = _prelude(dtype) + GPU_PRELUDE
     for kernel in kernels(program):
         pointers = [
             f"    {_type(a, const)} *RESTRICT {_pointer_name(a)}"
-            for arrays, const in ((kernel.inputs, True), (kernel.outputs, False))
+            for arrays, const in (
+                (kernel.inputs, True),
+                (kernel.outputs + kernel.scratch, False),
+            )
             for a in arrays
         ]
-        text += GPU_FUNCTION.format(
+        passes = [
+            _fill(
+                GPU_PASS,
+                registers=_indent([f"REAL {s};" for s in p.states], 2),
+                setup=_indent(p.setup, 2),
+                loop=_loop(p),
+                rows=_indent(_rows(kernel, p, "row"), 3),
+                body=_indent(p.body, 3),
+                finish=_indent(p.finish, 2),
+            )
+            for p in kernel.passes
+        ]
+        text += _fill(
+            GPU_FUNCTION,
             name=kernel.name,
             pointers=",\n".join(pointers),
-            registers=_indent([f"REAL {s};" for s in kernel.states], 1),
-            setup=_indent(kernel.setup, 2),
-            loop=_loop(kernel),
-            rows=_rows(kernel, 2),
-            body=_indent(kernel.body, 3),
-            finish=_indent(kernel.finish, 2),
+            passes="\n".join(passes),
         )
     return text
 
@@ -334,10 +231,21 @@ COMMON_PRELUDE = """
 #define MINIMUM(x, y) ((x) < (y) || (x) != (x) ? (x) : (y))
 """
 
-# Neurons that the host runs together: their states fit into its fastest cache.
-BLOCK = 512
+# Neurons that the host runs together: few enough for a sequence of them to stay in
+# the cache of a core.
+BLOCK_SIZE = """
+#define MAX_BLOCK 512
+static inline long long block_size(long long time) {
+    const long long n = 131072 / (time ? time : 1) / 16 * 16;
+    return n < 16 ? 16 : n > MAX_BLOCK ? MAX_BLOCK : n;
+}
+"""
 
 HOST_PRELUDE = """
+int omp_get_num_threads(void);
+int omp_get_thread_num(void);
+void *malloc(__SIZE_TYPE__);
+void free(void *);
 #define RESTRICT restrict
 #define AT(v) v[i]
 #define EACH_NEURON _Pragma("omp simd") for (int i = 0; i < n; i++)

@@ -1,4 +1,4 @@
-"""What the forward pass of a layer computes and saves, and the backward pass."""
+"""The forward and the backward pass of a layer."""
 
 import itertools
 
@@ -14,16 +14,13 @@ class Program:
     Attributes:
         step: The traced `Step`.
         masked: Whether there is a mask.
-        saved: List of expressions that the forward pass saves at every step.
-        reads_input: Whether the backward pass reads the input sequence.
-        reads_output: Whether it reads the output sequence.
-        known: What the backward pass reads: `{expression: name}`.
-        grad_x, grad_states, grad_parameters: Expressions of the backward pass,
-            in terms of `known`, parameters, and the inputs `"grad_output"` and
+        saved: List of expressions that the backward pass needs from every step.
+        grad_x, grad_states, grad_parameters: Expressions of the backward pass, in
+            terms of `saved`, parameters, and the inputs `"x"`, `"grad_output"` and
             `"grad_state0"`, ...
     """
 
-    def __init__(self, layer, features, masked=False, half_precision=False):
+    def __init__(self, layer, features, masked=False):
         self.step = step = Step(layer, features, masked)
         self.masked = masked
         graph = step.graph
@@ -38,39 +35,19 @@ class Program:
         self.grad_states = grads[1 : 1 + len(step.states)]
         self.grad_parameters = grads[1 + len(step.states) :]
 
-        spike = _spike(step.output) if half_precision else None
-        self.reads_output = spike is not None
-        recoverable = [spike] if self.reads_output else []
-        needed = _cheapest(grads, x, step, recoverable)
-        self.reads_input = any(node is x for node in needed)
-        self.saved = [node for node in needed if node is not x]
-        self.known = {node: f"saved{i}" for i, node in enumerate(self.saved)}
-        if self.reads_input:
-            self.known[x] = "x"
-        if self.reads_output:
-            self.known[spike] = "output"
+        self.saved = _cheapest(grads, step)
 
 
-def _spike(output):
-    """The spike that an output is, if it is one, perhaps masked.
+def _cheapest(grads, step):
+    """The fewest values of a step that its gradients need, besides the input.
 
-    In half precision what is saved is rounded, and a spike that is computed from
-    it again could come out different. The output is exact.
+    For many neurons that is the membrane potential before the spike alone, from
+    which they need not even the input; for any it is the states.
     """
-    node = output.args[1] if output.op == "where" else output
-    return node if node.op == "spike" else None
+    memory = {state.value for state in step.states}
 
-
-def _cheapest(grads, x, step, known):
-    """The fewest values a step has to remember for its gradients.
-
-    For many neurons that is the membrane potential before the spike alone; for
-    any it is the states and the input.
-    """
-    memory = {"x", *(s.value for s in step.states)}
-
-    def suffices(values):
-        return not inputs_of(grads, known=(*values, *known)) & memory
+    def suffices(values, memory):
+        return not inputs_of(grads, known=values) & memory
 
     candidates = [
         node
@@ -78,8 +55,8 @@ def _cheapest(grads, x, step, known):
         if not node.is_bool and inputs_of([node]) & memory
     ]
     for count in range(len(step.states) + 1):
-        for values in itertools.combinations(candidates, count):
-            if suffices(values):
-                return list(values)
-    everything = [*step.states, x]
-    return [node for node in everything if node.value in inputs_of(grads, known)]
+        for needed in (memory | {"x"}, memory):
+            for values in itertools.combinations(candidates, count):
+                if suffices(values, needed):
+                    return list(values)
+    return [state for state in step.states if state.value in inputs_of(grads)]

@@ -1,0 +1,178 @@
+"""The passes over time that a kernel makes, for one neuron, in lines of C.
+
+The same lines run on the host and on the GPU; `printer` puts the loops of the one
+or the thread of the other around them.
+"""
+
+from collections import namedtuple
+
+from keras_spiking.backends.kernels.expression import in_order
+from keras_spiking.backends.kernels.expression import inputs_of
+from keras_spiking.backends.kernels.operations import OPERATIONS
+
+# An array that a kernel reads or writes. `kind`: "sequence" (batch, time,
+# features), "neuron" (batch, features), "mask" (batch, time), or "scratch", a
+# sequence that nobody reads afterwards.
+Array = namedtuple("Array", ["name", "kind"])
+
+# `name`: "forward" or "backward"; lists of `Array`s and of `Pass`es.
+Kernel = namedtuple("Kernel", ["name", "inputs", "outputs", "scratch", "passes"])
+
+
+class Pass:
+    """One loop over time, for one neuron.
+
+    Attributes:
+        back: Whether time runs backwards.
+        sequences: `Array`s that a step reads or writes.
+        states: Names of values that live in a register over the whole loop.
+        setup, body, finish: Lines of C: before the loop, in it, after it.
+    """
+
+    def __init__(self, program, sequences, back=False):
+        self.back = back
+        self.sequences = sequences
+        self.states = []
+        self.setup, self.body, self.finish = [], [], []
+        self._names = {}
+        for i, _ in enumerate(program.step.parameters):
+            self.state(f"p{i}", f"parameter{i}[here]")
+            self.know(program.step.graph.input(f"parameter{i}"), f"AT(p{i})")
+
+    def state(self, name, initial):
+        """A value that lives in a register over the whole loop."""
+        self.states.append(name)
+        self.setup.append(f"AT({name}) = {initial};")
+
+    def compute(self, expressions):
+        """Prints expressions into the body; returns their names."""
+        known = list(self._names)
+        for node in in_order(expressions, known):
+            if node.op == "input" or node.is_constant():
+                continue
+            used = inputs_of([node])
+            if used and all(name.startswith("parameter") for name in used):
+                self._hoist(node)
+            else:
+                self._print(node)
+        return [self._name_of(e) for e in expressions]
+
+    def know(self, node, name):
+        """Says that the body has the value of an expression under a name."""
+        self._names[node] = name
+
+    def _name_of(self, node):
+        if node.is_constant():
+            return _literal(node.value)
+        if node in self._names:
+            return self._names[node]
+        return node.value
+
+    def _print(self, node):
+        kind = "int" if node.is_bool else "REAL"
+        name = f"a{len(self._names)}"
+        self.body.append(f"const {kind} {name} = {self._code(node)};")
+        self._names[node] = name
+
+    def _hoist(self, node):
+        # It does not change over time: it is computed before the loop.
+        name = f"c{len(self._names)}"
+        self.state(name, self._code(node))
+        self._names[node] = f"AT({name})"
+
+    def _code(self, node):
+        return OPERATIONS[node.op].code.format(*map(self._name_of, node.args))
+
+
+def _literal(value):
+    if value != value:
+        return "NOT_A_NUMBER"
+    if value in (float("inf"), float("-inf")):
+        return "INFINITE" if value > 0 else "(-INFINITE)"
+    text = f"R({value!r})"
+    return f"({text})" if value < 0 else text
+
+
+def kernels(program):
+    """The two kernels of a program."""
+    return [_forward(program), _backward(program)]
+
+
+def _neurons(prefix, items):
+    return [Array(f"{prefix}{i}", "neuron") for i, _ in enumerate(items)]
+
+
+def _inputs(program):
+    step = program.step
+    inputs = [Array("x", "sequence"), *_neurons("initial", step.states)]
+    inputs += _neurons("parameter", step.parameters)
+    return inputs + [Array("mask", "mask")] * program.masked
+
+
+def _forward(program):
+    step = program.step
+    outputs = [Array("output", "sequence"), *_neurons("final", step.states)]
+    loop = Pass(program, [Array("x", "sequence"), outputs[0]])
+    (output,) = _advance(loop, step, [step.output])
+    loop.body.append(f"STORE(output_row[i], {output});")
+    loop.finish += [f"final{i}[here] = AT(s{i});" for i, _ in enumerate(step.states)]
+    return Kernel("forward", _inputs(program), outputs, [], [loop])
+
+
+def _advance(loop, step, wanted):
+    """Prints one step; returns the names of the wanted expressions."""
+    for i, state in enumerate(step.states):
+        loop.state(f"s{i}", f"initial{i}[here]")
+        loop.body.append(f"const REAL {state.value} = AT(s{i});")
+    loop.body.append("const REAL x = LOAD(x_row[i]);")
+    names = loop.compute([*step.new_states, *wanted])
+    count = len(step.states)
+    loop.body += [f"AT(s{i}) = {value};" for i, value in enumerate(names[:count])]
+    return names[count:]
+
+
+def _backward(program):
+    step = program.step
+    inputs = _inputs(program)
+    inputs += [Array("grad_output", "sequence")]
+    inputs += _neurons("grad_final", step.states)
+    outputs = [Array("grad_x", "sequence"), *_neurons("grad_initial", step.states)]
+    outputs += _neurons("grad_parameter", step.parameters)
+    saved = [Array(f"saved{i}", "scratch") for i, _ in enumerate(program.saved)]
+    passes = [_replay(program, saved)] if saved else []
+    passes.append(_way_back(program, saved))
+    return Kernel("backward", inputs, outputs, saved, passes)
+
+
+def _replay(program, saved):
+    # Going forward again is cheaper than to write what the gradients need into
+    # the memory and to read it back: here it stays in the processor's cache.
+    loop = Pass(program, [Array("x", "sequence"), *saved])
+    values = _advance(loop, program.step, program.saved)
+    loop.body += [f"{a.name}_row[i] = {value};" for a, value in zip(saved, values)]
+    return loop
+
+
+def _way_back(program, saved):
+    step = program.step
+    names = ["x", "grad_output", "grad_x"]
+    loop = Pass(program, [*(Array(n, "sequence") for n in names), *saved], back=True)
+    for i, _ in enumerate(step.states):
+        loop.state(f"g{i}", f"grad_final{i}[here]")
+        loop.finish.append(f"grad_initial{i}[here] = AT(g{i});")
+        loop.body.append(f"const REAL grad_state{i} = AT(g{i});")
+    for i, _ in enumerate(step.parameters):
+        loop.state(f"w{i}", "ZERO")
+        loop.finish.append(f"grad_parameter{i}[here] = AT(w{i});")
+    loop.body.append("const REAL grad_output = LOAD(grad_output_row[i]);")
+    loop.body.append("const REAL x = LOAD(x_row[i]);")
+    for node, array in zip(program.saved, saved):
+        loop.body.append(f"const REAL {array.name} = {array.name}_row[i];")
+        loop.know(node, array.name)
+    grads = [program.grad_x, *program.grad_states, *program.grad_parameters]
+    grad_x, *rest = loop.compute(grads)
+    loop.body.append(f"STORE(grad_x_row[i], {grad_x});")
+    count = len(step.states)
+    loop.body += [f"AT(g{i}) = {value};" for i, value in enumerate(rest[:count])]
+    loop.body += [f"AT(w{i}) += {value};" for i, value in enumerate(rest[count:])]
+    return loop
