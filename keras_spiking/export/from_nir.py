@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
-from keras_spiking.export import nir_neurons
+from keras_spiking.export import from_nir_neurons
 from keras_spiking.export.nir_package import nir
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
@@ -59,7 +59,7 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         - [Pedersen et al., 2024](https://doi.org/10.1038/s41467-024-52259-9)
     """
     dt = check_number("dt", dt, above=0.0)
-    check_choice("discretization", discretization, nir_neurons.DISCRETIZATIONS)
+    check_choice("discretization", discretization, from_nir_neurons.DISCRETIZATIONS)
     check_choice("reset", reset, ("hard", "soft"))
     graph = _graph(path_or_graph)
     nodes, edges = _flat(graph)
@@ -99,11 +99,20 @@ def _graph(path_or_graph):
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {path!r}.")
     try:
-        return nir().read(path)
+        # The package's check of shapes (1.0.8) refuses groups and kernels that are
+        # not square. Keras checks shapes when the layers are built.
+        graph = nir().read(path, type_check=False)
+        if any(_is_flatten_of_anything(node) for node in graph.nodes.values()):
+            graph.infer_types()
+        return graph
     except Exception as error:
         raise ValueError(
             f"{path!r} is not a NIR file, or is damaged: {error}"
         ) from error
+
+
+def _is_flatten_of_anything(node):
+    return isinstance(node, nir().Flatten) and node.input_type["input"] is None
 
 
 def _flat(graph, prefix=""):
@@ -156,8 +165,8 @@ def _layers(name, node, dt, discretization, reset):
     if kind in _STATELESS:
         return _STATELESS[kind](name, node)
     if kind == "Delay":
-        return [layers.Delay(_delay_steps(name, node, dt))]
-    return nir_neurons.to_layers(name, node, dt, discretization, reset)
+        return [_delay(name, node, dt)]
+    return from_nir_neurons.to_layers(name, node, dt, discretization, reset)
 
 
 def _config(node):
@@ -196,10 +205,13 @@ def _convolution(rank):
                 raise ValueError(f"Node {name!r}: padding 'same' needs a stride of 1.")
         elif any(pads := _tuple(node.padding, rank)):
             before = [_pad(padding_layer, pads)]
+        weight = node.weight
+        if max(strides) > 1 and max(dilation) > 1:  # not both at once in Keras
+            weight, dilation = _dilated(weight, dilation), 1
         bias = np.any(node.bias)
         layer = convolution(
-            node.weight.shape[0],
-            node.weight.shape[2:],
+            weight.shape[0],
+            weight.shape[2:],
             strides=strides,
             padding=padding,
             dilation_rate=dilation,
@@ -207,12 +219,20 @@ def _convolution(rank):
             use_bias=bool(bias),
             data_format="channels_last",
         )
-        kernel = np.moveaxis(node.weight, (0, 1), (-1, -2))
+        kernel = np.moveaxis(weight, (0, 1), (-1, -2))
         layer.build((*(None,) * (rank + 1), kernel.shape[-2] * int(node.groups)))
         layer.set_weights([kernel] + ([node.bias] if bias else []))
         return [*before, layer]
 
     return convert
+
+
+def _dilated(weight, dilation):
+    """The kernel with zeros between its values."""
+    sizes = [(n - 1) * d + 1 for n, d in zip(weight.shape[2:], dilation)]
+    dilated = np.zeros((*weight.shape[:2], *sizes), weight.dtype)
+    dilated[(..., *(slice(None, None, d) for d in dilation))] = weight
+    return dilated
 
 
 def _pool(name, node):
@@ -251,7 +271,7 @@ def _flatten(name, node):
 
 
 def _scale(name, node):
-    return [nir_neurons.rescaling(nir_neurons.array(node.scale))]
+    return [from_nir_neurons.rescaling(from_nir_neurons.array(node.scale))]
 
 
 _STATELESS = {
@@ -266,14 +286,21 @@ _STATELESS = {
 }
 
 
-def _delay_steps(name, node, dt):
-    steps = np.unique(np.asarray(node.delay) / dt)
-    if steps.size != 1 or abs(steps[0] - round(steps[0])) > 1e-3:
+def _delay(name, node, dt):
+    steps = np.asarray(node.delay) / dt
+    whole = np.round(steps)
+    of_channels = whole.reshape(len(whole), -1) if whole.ndim else whole.reshape(1, 1)
+    if np.any(abs(steps - whole) > 1e-3) or np.ptp(of_channels, axis=1).any():
         raise ValueError(
-            f"Node {name!r}: a delay must be one multiple of dt={dt:g} for all "
-            f"neurons. It is {np.unique(node.delay)}."
+            f"Node {name!r}: delays must be multiples of dt={dt:g}, the same for all "
+            f"neurons of a channel. They are {np.unique(node.delay)}."
         )
-    return round(float(steps[0]))
+    if np.ptp(whole) == 0:
+        return layers.Delay(int(whole.flat[0]))
+    layer = layers.LearnableDelay(max_delay=int(whole.max()))
+    layer.build((None, None, *_channels_last(whole.shape)))
+    layer.set_weights([of_channels[:, 0]])
+    return layer
 
 
 def _tuple(value, rank):
