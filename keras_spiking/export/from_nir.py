@@ -24,7 +24,7 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
     | this package | as exported              | `"euler"`        |
     | snnTorch     | `1e-4`                   | `"euler"`        |
     | SpikingJelly | as exported, `1e-4`      | `"euler"`        |
-    | Norse        | `1e-3`                   | `"euler"`        |
+    | Norse        | `1e-6`, see below        | `"euler"`        |
     | sinabs       | `1.0`                    | `"exponential"`  |
     | Spyx         | as exported, `1.0`       | `"unit_gain"`    |
 
@@ -33,6 +33,10 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         euler:        v += (v_leak - v + r x) dt / tau
         exponential:  v += (v_leak - v + r x) (1 - exp(-dt / tau))
         unit_gain:    v += (v_leak - v) dt / tau + x            (`r` is not used)
+
+    Norse (1.1) writes time constants that are multiplied by its time step, so that `dt`
+    is the square of that: `1e-6` for the default of 1 ms. sinabs' neurons have a soft
+    reset, which NIR cannot say: read them with `reset="soft"`.
 
     Neurons fire at and above the threshold, and current-based ones use the synaptic
     current of the same step. Edges that close a cycle are late by one step, see
@@ -77,7 +81,7 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         for name, node in nodes.items()
         if name not in ends
     }
-    shape = _shape(nodes[inputs[0]].input_type)
+    shape = _input_shape(nodes, inputs[0], edges)
     model = keras.Sequential([keras.Input((None, *_channels_last(shape)))])
     order = _as_chain(edges)
     if order is None:
@@ -141,6 +145,22 @@ def _flat(graph, prefix=""):
         stops = inner[after][0] if after in inner else [after]
         edges += [(a, b) for a in starts for b in stops]
     return nodes, list(dict.fromkeys(edges))
+
+
+def _input_shape(nodes, name, edges):
+    """The features of the graph's input.
+
+    Norse and sinabs put axes of batch and time in front: the node behind tells.
+    """
+    shape = _shape(nodes[name].input_type)
+    first = nodes.get(next(after for before, after in edges if before == "input"))
+    if isinstance(first, (nir().Conv2d, nir().SumPool2d, nir().AvgPool2d)):
+        return shape[-3:]
+    if isinstance(first, nir().Conv1d):
+        return shape[-2:]
+    if isinstance(first, (nir().Affine, nir().Linear)):
+        return shape[-1:]
+    return shape
 
 
 def _as_chain(edges):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
-from keras_spiking.export import lava_file
 from keras_spiking.export import chain
+from keras_spiking.export import lava_file
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_synapses import Synapses
 

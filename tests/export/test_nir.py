@@ -62,6 +62,22 @@ def test_our_files_give_the_spikes_that_snntorch_gave(name):
     np.testing.assert_array_equal(to_numpy(model(spikes)), expected)
 
 
+@pytest.mark.parametrize(
+    "framework, options",
+    [
+        ("norse", {"dt": 1e-6}),
+        ("sinabs", {"dt": 1.0, "discretization": "exponential", "reset": "soft"}),
+        ("spikingjelly", {}),
+    ],
+)
+def test_files_of_other_frameworks_give_their_spikes(framework, options):
+    path = DATA / "nir_frameworks" / f"{framework}.nir"
+    with np.load(path.with_suffix(".npz")) as record:
+        x, expected = record["x"], record["spikes"]
+    assert expected.sum() > 50
+    np.testing.assert_array_equal(run(path, x, **options), expected)
+
+
 def test_published_recurrent_graph_equals_its_equations():
     path = DATA / "braille.nir"
     nodes = nir.read(path).nodes
