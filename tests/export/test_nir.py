@@ -78,6 +78,15 @@ def test_files_of_other_frameworks_give_their_spikes(framework, options):
     np.testing.assert_array_equal(run(path, x, **options), expected)
 
 
+@pytest.mark.parametrize(
+    "name", ["braille", "snntorch/convolutional", "nir_frameworks/spikingjelly"]
+)
+def test_what_was_read_can_be_written(name, tmp_path):
+    model = export.from_nir(DATA / f"{name}.nir")
+    x = np.random.default_rng(0).uniform(size=(2, 15, *model.input_shape[2:])) < 0.4
+    assert_round_trip(model, tmp_path / "network.nir", x.astype("float32"))
+
+
 def test_published_recurrent_graph_equals_its_equations():
     path = DATA / "braille.nir"
     nodes = nir.read(path).nodes
