@@ -132,7 +132,8 @@ assert np.array_equal(simulated, results[name])
 
 """
 A network that was trained without quantisation can be quantised afterwards. The report
-says what that changes.
+says what that changes. `from_lava` reads the file back, as a network of quantised
+weights in Keras.
 """
 
 with tempfile.TemporaryDirectory() as folder:
@@ -142,4 +143,7 @@ with tempfile.TemporaryDirectory() as folder:
     for layer in export.to_lava(twin, path, quantize=True):
         print({k: round(v, 5) if k != "name" else v for k, v in layer.items()})
     quantized = export.simulate_lava(path, spikes)
+    in_keras = export.from_lava(path).predict(spikes, batch_size=100, verbose=0)
 print(f"quantised after training: accuracy {accuracy(quantized):.2%}")
+print(f"spikes that differ in Keras: {int(np.sum(quantized != in_keras))}")
+assert np.array_equal(quantized, in_keras)

@@ -22,6 +22,15 @@ def heaviside(x):
     return ops.cast(x >= 0, x.dtype)
 
 
+def _has_gradients():
+    if keras.config.backend() == "torch":
+        import torch
+
+        # TorchScript cannot hold functions of Python.
+        return not torch.jit.is_tracing()
+    return keras.config.backend() not in ("numpy", "openvino")
+
+
 class Surrogate(keras.Operation):
     """Base class of the surrogates: override `derivative`.
 
@@ -62,7 +71,7 @@ class Surrogate(keras.Operation):
         return self.call(ops.convert_to_tensor(x))
 
     def call(self, x):
-        if keras.config.backend() in ("numpy", "openvino"):
+        if not _has_gradients():
             return heaviside(x)
 
         # Keras's backends differ in how they call `grad`: this form suits all.

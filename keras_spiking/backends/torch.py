@@ -83,7 +83,7 @@ def run(library, x, states, parameters, mask):
 
 def unavailable(x=None):
     """Why a kernel cannot serve here, or `None`."""
-    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return "the model is being exported"
     if x is None or x.device.type in ("cpu", "meta"):  # symbols are on "meta"
         return None

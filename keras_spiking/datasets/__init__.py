@@ -8,6 +8,7 @@ from keras_spiking.datasets.augmentation import RandomFlip
 from keras_spiking.datasets.augmentation import RandomShift
 from keras_spiking.datasets.augmentation import RandomTimeCrop
 from keras_spiking.datasets.augmentation import TimeJitter
+from keras_spiking.datasets.counting import count_events
 from keras_spiking.datasets.event_dataset import EventDataset
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import cell_index
@@ -15,7 +16,8 @@ from keras_spiking.datasets.events import event_dtype
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.frames import Frames
-from keras_spiking.datasets.frames import count_events
+from keras_spiking.datasets.large import load_bullying10k
+from keras_spiking.datasets.large import load_es_imagenet
 from keras_spiking.datasets.named import load_asl_dvs
 from keras_spiking.datasets.named import load_cifar10_dvs
 from keras_spiking.datasets.named import load_dvs128_gesture
@@ -35,4 +37,5 @@ from keras_spiking.datasets.recordings import split_train_test
 from keras_spiking.datasets.representation import Representation
 from keras_spiking.datasets.representations import TimeSurface
 from keras_spiking.datasets.representations import VoxelGrid
+from keras_spiking.datasets.speech_commands import SpeechCommands
 from keras_spiking.datasets.synthetic import SyntheticGestures

@@ -120,9 +120,10 @@ def cell_index(events, sensor_shape):
     index = _inside(events["y"].astype("int32"), "y", height, sensor_shape)
     index *= width
     index += _inside(events["x"].astype("int32"), "x", width, sensor_shape)
+    p = _inside(events["p"], "p", 2, sensor_shape)
     if polarities == 2:
         index *= 2
-        index += events["p"]
+        index += p
     return index
 
 

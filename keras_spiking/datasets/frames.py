@@ -2,40 +2,12 @@
 
 import numpy as np
 
+from keras_spiking.datasets.counting import count_events
 from keras_spiking.datasets.events import as_events
-from keras_spiking.datasets.events import cell_index
 from keras_spiking.datasets.events import check_order
 from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.representation import Representation
 from keras_spiking.validation import check_choice
-
-# Events counted at a time: their cell indices stay in the cache.
-_BLOCK = 65536
-
-
-def count_events(events, sensor_shape, out=None):
-    """Counts the events of every cell of the sensor.
-
-        F[y, x, p] = sum_i 1[(y, x, p) = (y_i, x_i, p_i)]
-
-    Args:
-        events: Array of `event_dtype`.
-        sensor_shape: `(height, width, polarities)` or `(units,)`.
-        out: Array of `sensor_shape`, contiguous, to add to. Defaults to zeros.
-
-    Returns:
-        `out`, by default an int32 array.
-
-    Raises:
-        ValueError: if an event is outside the sensor.
-    """
-    if out is None:
-        out = np.zeros(sensor_shape, "int32")
-    cells = out.reshape(-1)
-    for start in range(0, len(events), _BLOCK):
-        index = cell_index(events[start : start + _BLOCK], sensor_shape)
-        cells += np.bincount(index, minlength=cells.size)
-    return out
 
 
 class Frames(Representation):

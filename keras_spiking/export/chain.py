@@ -160,3 +160,8 @@ def scale_and_shift(layer):
 def fold_scale_and_shift(kernel, bias, scale, shift):
     """The weights of `scale * (kernel x + bias) + shift`."""
     return kernel * scale, (0.0 if bias is None else bias * scale) + shift
+
+
+def channels_first(shape):
+    """The shape of features whose channels move to the front."""
+    return (shape[-1], *shape[:-1])

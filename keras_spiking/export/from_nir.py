@@ -7,7 +7,10 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
-from keras_spiking.export import nir_neurons
+from keras_spiking.export import from_nir_neurons
+from keras_spiking.export import from_nir_synapses
+from keras_spiking.export.from_nir_synapses import channels_last
+from keras_spiking.export.from_nir_synapses import shape_of
 from keras_spiking.export.nir_package import nir
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
@@ -24,7 +27,7 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
     | this package | as exported              | `"euler"`        |
     | snnTorch     | `1e-4`                   | `"euler"`        |
     | SpikingJelly | as exported, `1e-4`      | `"euler"`        |
-    | Norse        | `1e-3`                   | `"euler"`        |
+    | Norse        | `1e-6`, see below        | `"euler"`        |
     | sinabs       | `1.0`                    | `"exponential"`  |
     | Spyx         | as exported, `1.0`       | `"unit_gain"`    |
 
@@ -33,6 +36,10 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         euler:        v += (v_leak - v + r x) dt / tau
         exponential:  v += (v_leak - v + r x) (1 - exp(-dt / tau))
         unit_gain:    v += (v_leak - v) dt / tau + x            (`r` is not used)
+
+    Norse (1.1) writes time constants that are multiplied by its time step, so that `dt`
+    is the square of that: `1e-6` for the default of 1 ms. sinabs' neurons have a soft
+    reset, which NIR cannot say: read them with `reset="soft"`.
 
     Neurons fire at and above the threshold, and current-based ones use the synaptic
     current of the same step. Edges that close a cycle are late by one step, see
@@ -59,7 +66,7 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         - [Pedersen et al., 2024](https://doi.org/10.1038/s41467-024-52259-9)
     """
     dt = check_number("dt", dt, above=0.0)
-    check_choice("discretization", discretization, nir_neurons.DISCRETIZATIONS)
+    check_choice("discretization", discretization, from_nir_neurons.DISCRETIZATIONS)
     check_choice("reset", reset, ("hard", "soft"))
     graph = _graph(path_or_graph)
     nodes, edges = _flat(graph)
@@ -77,8 +84,8 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         for name, node in nodes.items()
         if name not in ends
     }
-    shape = _shape(nodes[inputs[0]].input_type)
-    model = keras.Sequential([keras.Input((None, *_channels_last(shape)))])
+    shape = _input_shape(nodes, inputs[0], edges)
+    model = keras.Sequential([keras.Input((None, *channels_last(shape)))])
     order = _as_chain(edges)
     if order is None:
         model.add(layers.RecurrentGraph(converted, edges))
@@ -99,11 +106,20 @@ def _graph(path_or_graph):
     if not os.path.exists(path):
         raise FileNotFoundError(f"There is no file {path!r}.")
     try:
-        return nir().read(path)
+        # The package's check of shapes (1.0.8) refuses groups and kernels that are
+        # not square. Keras checks shapes when the layers are built.
+        graph = nir().read(path, type_check=False)
+        if any(_is_flatten_of_anything(node) for node in graph.nodes.values()):
+            graph.infer_types()
+        return graph
     except Exception as error:
         raise ValueError(
             f"{path!r} is not a NIR file, or is damaged: {error}"
         ) from error
+
+
+def _is_flatten_of_anything(node):
+    return isinstance(node, nir().Flatten) and node.input_type["input"] is None
 
 
 def _flat(graph, prefix=""):
@@ -134,6 +150,22 @@ def _flat(graph, prefix=""):
     return nodes, list(dict.fromkeys(edges))
 
 
+def _input_shape(nodes, name, edges):
+    """The features of the graph's input.
+
+    Norse and sinabs put axes of batch and time in front: the node behind tells.
+    """
+    shape = shape_of(nodes[name].input_type)
+    first = nodes.get(next(after for before, after in edges if before == "input"))
+    if isinstance(first, (nir().Conv2d, nir().SumPool2d, nir().AvgPool2d)):
+        return shape[-3:]
+    if isinstance(first, nir().Conv1d):
+        return shape[-2:]
+    if isinstance(first, (nir().Affine, nir().Linear)):
+        return shape[-1:]
+    return shape
+
+
 def _as_chain(edges):
     """The names from input to output, or `None` if the graph branches."""
     following = dict(edges)
@@ -153,11 +185,11 @@ def _layers(name, node, dt, discretization, reset):
     kind = type(node).__name__
     if config := _config(node):
         return [keras.saving.deserialize_keras_object(config)]
-    if kind in _STATELESS:
-        return _STATELESS[kind](name, node)
+    if kind in from_nir_synapses.NODES:
+        return from_nir_synapses.NODES[kind](name, node)
     if kind == "Delay":
-        return [layers.Delay(_delay_steps(name, node, dt))]
-    return nir_neurons.to_layers(name, node, dt, discretization, reset)
+        return [_delay(name, node, dt)]
+    return from_nir_neurons.to_layers(name, node, dt, discretization, reset)
 
 
 def _config(node):
@@ -168,121 +200,18 @@ def _config(node):
     return json.loads(config) if config else None
 
 
-def _affine(name, node):
-    if np.ndim(node.weight) != 2:
+def _delay(name, node, dt):
+    steps = np.asarray(node.delay) / dt
+    whole = np.round(steps)
+    of_channels = whole.reshape(len(whole), -1) if whole.ndim else whole.reshape(1, 1)
+    if np.any(abs(steps - whole) > 1e-3) or np.ptp(of_channels, axis=1).any():
         raise ValueError(
-            f"Node {name!r}: the weight of {type(node).__name__} must be a matrix. "
-            f"Its shape is {np.shape(node.weight)}."
+            f"Node {name!r}: delays must be multiples of dt={dt:g}, the same for all "
+            f"neurons of a channel. They are {np.unique(node.delay)}."
         )
-    bias = getattr(node, "bias", None)
-    layer = keras.layers.Dense(node.weight.shape[0], use_bias=bias is not None)
-    layer.build((None, node.weight.shape[1]))
-    layer.set_weights([node.weight.T] + ([] if bias is None else [bias]))
-    return [layer]
-
-
-def _convolution(rank):
-    convolution = keras.layers.Conv1D if rank == 1 else keras.layers.Conv2D
-    padding_layer = (
-        keras.layers.ZeroPadding1D if rank == 1 else (keras.layers.ZeroPadding2D)
-    )
-
-    def convert(name, node):
-        strides, dilation = _tuple(node.stride, rank), _tuple(node.dilation, rank)
-        padding, before = "valid", []
-        if isinstance(node.padding, str):
-            padding = node.padding
-            if padding == "same" and any(s != 1 for s in strides):
-                raise ValueError(f"Node {name!r}: padding 'same' needs a stride of 1.")
-        elif any(pads := _tuple(node.padding, rank)):
-            before = [_pad(padding_layer, pads)]
-        bias = np.any(node.bias)
-        layer = convolution(
-            node.weight.shape[0],
-            node.weight.shape[2:],
-            strides=strides,
-            padding=padding,
-            dilation_rate=dilation,
-            groups=int(node.groups),
-            use_bias=bool(bias),
-            data_format="channels_last",
-        )
-        kernel = np.moveaxis(node.weight, (0, 1), (-1, -2))
-        layer.build((*(None,) * (rank + 1), kernel.shape[-2] * int(node.groups)))
-        layer.set_weights([kernel] + ([node.bias] if bias else []))
-        return [*before, layer]
-
-    return convert
-
-
-def _pool(name, node):
-    size, strides = _tuple(node.kernel_size, 2), _tuple(node.stride, 2)
-    pads = _tuple(node.padding, 2)
-    found = [_pad(keras.layers.ZeroPadding2D, pads)] if any(pads) else []
-    found.append(
-        keras.layers.AveragePooling2D(size, strides, data_format="channels_last")
-    )
-    if type(node).__name__ == "SumPool2d":
-        found.append(keras.layers.Rescaling(float(np.prod(size))))
-    return found
-
-
-def _pad(layer, pads):
-    if len(pads) == 1:
-        return layer(pads[0])
-    return layer(pads, data_format="channels_last")
-
-
-def _flatten(name, node):
-    shape = _shape(node.input_type)
-    first = 0
-    if len(shape) == 4 and shape[0] == 1:  # written with the batch by snnTorch
-        shape, first = shape[1:], 1
-    if node.start_dim != first or node.end_dim not in (-1, first + len(shape) - 1):
-        raise ValueError(
-            f"Node {name!r}: only a Flatten of all features can be read. Received: "
-            f"start_dim={node.start_dim}, end_dim={node.end_dim}"
-        )
-    order = {1: [], 2: [(2, 1)], 3: [(3, 1, 2)]}[len(shape)]
-    return [
-        *(keras.layers.Permute(dims) for dims in order),
-        keras.layers.Flatten(data_format="channels_last"),
-    ]
-
-
-def _scale(name, node):
-    return [nir_neurons.rescaling(nir_neurons.array(node.scale))]
-
-
-_STATELESS = {
-    "Affine": _affine,
-    "Linear": _affine,
-    "Conv1d": _convolution(1),
-    "Conv2d": _convolution(2),
-    "SumPool2d": _pool,
-    "AvgPool2d": _pool,
-    "Flatten": _flatten,
-    "Scale": _scale,
-}
-
-
-def _delay_steps(name, node, dt):
-    steps = np.unique(np.asarray(node.delay) / dt)
-    if steps.size != 1 or abs(steps[0] - round(steps[0])) > 1e-3:
-        raise ValueError(
-            f"Node {name!r}: a delay must be one multiple of dt={dt:g} for all "
-            f"neurons. It is {np.unique(node.delay)}."
-        )
-    return round(float(steps[0]))
-
-
-def _tuple(value, rank):
-    return tuple(int(n) for n in np.broadcast_to(value, rank))
-
-
-def _shape(types):
-    return tuple(int(n) for n in next(iter(types.values())))
-
-
-def _channels_last(shape):
-    return shape if len(shape) == 1 else (*shape[1:], shape[0])
+    if np.ptp(whole) == 0:
+        return layers.Delay(int(whole.flat[0]))
+    layer = layers.LearnableDelay(max_delay=int(whole.max()))
+    layer.build((None, None, *channels_last(whole.shape)))
+    layer.set_weights([of_channels[:, 0]])
+    return layer

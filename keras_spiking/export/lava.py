@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
+from keras_spiking.export import chain
 from keras_spiking.export import lava_file
-from keras_spiking.export.chain import chain
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_synapses import Synapses
 
@@ -62,7 +62,7 @@ def to_lava(model, path, quantize=False):
     References:
         - [Lava-DL](https://lava-nc.org/dl.html)
     """
-    stages = chain(model)
+    stages = chain.chain(model)
     blocks, report = [], []
     synapses = None
     for stage in stages:
@@ -85,7 +85,7 @@ def to_lava(model, path, quantize=False):
         )
     for block in blocks:
         block.check()
-    input_shape = _channels_first(stages[0].input_shape)
+    input_shape = chain.channels_first(stages[0].input_shape)
     if blocks[0].is_dense:
         input_shape = (blocks[0].weight.shape[1],)
     lava_file.write(path, input_shape, blocks)
@@ -209,7 +209,7 @@ def _block(stage, synapses, quantize):
         threshold=int(np.floor(threshold)) - neuron["fires_at_threshold"],
         current_decay=neuron["current_decay"],
         voltage_decay=neuron["voltage_decay"],
-        shape=_channels_first(stage.output_shape),
+        shape=chain.channels_first(stage.output_shape),
         bias=np.broadcast_to(mantissa, kernel.shape[-1:]).astype(int)
         if np.any(mantissa)
         else None,
@@ -268,9 +268,9 @@ def _neuron(stage):
             ),
             "fires_at_threshold": False,
         }
-    if not isinstance(
-        layer, (layers.IFLayer, layers.LIFLayer, layers.ParametricLIFLayer)
-    ):
+    # Subclasses may have other equations.
+    kinds = (layers.IFLayer, layers.LIFLayer, layers.ParametricLIFLayer)
+    if type(layer) not in kinds:
         raise ValueError(
             f"Loihi's neurons cannot be a {stage}. Use CubaLIFLayer, IFLayer or "
             "LIFLayer."
@@ -299,7 +299,3 @@ def _one(stage, name, value):
             f"different values, from {values[0]:g} to {values[-1]:g}."
         )
     return float(values[0])
-
-
-def _channels_first(shape):
-    return shape if len(shape) == 1 else (shape[-1], *shape[:-1])

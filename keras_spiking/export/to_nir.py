@@ -1,12 +1,12 @@
 """Keras models as NIR graphs."""
 
-import json
-
 import keras
 import numpy as np
 
 from keras_spiking import layers
 from keras_spiking.export import chain
+from keras_spiking.export import to_nir_neurons as neurons
+from keras_spiking.export import to_nir_synapses as synapses
 from keras_spiking.export.files import complete_file
 from keras_spiking.export.nir_package import nir
 from keras_spiking.validation import check_number
@@ -15,12 +15,17 @@ from keras_spiking.validation import check_number
 def to_nir(model, path=None, dt=1e-4, approximate=False):
     """Makes a NIR graph of a model.
 
-    What can be written: Dense, Conv1D, Conv2D, AveragePooling2D, Flatten,
-    ZeroPadding1D and 2D and BatchNormalization behind or in front of a convolution or
-    Dense layer, Rescaling, Dropout, `Delay`, the neurons `IFLayer`, `LIFLayer`,
-    `ParametricLIFLayer`, `LILayer` and `Integrator`, and around them
-    `ElementwiseRecurrent` (with `"add"`) and `RecurrentGraph`. Arrays are written
-    with channels first, as NIR wants them.
+    What can be written: Dense, Conv1D, Conv2D, DepthwiseConv1D and 2D,
+    ZeroPadding1D and 2D in front of these and BatchNormalization behind them,
+    AveragePooling2D, Flatten, Rescaling, Dropout, `Delay`, `LearnableDelay`, the
+    neurons `IFLayer`, `LIFLayer`, `ParametricLIFLayer`, `CubaLayer`, `LILayer` and
+    `Integrator`, and around them `ElementwiseRecurrent` (with `"add"`) and
+    `RecurrentGraph`. Arrays are written with channels first, as NIR wants them, and
+    kernels without groups and square, with zeros where there was nothing.
+
+    An `LILayer` in front of leaky neurons is their synaptic current: both become
+    CubaLI or CubaLIF. An `LIFLayer` with `tau=1` becomes Threshold, and the average
+    of a pooling that is rescaled to the sum SumPool2d.
 
     A time constant of `tau` steps becomes `tau * dt`. The resistance `r` is 1 for
     `decay_input=True`, `tau` for `False`, and `1 / dt` for `IFLayer`, so that Euler
@@ -53,12 +58,10 @@ def to_nir(model, path=None, dt=1e-4, approximate=False):
     """
     writer = _Writer(check_number("dt", dt, above=0.0), approximate)
     stages = chain.chain(model)
-    shape = _channels_first(stages[0].input_shape)
+    shape = chain.channels_first(stages[0].input_shape)
     writer.nodes["input"] = nir().Input({"input": np.array(shape)})
     last = writer.add_all(stages, ["input"])
-    if not isinstance(last, list):
-        last = [last]
-    shape = _channels_first(stages[-1].output_shape)
+    shape = chain.channels_first(stages[-1].output_shape)
     writer.nodes["output"] = nir().Output({"output": np.array(shape)})
     writer.edges += [(name, "output") for name in last]
     graph = nir().NIRGraph(writer.nodes, writer.edges, metadata={"dt": dt})
@@ -94,7 +97,7 @@ class _Writer:
             elif isinstance(layer, (keras.layers.Permute, keras.layers.Flatten)):
                 before = self._flatten(stage, stages, before)
             elif isinstance(layer, layers.TemporalLayer):
-                before = self._put(layer.name, self._neurons(stage), before)
+                before = self._neurons(stage, stages, before)
             else:
                 before = self._stateless(stage, stages, before)
         return before
@@ -109,39 +112,43 @@ class _Writer:
         self.edges += [(b, name) for b in before]
         return [name]
 
+    def _neurons(self, stage, stages, before):
+        if neurons.is_synapse(stage, stages):
+            synapse, stage = stage, stages.pop(0)
+            node = neurons.current_based(synapse, stage, self.dt)
+        else:
+            node = neurons.neurons(stage, self.dt, self.approximate)
+        return self._put(stage.layer.name, node, before)
+
     def _stateless(self, stage, stages, before):
         padding = (0, 0)
-        if isinstance(stage.layer, _PADDINGS):
-            padding = _symmetric(stage)
+        if isinstance(stage.layer, synapses.PADDINGS):
+            padding = synapses.symmetric_padding(stage)
             if not stages or not isinstance(
-                chain.inner(stages[0].layer), (*_CONVOLUTIONS, _POOLING)
+                chain.inner(stages[0].layer), (*synapses.CONVOLUTIONS, synapses.POOLING)
             ):
                 raise ValueError(
                     f"{stage} must be followed by a convolution or AveragePooling2D, "
                     "whose padding it becomes."
                 )
-            padded, stage = stage, stages.pop(0)
+            stage = stages.pop(0)
         layer = chain.inner(stage.layer)
         name = stage.layer.name
         if isinstance(layer, keras.layers.Rescaling):
-            if np.any(layer.offset):
-                raise ValueError(f"{stage}: NIR's Scale has no offset.")
-            scale = _per_neuron(layer.scale, stage.output_shape)
-            return self._put(name, nir().Scale(scale), before)
-        if isinstance(layer, layers.Delay):
-            delay = np.full(
-                _channels_first(stage.output_shape), layer.delay_steps * self.dt
-            )
-            return self._put(name, nir().Delay(delay), before)
-        if isinstance(layer, _POOLING):
-            return self._put(name, _pool(stage, padding), before)
-        if not isinstance(layer, (keras.layers.Dense, *_CONVOLUTIONS)) or isinstance(
-            layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-        ):
+            return self._put(name, synapses.scale(stage), before)
+        if isinstance(layer, (layers.Delay, layers.LearnableDelay)):
+            return self._put(name, neurons.delay(stage, self.dt), before)
+        if isinstance(layer, synapses.POOLING):
+            summed = bool(stages) and synapses.is_sum(layer, stages[0].layer)
+            if summed:
+                stages.pop(0)
+            return self._put(name, synapses.pool(stage, padding, summed), before)
+        if not isinstance(layer, (keras.layers.Dense, *synapses.CONVOLUTIONS)):
             raise ValueError(
                 f"NIR has no {stage}. It takes Dense, Conv1D, Conv2D, "
-                "AveragePooling2D, Flatten, BatchNormalization behind one of these, "
-                "Rescaling, Delay, IFLayer, LIFLayer, LILayer, Integrator, "
+                "DepthwiseConv1D, DepthwiseConv2D, AveragePooling2D, Flatten, "
+                "BatchNormalization behind one of these, Rescaling, Delay, "
+                "LearnableDelay, IFLayer, LIFLayer, LILayer, CubaLayer, Integrator, "
                 "RecurrentGraph and Dropout. Encoders and readouts are not part of a "
                 "graph: export what is between them."
             )
@@ -149,31 +156,16 @@ class _Writer:
             raise ValueError(f"{stage}: NIR has no activation functions.")
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(f"{stage}: export takes `data_format='channels_last'`.")
-        kernel, bias = chain.weights(stage.layer)
+        normalization = None
         if stages and isinstance(stages[0].layer, keras.layers.BatchNormalization):
             normalization = stages.pop(0).layer
-            kernel, bias = chain.fold_scale_and_shift(
-                kernel, bias, *chain.scale_and_shift(normalization)
-            )
-            kernel, bias = kernel.astype("float32"), bias.astype("float32")
+        kernel, bias = synapses.weights(stage.layer, normalization)
         if isinstance(layer, keras.layers.Dense):
-            node = self._dense(stage, kernel, bias)
+            node = synapses.dense(stage, kernel, bias, self.pixels)
+            self.pixels = None
         else:
-            shape = padded.input_shape if any(padding) else stage.input_shape
-            node = _convolution(stage, shape, kernel, bias, padding)
+            node = synapses.convolution(stage, kernel, bias, padding)
         return self._put(name, node, before)
-
-    def _dense(self, stage, kernel, bias):
-        if len(stage.input_shape) > 1:
-            raise ValueError(
-                f"{stage} acts on the last axis of features {stage.input_shape}. Put "
-                "a Flatten in front, or use a convolution with a kernel of 1."
-            )
-        if self.pixels is not None:
-            kernel = _rows_channels_first(kernel, self.pixels)
-        self.pixels = None
-        weight = np.ascontiguousarray(kernel.T)
-        return nir().Linear(weight) if bias is None else nir().Affine(weight, bias)
 
     # The shape that a Flatten in front of the next Dense layer has flattened with
     # channels last.
@@ -200,7 +192,7 @@ class _Writer:
                 )
             self.pixels = shape
         node = nir().Flatten(
-            input_type={"input": np.array(_channels_first(shape))},
+            input_type={"input": np.array(chain.channels_first(shape))},
             start_dim=0,
             end_dim=-1,
         )
@@ -237,184 +229,3 @@ class _Writer:
             for stop in stops[source]
         ]
         return [s for a, b in layer.edges if b == "output" for s in stops[a]]
-
-    def _neurons(self, stage):
-        layer, dt = stage.layer, self.dt
-
-        def full(value):
-            return _per_neuron(value, stage.output_shape)
-
-        if isinstance(layer, layers.Integrator):
-            return nir().I(r=full(1 / dt))
-        if isinstance(layer, layers.CubaLIFLayer):
-            return self._fixed_point(stage, full)
-        kinds = (
-            layers.IFLayer,
-            layers.LIFLayer,
-            layers.ParametricLIFLayer,
-            layers.LILayer,
-        )
-        if not isinstance(layer, kinds):
-            raise ValueError(
-                f"NIR has no {stage}. Use IFLayer, LIFLayer, ParametricLIFLayer, "
-                "LILayer or Integrator."
-            )
-        if isinstance(layer, layers.IFLayer):
-            fields = {"r": full(1 / dt)}
-        else:
-            tau = keras.ops.convert_to_numpy(layer.tau).astype("float64")
-            fields = {
-                "tau": full(tau * dt),
-                "r": full(1.0 if layer.decay_input else tau),
-                "v_leak": full(getattr(layer, "rest", 0.0)),
-            }
-        if isinstance(layer, layers.LILayer):
-            if layer.reduce is not None:
-                raise ValueError(f"{stage}: only `reduce=None` can be exported.")
-            return nir().LI(**fields)
-        metadata = {}
-        if layer.v_reset is None:
-            self._only_if_approximate(stage, "a soft reset (`v_reset=None`)")
-            metadata = _note(layer)
-        fields["v_threshold"] = full(layer.v_threshold)
-        fields["v_reset"] = full(layer.rest)
-        node = nir().IF if isinstance(layer, layers.IFLayer) else nir().LIF
-        return node(**fields, metadata=metadata)
-
-    def _fixed_point(self, stage, full):
-        self._only_if_approximate(stage, "fixed-point arithmetic")
-        fixed = {
-            name: keras.ops.convert_to_numpy(value).astype("float64")
-            for name, value in stage.layer.fixed_point().items()
-        }
-        current, voltage = fixed["current_decay"], fixed["voltage_decay"]
-        if np.any(current == 0) or np.any(voltage == 0):
-            raise ValueError(f"{stage}: NIR's CubaLIF cannot have a decay of 0.")
-        return nir().CubaLIF(
-            tau_syn=full(self.dt / current),
-            tau_mem=full(self.dt / voltage),
-            r=full(1 / voltage),
-            v_leak=full(fixed["bias"] / voltage),
-            v_threshold=full(fixed["v_threshold"]),
-            v_reset=full(0.0),
-            w_in=full(1 / current),
-            metadata=_note(stage.layer),
-        )
-
-    def _only_if_approximate(self, stage, what):
-        if not self.approximate:
-            raise ValueError(
-                f"{stage}: NIR cannot express {what}. `approximate=True` writes the "
-                "nearest NIR neuron and notes the exact layer in its metadata."
-            )
-
-
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
-_PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
-_POOLING = keras.layers.AveragePooling2D
-
-
-def _note(layer):
-    config = keras.saving.serialize_keras_object(layer)
-    inner = config["config"]
-    # Learned values are weights, which a configuration does not hold.
-    for name, weight in layer.parameter_weights.items():
-        value = keras.ops.convert_to_numpy(weight).astype("float64")
-        if name == "w":
-            name, value = "init_tau", 1 + np.exp(-value)
-        inner[name] = value.tolist()
-    config.pop("build_config", None)
-    return {"keras_spiking": json.dumps(config)}
-
-
-def _convolution(stage, shape, kernel, bias, padding):
-    layer = chain.inner(stage.layer)
-    rank = len(layer.kernel_size)
-    pads = list(padding[:rank])
-    if layer.padding == "same":
-        for axis in range(rank):
-            size, stride = stage.input_shape[axis], layer.strides[axis]
-            extent = (layer.kernel_size[axis] - 1) * layer.dilation_rate[axis] + 1
-            total = max((-(-size // stride) - 1) * stride + extent - size, 0)
-            if total % 2:
-                raise ValueError(
-                    f"{stage}: `padding='same'` pads one side more than the other "
-                    "here, which NIR cannot say. Use zero padding layers and "
-                    "`padding='valid'`."
-                )
-            pads[axis] += total // 2
-    elif layer.padding != "valid":
-        raise ValueError(f"{stage}: NIR has no `padding={layer.padding!r}`.")
-    weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
-    # The package `nir` (1.0.8) infers wrong shapes for groups and for kernels that
-    # are not square, and then refuses to read the graph.
-    if len(set(weight.shape[2:])) > 1:
-        raise ValueError(
-            f"{stage}: NIR graphs with kernels that are not square cannot be read "
-            f"back. Received: kernel_size={layer.kernel_size}"
-        )
-    weight = _without_groups(weight, layer.groups)
-    bias = np.zeros(weight.shape[0], weight.dtype) if bias is None else bias
-    single = rank == 1
-
-    def value(numbers):
-        numbers = tuple(int(n) for n in numbers)
-        return numbers[0] if single else numbers
-
-    node = nir().Conv1d if single else nir().Conv2d
-    return node(
-        input_shape=value(shape[:rank]),
-        weight=weight,
-        stride=value(layer.strides),
-        padding=value(pads),
-        dilation=value(layer.dilation_rate),
-        groups=1,
-        bias=bias,
-    )
-
-
-def _without_groups(weight, groups):
-    """The same convolution with zeros between the groups."""
-    outputs, inputs = weight.shape[0] // groups, weight.shape[1]
-    full = np.zeros((weight.shape[0], inputs * groups, *weight.shape[2:]), weight.dtype)
-    for group in range(groups):
-        rows = slice(group * outputs, (group + 1) * outputs)
-        full[rows, group * inputs : (group + 1) * inputs] = weight[rows]
-    return full
-
-
-def _pool(stage, padding):
-    layer = stage.layer
-    if layer.padding != "valid" or layer.data_format == "channels_first":
-        raise ValueError(
-            f"{stage}: only `padding='valid'` and `data_format='channels_last'` can "
-            "be exported."
-        )
-    return nir().AvgPool2d(
-        kernel_size=np.array(layer.pool_size),
-        stride=np.array(layer.strides),
-        padding=np.array(padding),
-    )
-
-
-def _symmetric(stage):
-    pads = np.reshape(stage.layer.padding, (-1, 2))
-    if np.any(pads[:, 0] != pads[:, 1]):
-        raise ValueError(f"{stage}: NIR pads both sides alike.")
-    return tuple(int(p) for p in pads[:, 0])
-
-
-def _per_neuron(value, shape):
-    """One value for every neuron, channels first."""
-    value = np.asarray(keras.ops.convert_to_numpy(value), "float64")
-    value = np.broadcast_to(value, shape)
-    return np.ascontiguousarray(np.moveaxis(value, -1, 0))
-
-
-def _rows_channels_first(kernel, shape):
-    kernel = kernel.reshape(*shape, -1)
-    return np.moveaxis(kernel, -2, 0).reshape(-1, kernel.shape[-1])
-
-
-def _channels_first(shape):
-    return (shape[-1], *shape[:-1])

@@ -5,6 +5,7 @@ from keras_spiking.layers import SpikingLayer
 from keras_spiking.visualization.figure import BLUE
 from keras_spiking.visualization.figure import GREY
 from keras_spiking.visualization.figure import ORANGE
+from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
 
 
@@ -56,6 +57,7 @@ def plot_network_activity(model, data, title="Network activity", figsize=(9, 4.5
         ylabel="Firing rate (spikes per step)",
     )
     over_time.set_ylim(bottom=0)
+    integer_ticks(over_time.xaxis)
     over_time.legend(fontsize=8)
     over_time.grid(color=GREY, alpha=0.3)
     rates = [s.mean(axis=(0, 1)).reshape(-1) for s in spikes]

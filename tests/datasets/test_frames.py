@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from event_files import random_events
 
+from keras_spiking.backends.kernels import compiler
 from keras_spiking.datasets import Frames
 from keras_spiking.datasets import Representation
 from keras_spiking.datasets import TimeSurface
 from keras_spiking.datasets import VoxelGrid
+from keras_spiking.datasets import count_events
 from keras_spiking.datasets import make_events
 from keras_spiking.datasets import read_events
 from keras_spiking.datasets import sort_by_time
@@ -19,6 +21,14 @@ EVENTS = random_events(1000, width=17, height=12)
 # Made by SpikingJelly 2.0.0 of the same recording, moved to channels last.
 RECORDED = np.load(DATA / "event_frames.npz")
 SAMPLE = read_events(DATA / "sample_nmnist.bin")
+
+
+@pytest.fixture(autouse=True, params=["with a compiler", "without"])
+def with_or_without_a_compiler(request, monkeypatch):
+    if request.param == "without":
+        monkeypatch.setattr(compiler, "compiler", lambda: None)
+    elif compiler.compiler() is None:
+        pytest.skip("there is no C compiler")
 
 
 @pytest.mark.parametrize("number", [1, 7, 20])
@@ -123,6 +133,20 @@ def test_backwards_in_time():
 def test_outside_of_the_sensor(x, y, name):
     with pytest.raises(ValueError, match=name):
         Frames(number=2)(make_events([0], [x], [y]), SHAPE)
+
+
+def test_polarity_that_does_not_exist():
+    events = EVENTS[::3].copy()
+    events["p"][5] = 2
+    for shape in (SHAPE, (12, 17, 1)):
+        with pytest.raises(ValueError, match="p=2"):
+            count_events(events, shape)
+
+
+def test_events_that_are_not_side_by_side():
+    expected = count_events(EVENTS[::3].copy(), SHAPE)
+    np.testing.assert_array_equal(count_events(EVENTS[::3], SHAPE), expected)
+    assert expected.sum() == len(EVENTS[::3])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+import wave
 import zipfile
 
 import h5py
@@ -78,10 +79,13 @@ def test_interrupted_unpacking_leaves_nothing(tmp_path, monkeypatch):
 
 
 LOADERS = [
+    datasets.SpeechCommands,
     datasets.load_asl_dvs,
+    datasets.load_bullying10k,
     datasets.load_cifar10_dvs,
     datasets.load_dvs128_gesture,
     datasets.load_dvs_lip,
+    datasets.load_es_imagenet,
     datasets.load_hardvs,
     datasets.load_n_caltech101,
     datasets.load_n_mnist,
@@ -159,3 +163,104 @@ def test_heidelberg_digits_in_fit_shape(tmp_path):
     dataset = datasets.EventDataset(recordings, datasets.Frames(number=5))
     x, y = dataset[0]
     assert x.shape == (2, 5, 700) and y.tolist() == [4, 17] and x.sum() == 20
+
+
+def test_es_imagenet_reads_both_polarities_in_order(tmp_path):
+    root = tmp_path / "ES-imagenet-0.18"
+    rows = np.stack([EVENTS["y"], EVENTS["x"], np.arange(len(EVENTS)) // 9], axis=1)
+    for name in ("train/class7", "train/class12", "val"):
+        (root / name).mkdir(parents=True)
+        of = {p: rows[EVENTS["p"] == v] for p, v in (("pos", 1), ("neg", 0))}
+        np.savez(root / name / "a.npz", **of)
+    (root / "vallabel.txt").write_text("a.npz 12\n")
+    train = datasets.load_es_imagenet(tmp_path)
+    assert train.labels == [12, 7]
+    events, label = datasets.load_es_imagenet(tmp_path, split="test")[0]
+    assert label == 12
+    expected = sort_by_time(EVENTS)[["x", "y", "p"]]
+    np.testing.assert_array_equal(events["t"], np.arange(len(EVENTS)) // 9)
+    np.testing.assert_array_equal(np.sort(events[["x", "y", "p"]]), np.sort(expected))
+
+
+def bullying10k_folder(folder, recording):
+    for name in datasets.large._BULLYING:
+        (folder / name / "day1").mkdir(parents=True)
+        np.save(folder / name / "day1" / "0.npy", recording, allow_pickle=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["lists", "arrays"])
+def test_bullying10k_keeps_every_fifth_recording_for_testing(kind, tmp_path):
+    parts = [EVENTS[:30], EVENTS[30:30], EVENTS[30:]]
+    recording = np.empty(3, object)
+    recording[:] = [p.tolist() for p in parts] if kind == "lists" else parts
+    bullying10k_folder(tmp_path, recording)
+    test = datasets.load_bullying10k(tmp_path, split="test")
+    assert len(test) == 2 and len(datasets.load_bullying10k(tmp_path)) == 8
+    events, label = test[1]
+    assert test.classes[label] == "punching"
+    np.testing.assert_array_equal(events, EVENTS)
+
+
+class Program:
+    def __reduce__(self):
+        return print, ("a pickle can run this",)
+
+
+def test_bullying10k_runs_no_program(tmp_path, capsys):
+    bullying10k_folder(tmp_path, np.array([Program()], object))
+    with pytest.raises(ValueError, match="builtins.print, not events"):
+        datasets.load_bullying10k(tmp_path)[0]
+    assert not capsys.readouterr().out
+
+
+def speech_folder(folder):
+    random = np.random.default_rng(0)
+    (folder / "validation_list.txt").write_text("no/b.wav\nyes/a.wav\n")
+    (folder / "testing_list.txt").write_text("no/c.wav\n")
+    for name in ("no/a", "no/b", "no/c", "yes/a", "yes/b", "_background_noise_/n"):
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16000)
+            file.writeframes(random.integers(-32768, 32767, 80, "<i2").tobytes())
+    return folder
+
+
+def test_speech_commands(tmp_path):
+    folder = speech_folder(tmp_path)
+    train = datasets.SpeechCommands(folder, length=100, batch_size=2)
+    assert train.classes == ["no", "yes"] and len(train) == 1
+    x, labels = train[0]
+    assert x.shape == (2, 100) and x.dtype == "float32" and labels.tolist() == [0, 1]
+    assert 0.9 < np.abs(x[:, :80]).max() <= 1 and not x[:, 80:].any()
+    val = datasets.SpeechCommands(folder, "val", 1, 50, classes=["yes"])
+    assert [path.parent.name for path in val.paths] == ["yes"]
+    assert val[0][0].shape == (1, 50)
+    with pytest.raises(ValueError, match="Received: classes="):
+        datasets.SpeechCommands(folder, classes=["maybe"])
+
+
+def test_speech_commands_has_a_new_order_in_every_epoch(tmp_path):
+    folder = speech_folder(tmp_path)
+    orders = []
+    for _ in range(2):
+        dataset = datasets.SpeechCommands(folder, shuffle=True, seed=3)
+        orders.append([])
+        for _ in range(8):
+            orders[-1].append(dataset[0][1].tolist())
+            dataset.on_epoch_end()
+    assert orders[0] == orders[1]
+    assert [0, 1] in orders[0] and [1, 0] in orders[0]
+
+
+def test_damaged_waveforms(tmp_path):
+    path = speech_folder(tmp_path) / "no" / "a.wav"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="10 bytes are missing"):
+        datasets.SpeechCommands(tmp_path)[0]
+    path.write_bytes(b"no audio")
+    with pytest.raises(ValueError, match="not a WAV file"):
+        datasets.SpeechCommands(tmp_path)[0]

@@ -1,7 +1,6 @@
 import pathlib
 import subprocess
 import sys
-import types
 
 import h5py
 import numpy as np
@@ -175,29 +174,23 @@ def test_aedat4_names_the_extra(tmp_path, monkeypatch):
         read_events(tmp_path / "a.aedat4")
 
 
-def test_aedat4_takes_the_first_stream_of_events(tmp_path, monkeypatch):
-    # A stand-in for the package, after its documentation.
-    events = np.zeros(len(EVENTS), "<u8, <u2, <u2, ?")
-    events.dtype.names = ("t", "x", "y", "on")
-    for name, ours in zip(events.dtype.names, "txyp"):
-        events[name] = EVENTS[ours]
+def test_aedat4_of_dv_processing():
+    pytest.importorskip("aedat")
+    expected = np.load(DATA / "dv.npy")
+    events = read_events(DATA / "dv.aedat4")
+    for name in "txyp":
+        np.testing.assert_array_equal(events[name], expected[name])
 
-    class Decoder:
-        def __init__(self, path):
-            other, ours = {"stream_id": 0, "imus": []}, {"stream_id": 1}
-            parts = np.split(events, [7, 100])
-            self.packets = iter([other, *({**ours, "events": e} for e in parts)])
 
-        def id_to_stream(self):
-            kinds = ("imus", "events", "events")
-            return {i: {"type": kind} for i, kind in enumerate(kinds)}
-
-        def __next__(self):
-            return next(self.packets)
-
-    package = types.SimpleNamespace(Decoder=Decoder)
-    monkeypatch.setitem(sys.modules, "aedat", package)
-    np.testing.assert_array_equal(read_events(tmp_path / "a.aedat4"), EVENTS)
+def test_damaged_aedat4(tmp_path):
+    pytest.importorskip("aedat")
+    path = tmp_path / "a.aedat4"
+    path.write_bytes((DATA / "dv.aedat4").read_bytes()[:2000])
+    with pytest.raises(ValueError, match="damaged or truncated"):
+        read_events(path)
+    path.write_bytes(b"#!AER-DAT4.0\r\n")
+    with pytest.raises(ValueError, match="not a recording in the format AEDAT 4"):
+        read_events(path)
 
 
 def test_empty_recordings(tmp_path):

@@ -62,6 +62,31 @@ def test_our_files_give_the_spikes_that_snntorch_gave(name):
     np.testing.assert_array_equal(to_numpy(model(spikes)), expected)
 
 
+@pytest.mark.parametrize(
+    "framework, options",
+    [
+        ("norse", {"dt": 1e-6}),
+        ("sinabs", {"dt": 1.0, "discretization": "exponential", "reset": "soft"}),
+        ("spikingjelly", {}),
+    ],
+)
+def test_files_of_other_frameworks_give_their_spikes(framework, options):
+    path = DATA / "nir_frameworks" / f"{framework}.nir"
+    with np.load(path.with_suffix(".npz")) as record:
+        x, expected = record["x"], record["spikes"]
+    assert expected.sum() > 50
+    np.testing.assert_array_equal(run(path, x, **options), expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["braille", "snntorch/convolutional", "nir_frameworks/spikingjelly"]
+)
+def test_what_was_read_can_be_written(name, tmp_path):
+    model = export.from_nir(DATA / f"{name}.nir")
+    x = np.random.default_rng(0).uniform(size=(2, 15, *model.input_shape[2:])) < 0.4
+    assert_round_trip(model, tmp_path / "network.nir", x.astype("float32"))
+
+
 def test_published_recurrent_graph_equals_its_equations():
     path = DATA / "braille.nir"
     nodes = nir.read(path).nodes
@@ -113,6 +138,123 @@ def test_dense_network_round_trip(tmp_path):
     kinds = [type(node).__name__ for node in graph.nodes.values()]
     for kind in ("Linear", "Affine", "IF", "LIF", "Delay", "LI", "I"):
         assert kind in kinds
+
+
+VECTOR, IMAGE = (6,), (7, 6, 4)
+WITHOUT_CHANGE = {
+    "Linear": (VECTOR, [keras.layers.Dense(5, use_bias=False)]),
+    "Affine": (VECTOR, [keras.layers.Dense(5, bias_initializer="ones")]),
+    "Scale": (VECTOR, [keras.layers.Rescaling([0.5, 1, 2, 3, 4, 5])]),
+    "Delay": (VECTOR, [layers.Delay(3)]),
+    "I": (VECTOR, [layers.Integrator()]),
+    "IF": (VECTOR, [layers.IFLayer(v_threshold=[0.5, 1, 2, 3, 1, 2])]),
+    "LI": (VECTOR, [layers.LILayer(tau=[1.5, 2, 3, 4, 5, 6])]),
+    "LIF": (VECTOR, [layers.LIFLayer(tau=3.0, v_threshold=0.4, v_reset=-0.2)]),
+    "Threshold": (VECTOR, [layers.LIFLayer(tau=1.0, v_threshold=0.3, v_reset=None)]),
+    "CubaLI": (VECTOR, [layers.LILayer(tau=3.0), layers.LILayer(tau=5.0)]),
+    "CubaLIF": (
+        VECTOR,
+        [
+            layers.LILayer(tau=3.0, decay_input=False),
+            layers.LIFLayer(tau=[1.5, 2, 3, 4, 5, 6]),
+        ],
+    ),
+    "Flatten": (IMAGE, [SeqToBatch(keras.layers.Flatten()), keras.layers.Dense(3)]),
+    "AvgPool2d": (IMAGE, [SeqToBatch(keras.layers.AveragePooling2D((2, 3), (1, 2)))]),
+    "SumPool2d": (
+        IMAGE,
+        [
+            SeqToBatch(
+                [keras.layers.AveragePooling2D((2, 3)), keras.layers.Rescaling(6.0)]
+            )
+        ],
+    ),
+    "Conv1d": (
+        IMAGE[1:],
+        [SeqToBatch(keras.layers.Conv1D(6, 3, dilation_rate=2, groups=2))],
+    ),
+    "Conv2d": (
+        IMAGE,
+        [SeqToBatch(keras.layers.Conv2D(6, 3, strides=(2, 1), groups=2))],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_CHANGE)
+def test_a_node_of_each_kind_keeps_its_outputs(kind, tmp_path):
+    shape, stack = WITHOUT_CHANGE[kind]
+    graph = assert_round_trip(sequential(shape, *stack), tmp_path / "network.nir")
+    kinds = [type(node).__name__ for node in graph.nodes.values()]
+    assert kinds.count(kind) == 1
+    assert len(kinds) == (4 if kind == "Flatten" else 3)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(3, (1, 3), padding="same", dilation_rate=2),
+        keras.layers.Conv2D(3, (5, 3), strides=2),
+        keras.layers.DepthwiseConv2D((2, 4), depth_multiplier=2),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_kernels_that_are_not_square_become_square(layer, tmp_path):
+    model = sequential(
+        IMAGE,
+        SeqToBatch([layer, keras.layers.BatchNormalization()]),
+        layers.IFLayer(v_threshold=0.4),
+    )
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    size = max(layer.kernel_size)
+    assert graph.nodes[layer.name].weight.shape[2:] == (size, size)
+
+
+def test_groups_and_kernels_that_are_not_square_are_read(tmp_path):
+    random = np.random.default_rng(0)
+    node = nir.Conv2d(
+        input_shape=(5, 6),
+        weight=random.normal(size=(4, 2, 2, 3)).astype("float32"),
+        stride=(1, 2),
+        padding=(1, 0),
+        dilation=(2, 1),
+        groups=2,
+        bias=np.arange(4.0, dtype="float32"),
+    )
+    ends = {"input": nir.Input({"input": np.array([4, 5, 6])})}
+    ends["output"] = nir.Output({"output": np.array([4, 5, 2])})
+    nodes = {"input": ends["input"], "node": node, "output": ends["output"]}
+    edges = [("input", "node"), ("node", "output")]
+    path = tmp_path / "network.nir"
+    nir.write(path, nir.NIRGraph(nodes, edges, type_check=False))
+    x = noise(1, 2, 5, 6, 4)
+    expected = np.zeros((1, 2, 5, 2, 4))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0), (0, 0)))
+    for row, column, channel in np.ndindex(5, 2, 4):
+        inputs = slice(2 * (channel // 2), 2 * (channel // 2) + 2)
+        patch = padded[:, :, row : row + 3 : 2, 2 * column : 2 * column + 3, inputs]
+        kernel = node.weight[channel].transpose(1, 2, 0)
+        expected[..., row, column, channel] = (patch * kernel).sum((2, 3, 4)) + channel
+    np.testing.assert_allclose(run(path, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_current_based_neurons_become_one_node(tmp_path):
+    model = sequential(
+        (6,),
+        layers.CubaLayer(current_decay=0.5, voltage_decay=0.25, v_threshold=1.5),
+    )
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    node = graph.nodes[model.layers[0].name]
+    assert isinstance(node, nir.CubaLIF)
+    np.testing.assert_allclose(node.tau_syn, 2 * DT)
+    np.testing.assert_allclose(node.tau_mem, 4 * DT)
+
+
+def test_delays_of_channels(tmp_path):
+    model = sequential((2, 3, 4), layers.LearnableDelay(max_delay=5))
+    model.layers[0].delay.assign([0.2, 4.8, 1.0, 3.4])
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    delay = graph.nodes[model.layers[0].name].delay
+    np.testing.assert_allclose(delay[:, 1, 2], [0, 5 * DT, DT, 3 * DT])
 
 
 def test_images_go_to_channels_first_and_back(tmp_path):
@@ -263,6 +405,9 @@ def test_soft_reset_on_request():
         ([keras.layers.Dense(3), layers.FiringRate()], "FiringRate.*reduces over time"),
         ([keras.layers.LayerNormalization()], "LayerNormalization"),
         ([layers.LILayer(reduce="max")], "LILayer.*reduces over time"),
+        ([layers.RefractoryLIFLayer()], "NIR has no RefractoryLIFLayer"),
+        ([layers.KLIFLayer()], "NIR has no KLIFLayer"),
+        ([keras.layers.Rescaling(2.0, 1.0)], "no offset"),
     ],
 )
 def test_refuses_what_nir_cannot_say(stack, message, tmp_path):
@@ -275,6 +420,13 @@ def test_refuses_time_constants_below_a_step():
     node = nir.LI(tau=full(0.5 * DT), r=full(1.0), v_leak=full(0.0))
     with pytest.raises(ValueError, match="'node'.*smaller `dt`"):
         export.from_nir(graph_of(node, (3,)))
+
+
+def test_refuses_delays_that_are_not_whole_steps_of_a_channel():
+    for delay in ([DT, 1.5 * DT, DT], [[DT, 2 * DT], [DT, DT]]):
+        node = nir.Delay(np.array(delay))
+        with pytest.raises(ValueError, match="'node'.*multiples of dt"):
+            export.from_nir(graph_of(node, node.delay.shape))
 
 
 def test_refuses_damaged_files(tmp_path):

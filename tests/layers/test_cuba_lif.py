@@ -4,6 +4,8 @@ import pytest
 from backend import gradients
 from backend import to_numpy
 
+from keras_spiking.backends import explain
+from keras_spiking.backends.kernels import compiler
 from keras_spiking.layers import CubaLIFLayer
 
 LIMIT = 2**23
@@ -141,3 +143,12 @@ def test_config_round_trip():
     assert copy.get_config() == layer.get_config()
     x = np.random.default_rng(0).uniform(size=(2, 20, 2))
     np.testing.assert_array_equal(to_numpy(copy(x)), to_numpy(layer(x)))
+
+
+@pytest.mark.trains
+def test_has_a_fused_kernel():
+    if compiler.compiler() is None:
+        pytest.skip("there is no C compiler")
+    layer = CubaLIFLayer(learnable="voltage_decay")
+    layer.build((None, None, 3))
+    assert [row["implementation"] for row in explain(layer)] == ["fused"]

@@ -28,6 +28,8 @@ _STREAMS = {
     "npy": arrays.stream_npy,
     "hdf5": arrays.stream_hdf5,
     "mat": arrays.stream_mat,
+    "es_imagenet": arrays.stream_es_imagenet,
+    "bullying10k": arrays.stream_bullying10k,
 }
 _SUFFIXES = {
     ".bin": "atis",
@@ -48,8 +50,8 @@ def stream_events(path, format=None, chunk_size=1_000_000, **options):
     Args:
         path: Path of the file.
         format: `"atis"`, `"aedat2"`, `"aedat3"`, `"aedat4"`, `"dat"`, `"raw"`,
-            `"npz"`, `"npy"`, `"hdf5"` or `"mat"`. Defaults to what the suffix (and
-            the first line of `.aedat`) says.
+            `"npz"`, `"npy"`, `"hdf5"`, `"mat"`, `"es_imagenet"` or `"bullying10k"`.
+            Defaults to what the suffix (and the first line of `.aedat`) says.
         chunk_size: Integer, about how many events to read at a time. Defaults to
             `1_000_000`.
         **options: Of the format. `"aedat2"`: `sensor`, `"dvs128"` or `"davis"`;

@@ -1,11 +1,13 @@
 """Events in containers of arrays: NumPy, HDF5 and MATLAB files."""
 
+import pickle
 import zipfile
 
 import numpy as np
 
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import make_events
+from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.readers.binary import not_a
 from keras_spiking.datasets.readers.binary import truncated
 
@@ -74,6 +76,49 @@ def _npy_header(file):
 _header_2_0 = np.lib.format.read_array_header_2_0
 
 
+def stream_es_imagenet(path, chunk_size):
+    """Arrays pos and neg with rows (y, x, t), one for each polarity."""
+    try:
+        with np.load(path) as arrays:
+            rows = [arrays[name] for name in ("neg", "pos")]
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise not_a("ES-ImageNet", path, f"{error} (it may be truncated)") from error
+    p = np.repeat([0, 1], [len(r) for r in rows])
+    y, x, t = np.concatenate(rows).astype("int64").T
+    yield from _pieces(sort_by_time(make_events(t, x, y, p)), chunk_size)
+
+
+def stream_bullying10k(path, chunk_size):
+    """A pickled array of arrays or lists of events (t, x, y, p, ...)."""
+    with open(path, "rb") as file:
+        try:
+            _npy_header(file)
+            parts = _NumpyUnpickler(file).load()
+        except (ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise not_a("npy", path, f"{error} (it may be truncated)") from error
+    for part in parts:
+        names = getattr(part, "dtype", np.dtype(float)).names
+        columns = [part[n] for n in names[:4]] if names else list(zip(*part))[:4]
+        yield from _pieces(make_events(*columns), chunk_size) if columns else ()
+
+
+class _NumpyUnpickler(pickle.Unpickler):
+    """Makes arrays and nothing else: a pickle can hold any program."""
+
+    def find_class(self, module, name):
+        allowed = ("ndarray", "dtype", "_reconstruct", "scalar", "_frombuffer")
+        if module.split(".")[0] == "numpy" and name in allowed:
+            return super().find_class(module, name)
+        if (module, name) == ("_codecs", "encode"):  # bytes in old pickles
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, not events")
+
+
+def _pieces(events, chunk_size):
+    for start in range(0, len(events), chunk_size):
+        yield events[start : start + chunk_size]
+
+
 def stream_npy(path, chunk_size):
     """One structured array with the fields t, x, y, p."""
     try:
@@ -139,5 +184,4 @@ def stream_mat(path, chunk_size):
         raise not_a("MATLAB", path, f"{error} (it may be truncated)") from error
     found = _find(content, path, "MATLAB")
     events = make_events(**{field: np.atleast_1d(v) for field, v in found.items()})
-    for start in range(0, len(events), chunk_size):
-        yield events[start : start + chunk_size]
+    yield from _pieces(events, chunk_size)
