@@ -63,9 +63,9 @@ def overhead(rounds=8, steps=4):
 def stack():
     keras.utils.set_random_seed(0)
     return [
-        keras.layers.Dense(256),
+        keras.layers.Dense(128),
         layers.LIFLayer(surrogate="atan"),
-        keras.layers.Dense(256),
+        keras.layers.Dense(128),
         layers.LIFLayer(surrogate="atan"),
         keras.layers.Dense(10),
     ]
@@ -75,6 +75,8 @@ METHODS = {
     "BPTT": lambda timesteps: layers.StepByStep(stack(), timesteps, "mean"),
     "SLTT": lambda timesteps: online.SLTT(stack(), timesteps),
     "OTTT": lambda timesteps: online.OTTT(stack(), timesteps),
+    "FPTT": lambda timesteps: online.FPTT(stack(), timesteps),
+    "EProp": lambda timesteps: online.EProp(stack(), timesteps=timesteps),
 }
 
 
@@ -83,38 +85,39 @@ def compiled(method, timesteps):
     model = METHODS[method](timesteps)
     if method == "BPTT":
         model = keras.Sequential([keras.Input((784,)), model])
-    model.compile(keras.optimizers.Adam(1e-3), loss, ["accuracy"])
+    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
     return model
 
 
 def peak(method, timesteps):
-    """Growth of the peak memory of the process in the first training steps."""
+    """Peak memory of the process before and after the first training steps."""
     model = compiled(method, timesteps)
-    x = np.random.rand(256, 784).astype("float32")
-    y = np.zeros(256, "int32")
+    x = np.random.rand(512, 784).astype("float32")
+    y = np.zeros(512, "int32")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    model.fit(x, y, 128, verbose=0)
+    model.fit(x, y, 256, verbose=0)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(before / 1024, after / 1024)
 
 
 def memory():
+    """What training adds to the peak memory of a process of its own."""
     for method in METHODS:
-        peaks = {}
+        added = {}
         for timesteps in (20, 200):
             command = [sys.executable, __file__, "peak", method, str(timesteps)]
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             before, after = map(float, result.stdout.split()[-2:])
-            peaks[timesteps] = after
+            added[timesteps] = after - before
             print(
                 f"{method} T={timesteps}: {after:.0f} MiB at most, "
-                f"{after - before:.0f} MiB more than before training",
+                f"{after - before:.0f} MiB of it by training",
                 flush=True,
             )
-        print(f"{method} ratio {peaks[200] / peaks[20]:.2f}")
+        print(f"{method} ratio of what training adds {added[200] / added[20]:.2f}")
 
 
-def accuracy(path, timesteps=8, epochs=3):
+def accuracy(path, timesteps=8, epochs=4):
     with np.load(path) as file:
         data = {name: file[name] for name in file}
     x_train, x_test = (
@@ -123,9 +126,15 @@ def accuracy(path, timesteps=8, epochs=3):
     )
     for method in METHODS:
         model = compiled(method, timesteps)
+        start = time.perf_counter()
         model.fit(x_train, data["y_train"], 64, epochs, verbose=0)
+        seconds = time.perf_counter() - start
         _, result = model.evaluate(x_test, data["y_test"], verbose=0)
-        print(f"{method}: {result:.2%}, {epochs} epochs, T={timesteps}", flush=True)
+        print(
+            f"{method}: {result:.2%} of the test digits after {epochs} epochs of "
+            f"{len(x_train)} digits, T={timesteps}, {seconds:.0f} s",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
