@@ -44,7 +44,8 @@ class EProp(OnlineModel):
 
     Raises:
         ValueError: when training starts, if other layers have trainable weights,
-            or the input of neurons is not the sum of outputs of `Dense` layers.
+            the input of neurons is not a sum of outputs of `Dense` layers, or the
+            readout has several time constants.
 
     Example:
 
@@ -83,16 +84,27 @@ class EProp(OnlineModel):
         if self._synapses is None:
             self._synapses = find_synapses(self.network, self._step_shape)
         layers = all_layers(self.network)
-        readout = [x for x in layers.values() if isinstance(x, TemporalLayer)][-1]
-        leaky = isinstance(readout, LILayer)
+        *_, readout = [x for x in layers.values() if isinstance(x, TemporalLayer)]
         seen, around = {}, []
         for name, synapses in self._synapses.items():
             neuron, synapses = layers[name], [layers[synapse] for synapse in synapses]
-            kappa = 1.0 - 1.0 / readout.tau if leaky and neuron is not readout else 0.0
+            kappa = 0.0 if neuron is readout else _kept_by(readout)
             hook = functools.partial(_at_neuron, neuron, synapses, seen, kappa)
             around.append((neuron, hook))
             around += [(s, functools.partial(_at_synapse, s, seen)) for s in synapses]
         return around
+
+
+def _kept_by(readout):
+    """What a time step leaves of what a leaky readout holds."""
+    if not isinstance(readout, LILayer):
+        return 0.0
+    if not isinstance(readout.tau, float):
+        raise ValueError(
+            "EProp needs a readout with the same `tau` for all outputs. Received: "
+            f"LILayer '{readout.name}' with tau={readout.tau}"
+        )
+    return 1.0 - 1.0 / readout.tau
 
 
 def _at_synapse(layer, seen, call, x, *args, **kwargs):

@@ -107,8 +107,8 @@ def test_without_recurrence_it_is_backpropagation_through_time(leaky):
 
 
 def test_unsupported_models_are_refused_before_training():
-    def refuses(stack, match):
-        model = online.EProp([*stack, keras.layers.Dense(2)])
+    def refuses(stack, match, readout=()):
+        model = online.EProp([*stack, keras.layers.Dense(2), *readout])
         model.build(X.shape)
         with pytest.raises(ValueError, match=match):
             moved(model, X, Y)
@@ -121,3 +121,5 @@ def test_unsupported_models_are_refused_before_training():
     refuses([dense(6), layers.LateralInhibitionLayer()], "synapses only")
     refuses([dense(6)], "needs neurons")
     refuses([dense(6), layers.SingleStep(lif(name="hidden"))], "'hidden'")
+    leaky = layers.LILayer(tau=[2.0, 3.0])
+    refuses([dense(6), lif()], "same `tau` for all outputs", [leaky])
