@@ -114,7 +114,7 @@ def memory(*methods):
         print(f"{method} ratio of what training adds {added[200] / added[20]:.2f}")
 
 
-def accuracy(path, timesteps=8, epochs=4):
+def accuracy(path, timesteps=8, epochs=2):
     with np.load(path) as file:
         data = {name: file[name] for name in file}
     x_train, x_test = (

@@ -134,7 +134,7 @@ def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
     slot.put((vectors, trace))
     # Adds nothing but a gradient, which goes to the weights only.
     zeros = weights - ops.stop_gradient(weights)
-    credit = ops.einsum("bij,ij->bj", trace, zeros)
+    credit = ops.sum(trace * zeros, axis=1)
     return outputs + ops.cast(ops.expand_dims(credit, 1), outputs.dtype)
 
 

@@ -48,7 +48,8 @@ class OnlineModel(keras.Model):
     """
 
     def __init__(self, layer, timesteps=None, reduce="mean", **kwargs):
-        super().__init__(**kwargs)
+        # The layers inside cast their weights; what is learned keeps its precision.
+        super().__init__(autocast=False, **kwargs)
         if reduce is None:
             raise ValueError(
                 f"{type(self).__name__} needs a `reduce`: use 'mean', 'sum' or 'last'."
@@ -171,7 +172,7 @@ class InCallContext(keras.layers.Layer):
     """
 
     def __init__(self, function):
-        super().__init__()
+        super().__init__(autocast=False)
         self.function = function
 
     def call(self, inputs, training=None):

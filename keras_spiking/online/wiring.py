@@ -70,7 +70,7 @@ def find_synapses(network, step_shape):
             "EProp needs neurons over (batch, time, ...), called as such. "
             f"Received: {_names(set(neurons) - set(synapses) or layers)}"
         )
-    return synapses
+    return {name: found for name, found in synapses.items() if found}
 
 
 def _check_trained(network, dense):
