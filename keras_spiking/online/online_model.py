@@ -48,8 +48,7 @@ class OnlineModel(keras.Model):
     """
 
     def __init__(self, layer, timesteps=None, reduce="mean", **kwargs):
-        # The layers inside cast their weights; what is learned keeps its precision.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         if reduce is None:
             raise ValueError(
                 f"{type(self).__name__} needs a `reduce`: use 'mean', 'sum' or 'last'."
@@ -73,9 +72,7 @@ class OnlineModel(keras.Model):
         if not training or self._targets is None:
             return self.network(inputs, training=training)
         with hooks.around_calls(self.hooks()):
-            outputs, weights, memory = self._training_run(inputs, training=True)
-        self.finish_learning(weights, memory)
-        return outputs
+            return self._training_run(inputs, training=True)
 
     def hooks(self):
         """What to put around calls of layers: see `callbacks.hooks`."""
@@ -151,7 +148,8 @@ class OnlineModel(keras.Model):
         if network.reduce == "mean":
             total = total / steps
         learned = keras.tree.map_structure(ops.stop_gradient, (weights, memory))
-        return ops.stop_gradient(ops.cast(total, y.dtype)), *learned
+        self.finish_learning(*learned)
+        return ops.stop_gradient(ops.cast(total, y.dtype))
 
     def get_config(self):
         config = self.network.get_config()
@@ -168,7 +166,7 @@ class InCallContext(keras.layers.Layer):
     """Calls a function in which layers know whether they are being trained.
 
     Keras tells them by the context of the outermost layer that was called. On JAX
-    a model's `call` is not within one.
+    a model's `call` is not within one. Weights have their full precision here.
     """
 
     def __init__(self, function):
