@@ -1,4 +1,6 @@
-"""Gradients with respect to tensors, which Keras has no operation for."""
+"""What Keras has no operation for: gradients, compiling, and not compiling."""
+
+import contextlib
 
 import keras
 
@@ -74,3 +76,17 @@ def compiled(function):
 
         return torch.no_grad()(function)
     return function
+
+
+def outside_of_tracing():
+    """A context in which tensors have values, even where a function is traced."""
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.ensure_compile_time_eval()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    return contextlib.nullcontext()

@@ -85,10 +85,11 @@ def while_loop(step, inputs, states, timesteps):
     def read(t):
         return keras.tree.pack_sequence_as(inputs, [a.read(t) for a in arrays])
 
-    # What a step returns is known only once it has been traced; this trace is
-    # pruned from the graph, since nothing uses its values.
+    # What a step returns is known only once it has been traced: in a graph of its
+    # own, since a step may assign variables.
     first = keras.tree.map_structure(lambda x: x[:, 0], inputs)
-    example, _ = step(first, states)
+    traced = tf.function(lambda: step(first, states)[0], autograph=False)
+    example = traced.get_concrete_function().structured_outputs
     outputs = [
         tf.TensorArray(y.dtype, timesteps, element_shape=y.shape)
         for y in keras.tree.flatten(example)

@@ -88,6 +88,19 @@ def test_moving_averages_are_updated():
     assert np.abs(to_numpy(norm.moving_mean)).max() > 0.0
 
 
+@pytest.mark.parametrize("method", [online.OTTT, online.EProp, online.FPTT])
+def test_mixed_precision_keeps_that_of_the_weights(method):
+    kernels = []
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.utils.set_random_seed(1)
+        dense = keras.layers.Dense(3, dtype=policy)
+        model = method([dense, layers.LIFLayer(dtype=policy)], dtype=policy)
+        model.compile(keras.optimizers.SGD(1e-4), "mse")
+        model.fit(X, Y, verbose=0)
+        kernels.append(to_numpy(dense.kernel.value))
+    np.testing.assert_allclose(*kernels, atol=1e-5)
+
+
 def test_bad_input():
     stack = [keras.layers.Dense(3), layers.LIFLayer()]
     with pytest.raises(ValueError, match="tau.*at least 1"):
