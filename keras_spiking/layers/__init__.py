@@ -42,6 +42,7 @@ from keras_spiking.layers.nonlinear_integrate_and_fire import QIFLayer
 from keras_spiking.layers.normalization import BatchNormalizationThroughTime
 from keras_spiking.layers.normalization import TemporalEffectiveBatchNormalization
 from keras_spiking.layers.normalization import ThresholdDependentBatchNormalization
+from keras_spiking.layers.parallel_lif import ParallelLIFLayer
 from keras_spiking.layers.parallel_spiking_neurons import PSN
 from keras_spiking.layers.parallel_spiking_neurons import MaskedPSN
 from keras_spiking.layers.parallel_spiking_neurons import SlidingPSN
