@@ -59,6 +59,7 @@ from keras_spiking.layers.recurrent_cells import SpikingGRUCell
 from keras_spiking.layers.recurrent_cells import SpikingLSTMCell
 from keras_spiking.layers.recurrent_cells import SpikingRNNCell
 from keras_spiking.layers.recurrent_graph import RecurrentGraph
+from keras_spiking.layers.rematerialize import Rematerialize
 from keras_spiking.layers.seq_to_batch import SeqToBatch
 from keras_spiking.layers.single_step import SingleStep
 from keras_spiking.layers.small_layers import AXAT

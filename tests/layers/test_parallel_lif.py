@@ -75,7 +75,7 @@ def test_gradients_equal_those_of_backpropagation_through_time(name):
     for layer in both(return_state=True, **configuration):
         layer.build(x.shape)
 
-        def loss(x, v):
+        def loss(x, v, layer=layer):
             spikes, final = layer(x, initial_state=v)
             return ops.sum(spikes * weight) + ops.sum(ops.square(final))
 
