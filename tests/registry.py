@@ -42,6 +42,7 @@ ARGUMENTS = {
     "SlidingPSN": {"k": 2},
     "Dropout": {"rate": 0.5, "seed": 1},
     "ElementwiseRecurrent": {"layer": "dense"},
+    "Rematerialize": {"layer": "dense"},
     "SeqToBatch": {"layer": "dense"},
     "StepByStep": {"layer": "dense"},
 }

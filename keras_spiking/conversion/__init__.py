@@ -3,6 +3,7 @@
 from keras_spiking.conversion.convert import convert
 from keras_spiking.conversion.cumulative import CumulativeMaximum
 from keras_spiking.conversion.cumulative import RunningMean
+from keras_spiking.conversion.fold_normalizations import fold_normalizations
 from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
 from keras_spiking.conversion.poisson import PoissonInput

@@ -82,11 +82,7 @@ def _affine(call):
         scale, shift = np.asarray(layer.scale), np.asarray(layer.offset)
         axis = len(call.inputs[0].shape) - 1
     elif isinstance(layer, layers.BatchNormalization):
-        deviation = np.sqrt(_array(layer.moving_variance) + layer.epsilon)
-        gamma = _array(layer.gamma) if layer.scale else 1.0
-        beta = _array(layer.beta) if layer.center else 0.0
-        scale = gamma / deviation
-        shift = beta - _array(layer.moving_mean) * scale
+        scale, shift = scale_and_shift(layer)
         axis = layer.axis % len(call.inputs[0].shape)
     elif isinstance(layer, layers.Normalization) and not layer.invert:
         # As the layer does it, which bounds the deviation from below.
@@ -107,6 +103,15 @@ def _affine(call):
     return np.broadcast_to(scale, channels), np.broadcast_to(shift, channels), axis
 
 
+def scale_and_shift(normalization):
+    """What a batch normalisation does to each channel at inference."""
+    deviation = np.sqrt(_array(normalization.moving_variance) + normalization.epsilon)
+    gamma = _array(normalization.gamma) if normalization.scale else 1.0
+    beta = _array(normalization.beta) if normalization.center else 0.0
+    scale = gamma / deviation
+    return scale, beta - _array(normalization.moving_mean) * scale
+
+
 def _by_last_axis(x):
     """The values along the last axis if there are no others, else `None`."""
     rows = x.reshape(-1, x.shape[-1])
@@ -120,7 +125,7 @@ def _fold(graph, call, scale, shift, axis):
         layer = producer.operation
         fits = isinstance(layer, WEIGHTED) and axis == channel_axis(layer, before)
         if fits and not graph.is_output(before):
-            producer.operation = _scale_outputs(layer, scale, shift)
+            producer.operation = scale_outputs(layer, scale, shift)
             graph.remove(call)
             return
     consumers = graph.consumers(after)
@@ -138,7 +143,8 @@ def channel_axis(layer, tensor):
     return len(tensor.shape) - 1
 
 
-def _scale_outputs(layer, scale, shift):
+def scale_outputs(layer, scale, shift):
+    """A copy of a layer with weights, whose outputs are scaled and shifted."""
     layer = copy_layer(layer, use_bias=True)
     if isinstance(layer, _SEPARABLE):
         kernel, by = layer.pointwise_kernel, scale

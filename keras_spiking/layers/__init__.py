@@ -42,6 +42,7 @@ from keras_spiking.layers.nonlinear_integrate_and_fire import QIFLayer
 from keras_spiking.layers.normalization import BatchNormalizationThroughTime
 from keras_spiking.layers.normalization import TemporalEffectiveBatchNormalization
 from keras_spiking.layers.normalization import ThresholdDependentBatchNormalization
+from keras_spiking.layers.parallel_lif import ParallelLIFLayer
 from keras_spiking.layers.parallel_spiking_neurons import PSN
 from keras_spiking.layers.parallel_spiking_neurons import MaskedPSN
 from keras_spiking.layers.parallel_spiking_neurons import SlidingPSN
@@ -58,6 +59,7 @@ from keras_spiking.layers.recurrent_cells import SpikingGRUCell
 from keras_spiking.layers.recurrent_cells import SpikingLSTMCell
 from keras_spiking.layers.recurrent_cells import SpikingRNNCell
 from keras_spiking.layers.recurrent_graph import RecurrentGraph
+from keras_spiking.layers.rematerialize import Rematerialize
 from keras_spiking.layers.seq_to_batch import SeqToBatch
 from keras_spiking.layers.single_step import SingleStep
 from keras_spiking.layers.small_layers import AXAT

@@ -1,5 +1,7 @@
 """Parameters of neurons: fixed or learnable, one for all or one each."""
 
+import contextlib
+
 import numpy as np
 from keras import ops
 
@@ -101,6 +103,28 @@ def parameters(cls):
         for name, value in vars(base).items()
         if isinstance(value, Parameter)
     }
+
+
+@contextlib.contextmanager
+def replaced_parameters(layer, replace):
+    """Lets something else stand in for a layer's tensor-valued parameters.
+
+    Args:
+        layer: Layer that declares parameters.
+        replace: Function from a parameter's tensor to what stands in for it.
+
+    Yields:
+        Dictionary from names to what stands in.
+    """
+    symbols = layer.parameter_symbols
+    for name in parameters(type(layer)):
+        value = getattr(layer, name)
+        if value is not None and not isinstance(value, float):
+            symbols[name] = replace(value)
+    try:
+        yield dict(symbols)
+    finally:
+        symbols.clear()
 
 
 def normalize_learnable(learnable, cls):

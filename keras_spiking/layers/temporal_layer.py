@@ -52,7 +52,7 @@ class TemporalLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.parameter_values = {}
         self.parameter_weights = {}
-        self.parameter_symbols = {}  # stand in for values while a step is traced
+        self.parameter_symbols = {}  # stand in for values, see `replaced_parameters`
         self.learnable = normalize_learnable(learnable, type(self))
         self.data_format = check_choice(
             "data_format",
@@ -160,7 +160,7 @@ class TemporalLayer(keras.layers.Layer):
         states = slot.previous
         if initial_state is not None or states is None:
             states = self._first_states(inputs, initial_state)
-        outputs, states = run_steps(self, inputs, states, mask)
+        outputs, states = self.run_steps(inputs, states, mask)
         slot.put(states)
         if self.stateful:
             for variable, value in zip(self.states, states):
@@ -169,6 +169,10 @@ class TemporalLayer(keras.layers.Layer):
             outputs = self.collapse(outputs, mask)
         outputs = ops.cast(outputs, self.compute_dtype)
         return (outputs, *states) if self.return_state else outputs
+
+    def run_steps(self, inputs, states, mask):
+        """All time steps: returns the outputs and the final states."""
+        return run_steps(self, inputs, states, mask)
 
     def collapse(self, outputs, mask=None):
         """What is returned for a whole sequence if `return_sequences=False`."""

@@ -23,14 +23,20 @@ def run_steps(layer, inputs, states, mask=None):
 
 def reference(layer, inputs, states, mask=None):
     """`run_steps` in `keras.ops`: a loop over `layer.step`."""
+    step, inputs = masked_step(layer, inputs, mask)
+    return time_loop(step, inputs, states)
+
+
+def masked_step(layer, inputs, mask=None):
+    """A layer's step with regard to a mask, and the sequences that it takes."""
     inputs = ops.cast(inputs, layer.state_dtype)
     if mask is None:
-        return time_loop(layer.step, inputs, states)
+        return layer.step, inputs
 
-    def masked_step(x, states):
+    def step(x, states):
         x, mask = x
         outputs, new_states = layer.step(x, states)
         silent = ops.zeros_like(outputs)
         return hold(mask, (outputs, new_states), (silent, states))
 
-    return time_loop(masked_step, (inputs, ops.cast(mask, "bool")), states)
+    return step, (inputs, ops.cast(mask, "bool"))

@@ -9,6 +9,8 @@ from backend import to_numpy
 from keras import ops
 
 from keras_spiking import layers
+from keras_spiking import surrogates
+from keras_spiking.layers import graded_neurons
 
 
 def sigmoid(x):
@@ -219,19 +221,18 @@ def test_outputs_equal_the_simulation(name):
     assert different.mean() < 0.01
 
 
-SMOOTH = [n for n in NEURONS if n not in ("sigma_delta", "winner", "refractory")]
-
-
 @pytest.mark.trains
-@pytest.mark.parametrize("name", [n for n in SMOOTH if n != "ilif"])
-def test_gradients_are_those_of_the_smooth_network(name):
+@pytest.mark.parametrize("name", NEURONS)
+def test_gradients_are_those_of_the_smooth_network(name, monkeypatch):
     _, cls, arguments = NEURONS[name]
     x = currents(1)[:2, :6, :3]
     weight = np.random.default_rng(2).normal(size=x.shape)
     with double_precision():
-        layer = cls(**{**arguments, "dtype": "float64", "surrogate": "sigmoid"})
-        # The smooth network: the surrogate's primitive in place of the step.
-        layer.surrogate = layer.surrogate.primitive
+        layer = cls(**{**arguments, "dtype": "float64"})
+        # The smooth network: the surrogate's primitive in place of the step, and
+        # nothing rounded or left out.
+        layer.surrogate = surrogates.get("sigmoid").primitive
+        monkeypatch.setattr(graded_neurons, "straight_through", lambda value, y: y)
         x, w = float64(x, weight)
         layer(x)
         (found,) = gradients(lambda x: ops.sum(layer(x) * w), [x])

@@ -6,7 +6,7 @@ import numpy as np
 from keras_spiking.backends.kernels.expression import Graph
 from keras_spiking.backends.kernels.expression import NotFusable
 from keras_spiking.backends.kernels.operations import OPERATIONS
-from keras_spiking.layers.parameter import parameters
+from keras_spiking.layers.parameter import replaced_parameters
 from keras_spiking.surrogates import Surrogate
 
 
@@ -28,7 +28,11 @@ class Step:
         self._values = {}
         self._alive = []  # ids are keys only as long as what they name lives
         x = self._symbol("x", (1, *features), layer.state_dtype)
-        with _symbolic_parameters(layer) as symbols:
+
+        def symbol(value):
+            return keras.KerasTensor(value.shape, dtype=layer.state_dtype)
+
+        with replaced_parameters(layer, symbol) as symbols:
             for name, symbol in symbols.items():
                 self._parameter(symbol, name)
             old = _call("get_initial_state", layer.get_initial_state, x)
@@ -153,24 +157,6 @@ _COMPOSED = {
 def _snake(name):
     letters = (f"_{c.lower()}" if c.isupper() else c for c in name)
     return "".join(letters).lstrip("_")
-
-
-class _symbolic_parameters:
-    """Lets a layer's tensor-valued parameters be symbols for a while."""
-
-    def __init__(self, layer):
-        self.layer = layer
-
-    def __enter__(self):
-        for name in parameters(type(self.layer)):
-            value = getattr(self.layer, name)
-            if value is not None and not isinstance(value, float):
-                symbol = keras.KerasTensor(value.shape, dtype=self.layer.state_dtype)
-                self.layer.parameter_symbols[name] = symbol
-        return dict(self.layer.parameter_symbols)
-
-    def __exit__(self, *_):
-        self.layer.parameter_symbols.clear()
 
 
 def _call(name, function, *args):

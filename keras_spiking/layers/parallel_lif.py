@@ -1,0 +1,71 @@
+import keras
+
+from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.ops.parallel import run_in_parallel
+from keras_spiking.validation import check_number
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class ParallelLIFLayer(LIFLayer):
+    """LIF neurons whose time steps are computed in parallel, resets included.
+
+    Equations, outputs and gradients are those of `LIFLayer`. Chunks of the sequence
+    run side by side, each from a guess of the membrane potential at its start, and
+    again from where the chunk before has ended, until all potentials agree: a few
+    times `chunk_length` steps one after the other instead of `time`, for about
+    three times the work. A membrane potential that neither leaks nor is reset
+    within a chunk takes more sweeps, at most as many as there are chunks.
+
+    That pays where launching a step costs more than computing it: in PyTorch and
+    TensorFlow, and on accelerators. On a CPU the fused kernel of `LIFLayer` is
+    faster, and so is the loop that JAX compiles (`benchmarks/results/zoo.md`).
+
+    A sequence of up to `chunk_length` steps, or of unknown length, runs as in
+    `LIFLayer`.
+
+    Args:
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        decay_input: Boolean. Defaults to `True`.
+        chunk_length: Integer >= 1, the number of steps in a chunk. Defaults to
+            `64`.
+        **kwargs: The arguments of `LIFLayer`.
+
+    Call arguments:
+        inputs: Tensor of input currents, `(batch, time, ...)`.
+        initial_state: Tensor or list of one tensor, `(batch, ...)`.
+        mask: Boolean tensor `(batch, time)`.
+
+    Input shape:
+        `(batch, time, ...)`.
+
+    Output shape:
+        As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Raises:
+        ValueError: if `chunk_length` is less than 1.
+
+    Example:
+
+    >>> x = keras.random.uniform((2, 100, 3), maxval=3.0)
+    >>> parallel = keras_spiking.layers.ParallelLIFLayer(chunk_length=16)
+    >>> sequential = keras_spiking.layers.LIFLayer()
+    >>> bool(keras.ops.all(parallel(x) == sequential(x)))
+    True
+
+    References:
+        - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch)
+        - [Lions et al., 2001](https://doi.org/10.1016/S0764-4442(00)01793-6)
+    """
+
+    def __init__(self, tau=2.0, decay_input=True, chunk_length=64, **kwargs):
+        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+        self.chunk_length = int(check_number("chunk_length", chunk_length, minimum=1))
+
+    def run_steps(self, inputs, states, mask):
+        timesteps = inputs.shape[1]
+        if timesteps is None or timesteps <= self.chunk_length:
+            return super().run_steps(inputs, states, mask)
+        return run_in_parallel(self, inputs, states, mask, self.chunk_length)
+
+    def get_config(self):
+        return {**super().get_config(), "chunk_length": self.chunk_length}

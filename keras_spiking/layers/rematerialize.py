@@ -1,0 +1,112 @@
+import keras
+from keras import ops
+
+from keras_spiking.layers import contained
+from keras_spiking.layers import streaming
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class Rematerialize(keras.layers.Layer):
+    """Trains layers in less memory: what they remember is computed again.
+
+    A training step keeps what the gradient of each layer needs: for neurons a
+    membrane potential at every time step. Of the layers in here nothing is kept but
+    their input; the backward pass runs them a second time. Outputs, gradients and
+    moving averages stay the same.
+
+    `keras.RematScope` does that for layers one by one, but on JAX not for layers
+    that take `training`, as batch normalisation does. Give this layer blocks that
+    start where there is little to keep, such as behind a pooling.
+
+    XLA merges the second computation with the first one on CPUs: JAX saves memory
+    on accelerators only.
+
+    Args:
+        layer: Keras layer or model, or a list of them, which are applied one after
+            the other.
+
+    Call arguments:
+        inputs: Tensor, the input of the first layer.
+        mask: Boolean tensor `(batch, time)`.
+        training: Boolean. Outside of training there is nothing to remember.
+
+    Input shape:
+        As the first layer's.
+
+    Output shape:
+        As the last layer's.
+
+    Raises:
+        ValueError: in a training inside of a `StepByStep`, whose layers hand on
+            their state. Put the `StepByStep` into the `Rematerialize` instead.
+
+    Example:
+
+    >>> layer = keras_spiking.layers.Rematerialize(
+    ...     [
+    ...         keras_spiking.layers.SeqToBatch(keras.layers.Conv2D(8, 3)),
+    ...         keras_spiking.layers.LIFLayer(),
+    ...     ]
+    ... )
+    >>> tuple(layer(keras.ops.ones((2, 4, 10, 10, 1))).shape)
+    (2, 4, 8, 8, 8)
+
+    References:
+        - [Chen et al., 2016](https://arxiv.org/abs/1604.06174)
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.block = keras.Sequential(contained.as_list(layer, "Rematerialize"))
+        self.supports_masking = True
+
+    @property
+    def layers(self):
+        return self.block.layers
+
+    def build(self, input_shape):
+        self.block.build(input_shape)
+
+    def call(self, inputs, mask=None, training=None):
+        if not training:
+            return self.block(inputs, mask=mask)
+        if streaming.Slot().stream is not None:
+            raise ValueError(
+                f"Rematerialize '{self.name}' cannot be trained inside of a "
+                "StepByStep: put the StepByStep into a Rematerialize."
+            )
+        trainable = self.block.trainable_variables
+        others = self.block.non_trainable_variables
+
+        # All that changes is returned: on torch this runs twice, and on JAX no
+        # value may leave it otherwise.
+        @keras.remat
+        def run(trainable, others, x):
+            return self.block.stateless_call(
+                trainable, others, x, mask=mask, training=True, return_losses=True
+            )
+
+        # Copies, since the assignments below may be in place, before `run` runs
+        # again, and TensorFlow counts the gradient of a variable itself twice.
+        outputs, updates, losses = run(
+            [ops.copy(v) for v in trainable], [ops.copy(v) for v in others], inputs
+        )
+        for variable, value in zip(others, updates):
+            variable.assign(value)
+        for loss in losses:
+            self.add_loss(loss)
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return self.block.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.block.compute_mask(inputs, mask)
+
+    def get_config(self):
+        return {**super().get_config(), "layer": contained.serialize(self.layers)}
+
+    @classmethod
+    def from_config(cls, config):
+        layers = contained.deserialize(config["layer"])
+        return cls(**{**config, "layer": layers})
