@@ -26,7 +26,7 @@ def compare(timesteps, options):
     arguments = dict(tau=options.tau, surrogate="atan", decay_input=False)
     parallel = ParallelLIFLayer(chunk_length=options.chunk_length, **arguments)
     entrants = {
-        "parallel": ours(parallel, "auto"),
+        "parallel": ours(parallel, "never"),
         "loop": ours(LIFLayer(**arguments), "never"),
         "fused": ours(LIFLayer(**arguments), "always"),
     }

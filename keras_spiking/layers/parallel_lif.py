@@ -17,8 +17,10 @@ class ParallelLIFLayer(LIFLayer):
     within a chunk takes more sweeps, at most as many as there are chunks.
 
     That pays where launching a step costs more than computing it: in PyTorch and
-    TensorFlow, and on accelerators. On a CPU the fused kernel of `LIFLayer` is
-    faster, and so is the loop that JAX compiles (`benchmarks/results/zoo.md`).
+    TensorFlow without a fused kernel. A kernel is faster still on a CPU, and serves
+    where there is one; `keras_spiking.config.set_fused("never")` insists on the
+    parallel steps. The loop that JAX compiles is faster on a CPU, too
+    (`benchmarks/results/zoo.md`).
 
     A sequence of up to `chunk_length` steps, or of unknown length, runs as in
     `LIFLayer`.
@@ -61,10 +63,10 @@ class ParallelLIFLayer(LIFLayer):
         super().__init__(tau=tau, decay_input=decay_input, **kwargs)
         self.chunk_length = int(check_number("chunk_length", chunk_length, minimum=1))
 
-    def run_steps(self, inputs, states, mask):
+    def reference(self, inputs, states, mask):
         timesteps = inputs.shape[1]
         if timesteps is None or timesteps <= self.chunk_length:
-            return super().run_steps(inputs, states, mask)
+            return super().reference(inputs, states, mask)
         return run_in_parallel(self, inputs, states, mask, self.chunk_length)
 
     def get_config(self):

@@ -12,6 +12,7 @@ from keras_spiking.layers.parameter import parameters
 from keras_spiking.layers.parameter import to_config
 from keras_spiking.layers.probe import Probe
 from keras_spiking.ops.reduce import reduce_time
+from keras_spiking.ops.sequence import reference
 from keras_spiking.ops.sequence import run_steps
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_mask
@@ -160,7 +161,7 @@ class TemporalLayer(keras.layers.Layer):
         states = slot.previous
         if initial_state is not None or states is None:
             states = self._first_states(inputs, initial_state)
-        outputs, states = self.run_steps(inputs, states, mask)
+        outputs, states = run_steps(self, inputs, states, mask)
         slot.put(states)
         if self.stateful:
             for variable, value in zip(self.states, states):
@@ -170,9 +171,9 @@ class TemporalLayer(keras.layers.Layer):
         outputs = ops.cast(outputs, self.compute_dtype)
         return (outputs, *states) if self.return_state else outputs
 
-    def run_steps(self, inputs, states, mask):
-        """All time steps: returns the outputs and the final states."""
-        return run_steps(self, inputs, states, mask)
+    def reference(self, inputs, states, mask):
+        """All time steps in `keras.ops`, where no fused kernel serves."""
+        return reference(self, inputs, states, mask)
 
     def collapse(self, outputs, mask=None):
         """What is returned for a whole sequence if `return_sequences=False`."""

@@ -10,7 +10,7 @@ from keras_spiking.ops.time_loop import time_loop
 def run_steps(layer, inputs, states, mask=None):
     """Runs the steps of a `TemporalLayer` over `(batch, time, ...)`.
 
-    A fused kernel serves where there is one, else the reference below.
+    A fused kernel serves where there is one, else the layer's reference.
 
     Returns:
         The outputs of all steps, `(batch, time, ...)`, and the final states.
@@ -18,11 +18,11 @@ def run_steps(layer, inputs, states, mask=None):
     library = fused.serving(layer, inputs, masked=mask is not None)
     if library is not None:
         return fused.run(library, layer, inputs, states, mask)
-    return reference(layer, inputs, states, mask)
+    return layer.reference(inputs, states, mask)
 
 
 def reference(layer, inputs, states, mask=None):
-    """`run_steps` in `keras.ops`: a loop over `layer.step`."""
+    """`run_steps` in `keras.ops`, a loop over `layer.step`: most layers' reference."""
     step, inputs = masked_step(layer, inputs, mask)
     return time_loop(step, inputs, states)
 

@@ -6,7 +6,16 @@ from backend import gradients
 from backend import to_numpy
 from keras import ops
 
+import keras_spiking
 from keras_spiking import layers
+
+
+@pytest.fixture(autouse=True)
+def without_kernels():
+    keras_spiking.config.set_fused("never")
+    yield
+    keras_spiking.config.set_fused("auto")
+
 
 CONFIGURATIONS = {
     "default": {},
