@@ -65,6 +65,12 @@ def _call(library, name, inputs):
     return list(outputs)
 
 
+def require(condition, message, tensors):
+    """Tensors that raise `tf.errors.InvalidArgumentError` in a graph that runs."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tuple(tf.identity(tensor) for tensor in tensors)
+
+
 def while_loop(step, inputs, states, timesteps):
     """`ops.time_loop` as one `tf.while_loop`.
 

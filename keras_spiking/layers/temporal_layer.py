@@ -185,13 +185,8 @@ class TemporalLayer(keras.layers.Layer):
             _check_states(self, states, self.get_initial_state(inputs[:, 0]))
             return tuple(ops.cast(s, self.state_dtype) for s in states)
         if self.stateful:
-            if inputs.shape[0] not in (None, self.batch_size):
-                raise ValueError(
-                    f"The stateful layer '{self.name}' was built for batches of "
-                    f"{self.batch_size}. Received a batch of {inputs.shape[0]}: "
-                    "drop the last, smaller batch, or use `stateful=False`."
-                )
-            return tuple(ops.convert_to_tensor(s) for s in self.states)
+            states = tuple(ops.convert_to_tensor(s) for s in self.states)
+            return _for_batch_of(self, inputs, states)
         return self.get_initial_state(ops.cast(inputs[:, 0], self.state_dtype))
 
     def compute_output_shape(self, inputs_shape, initial_state_shape=None):
@@ -258,6 +253,24 @@ def _check_rank(layer, shape):
             f"{type(layer).__name__} '{layer.name}' needs at least one time "
             f"step. Received an input of shape {tuple(shape)}."
         )
+
+
+def _for_batch_of(layer, inputs, states):
+    """The states, if they are for as many samples as the inputs have."""
+    received = inputs.shape[0]
+    message = (
+        f"The stateful layer '{layer.name}' was built for batches of "
+        f"{layer.batch_size}. Received a batch of {received or 'another size'}: "
+        "drop the last, smaller batch, or use `stateful=False`."
+    )
+    if received is None and keras.config.backend() == "tensorflow":
+        # Only a running graph knows; it raises an error of TensorFlow's.
+        from keras_spiking.backends.tensorflow import require
+
+        return require(ops.shape(inputs)[0] == layer.batch_size, message, states)
+    if received not in (None, layer.batch_size):
+        raise ValueError(message)
+    return states
 
 
 def _check_states(layer, states, expected):
