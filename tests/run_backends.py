@@ -28,6 +28,8 @@ def main(arguments):
             "OMP_NUM_THREADS": "1",
             "TF_NUM_INTRAOP_THREADS": "1",
             "TF_NUM_INTEROP_THREADS": "1",
+            # Most of the time goes into compiling functions that run once.
+            "XLA_FLAGS": "--xla_llvm_disable_expensive_passes=true",
         }
         command = [sys.executable, "-m", "pytest", "-n", "2", *extra]
         result = subprocess.run(command, env=environment)
