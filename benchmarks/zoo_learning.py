@@ -33,9 +33,10 @@ def latency(x, timesteps=20):
 def spiking_lstm():
     # Gates that are seldom near their threshold learn better.
     normal = keras.initializers.RandomNormal(stddev=1.0)
-    cell = keras_spiking.layers.SpikingLSTMCell(128, kernel_initializer=normal)
-    network = [layers.RNN(cell, return_sequences=True), layers.Dense(10)]
-    return network + [layers.GlobalAveragePooling1D()], rows, "logits"
+    cell = keras_spiking.layers.SpikingLSTMCell(256, kernel_initializer=normal)
+    network = [layers.Bidirectional(layers.RNN(cell, return_sequences=True))]
+    network += [layers.Dense(10), layers.GlobalAveragePooling1D()]
+    return network, rows, "logits"
 
 
 def recurrent_lif():
@@ -61,12 +62,15 @@ def tempotron():
 
 
 def hidden(layer):
+    # The mean is above 0 so that most neurons fire: silent ones get no gradient
+    # from EventProp.
+    initial = keras.initializers.RandomNormal(0.01, 0.03)
     return (
         [
-            layers.Dense(128, use_bias=False),
+            layers.Dense(128, use_bias=False, kernel_initializer=initial),
             layer,
             layers.Dense(10, use_bias=False),
-            LILayer(tau=5.0, reduce="max"),
+            LILayer(tau=5.0, decay_input=False, reduce="mean"),
         ],
         latency,
         "logits",
@@ -74,7 +78,9 @@ def hidden(layer):
 
 
 def event_prop():
-    return hidden(keras_spiking.layers.EventPropLayer(tau=10.0, tau_s=5.0))
+    # In units of `tau V`, as in `CubaLayer`, the threshold is 1.
+    neurons = keras_spiking.layers.EventPropLayer(10.0, 5.0, v_threshold=0.1)
+    return hidden(neurons)
 
 
 def surrogate_gradients():
@@ -90,7 +96,12 @@ def surrogate_gradients():
 
 
 # Where 10 epochs at a learning rate of 0.002 do not suit.
-SCHEDULES = {"spiking_lstm": (20, 5e-3), "recurrent_lif": (20, 5e-3)}
+SCHEDULES = {
+    "spiking_lstm": (8, 5e-3),
+    "recurrent_lif": (20, 5e-3),
+    "event_prop": (4, 5e-3),
+    "surrogate_gradients": (4, 5e-3),
+}
 
 
 def measure(make, data):

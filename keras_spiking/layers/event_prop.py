@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
 
 
@@ -18,19 +19,20 @@ class EventPropLayer(TemporalLayer):
     that get their input as jumps of `I` at the start of each step. Within a step
     `V` has a closed form. If it stands above the threshold at the end, the time
     `s` of the crossing is solved for, in steps; `V` is reset to 0 there and goes
-    on from 0. The output of that step is
+    on from 0. The spike at `t + s` is handed on as two jumps that add up to 1:
 
-        Y[t] = exp(-(1 - s) / tau_s)
+        Y[t] += 1 - s,    Y[t+1] += s
 
-    which is what a spike at `s` leaves of a jump by 1 at the end of the step:
-    the next layer sees when a spike happened, not only in which step. A neuron
-    fires once a step: a second spike waits for the start of the next one.
+    The next layer sees when a spike happened, not only in which step, and nothing
+    jumps when a spike moves from one step to the next. A neuron fires once a step:
+    a second spike waits for the start of the next one.
 
     There is no surrogate. By the implicit function theorem `ds = -dV(s) / V'(s)`,
     and differentiating the rest in reverse gives EventProp's adjoint equations
     with their jumps by `1 / V'` at the spikes. Gradients are those of the times
     of spikes, and exact. A neuron that is silent for a whole batch has none:
-    initial weights must be large enough.
+    initial weights must be so large that neurons fire. A jump of `I` by 1 raises
+    `V` by 0.16 at most if `tau=20` and `tau_s=5`.
 
     Args:
         tau: Float > 0, the membrane time constant in time steps. Defaults to
@@ -43,14 +45,15 @@ class EventPropLayer(TemporalLayer):
     Call arguments:
         inputs: Tensor `(batch, time, ...)`, the jumps of the synaptic currents:
             spikes, or outputs of another `EventPropLayer`, times weights.
-        initial_state: List of two tensors `(batch, ...)`, `V` and `I`.
+        initial_state: List of three tensors `(batch, ...)`: `V`, `I` and the part
+            of a spike that is left for the first step.
         mask: Boolean tensor `(batch, time)`.
 
     Input shape:
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are `V` and `I`.
+        As the input. The states are those of `initial_state`.
 
     Raises:
         ValueError: if `tau` and `tau_s` are equal or not positive.
@@ -111,21 +114,21 @@ class EventPropLayer(TemporalLayer):
         return ops.where(v >= self.v_threshold, ops.zeros_like(time), time)
 
     def step(self, x, states):
-        v, current = states
+        v, current, left = states
         current = current + x
         end = self._potential(v, current, ops.ones_like(v))
         fires = end >= self.v_threshold
         time = self._crossing(v, current)
         at_spike = current * ops.exp(-time / self.tau_s)
         after = self._potential(ops.zeros_like(v), at_spike, 1.0 - time)
-        left = ops.exp(-(1.0 - time) / self.tau_s)
-        outputs = ops.where(fires, left, ops.zeros_like(left))
+        spikes = ops.cast(fires, v.dtype)
+        outputs = left + spikes * (1.0 - time)
         v = ops.where(fires, after, end)
-        return outputs, (v, current * math.exp(-1.0 / self.tau_s))
+        return outputs, (v, current * math.exp(-1.0 / self.tau_s), spikes * time)
 
     def get_initial_state(self, x):
         (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
+        return v, ops.zeros_like(v), ops.zeros_like(v)
 
     def spike_times(self, outputs):
         """Times of the spikes in steps since the start, infinite where there is
@@ -135,12 +138,17 @@ class EventPropLayer(TemporalLayer):
             outputs: Tensor `(batch, time, ...)`, the outputs of the layer.
         """
         outputs = ops.convert_to_tensor(outputs)
+
+        def find(y, left):
+            y = y - left
+            fires = y > 1e-4  # More than rounding leaves.
+            time = ops.where(fires, 1.0 - y, ops.zeros_like(y))
+            return ops.where(fires, time, ops.full_like(y, float("inf"))), time
+
+        times, _ = time_loop(find, outputs, ops.zeros_like(outputs[:, 0]))
         shape = (-1,) + (1,) * (len(outputs.shape) - 2)
-        end = ops.cast(ops.arange(1, outputs.shape[1] + 1), outputs.dtype)
-        fires = outputs > 0.0
-        left = ops.where(fires, outputs, ops.ones_like(outputs))
-        times = ops.reshape(end, shape) + self.tau_s * ops.log(left)
-        return ops.where(fires, times, float("inf"))
+        start = ops.cast(ops.arange(outputs.shape[1]), outputs.dtype)
+        return ops.reshape(start, shape) + times
 
     def get_config(self):
         return {

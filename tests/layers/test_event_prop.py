@@ -60,8 +60,9 @@ def test_gradients_of_spike_times_are_exact_through_two_layers():
 
         def total(w1, w2):
             outputs = second(dense(first(dense(inputs, w1)), w2))
-            fires = outputs > 0.0
-            times = ops.where(fires, second.spike_times(outputs), 0.0)
+            times = second.spike_times(outputs)
+            fires = ops.isfinite(times)
+            times = ops.where(fires, times, 0.0)
             return ops.sum(times * weight), fires
 
         found = gradients(lambda a, b: total(a, b)[0], float64(w1, w2))
@@ -80,6 +81,24 @@ def test_gradients_of_spike_times_are_exact_through_two_layers():
                 np.testing.assert_allclose(
                     found[k][index], numeric, rtol=1e-5, atol=1e-7
                 )
+
+
+def test_a_spike_that_moves_to_the_next_step_moves_nothing_else():
+    # The input puts the only spike of the first neuron around the time 4.
+    def run(weight):
+        first, second = (layers.EventPropLayer(**ARGUMENTS) for _ in range(2))
+        x = np.zeros((1, 12, 1))
+        x[0, 0] = weight
+        with double_precision():
+            spikes = first(float64(x)[0])
+            return to_numpy(first.spike_times(spikes)), to_numpy(second(9.0 * spikes))
+
+    # A jump by `weight` reaches the threshold at 4.
+    kernel = 4.0 / (4.0 - 12.0) * (np.exp(-4 / 4.0) - np.exp(-4 / 12.0))
+    for step in (1e-3, 1e-5):
+        (before, y), (after, z) = (run((1 + d) / kernel) for d in (step, -step))
+        assert before.min() < 4.0 < after.min() < before.min() + 40 * step
+        np.testing.assert_allclose(y, z, atol=40 * step)
 
 
 def test_the_potential_of_a_tempotron_is_the_sum_of_its_kernels():
