@@ -185,7 +185,8 @@ class TemporalLayer(keras.layers.Layer):
             _check_states(self, states, self.get_initial_state(inputs[:, 0]))
             return tuple(ops.cast(s, self.state_dtype) for s in states)
         if self.stateful:
-            states = tuple(ops.convert_to_tensor(s) for s in self.states)
+            # Copies: PyTorch assigns in place, and the gradient needs the old ones.
+            states = tuple(ops.copy(s) for s in self.states)
             return _for_batch_of(self, inputs, states)
         return self.get_initial_state(ops.cast(inputs[:, 0], self.state_dtype))
 

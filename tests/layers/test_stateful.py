@@ -50,8 +50,10 @@ def test_predict_and_evaluate_go_on_and_reset_state_starts_afresh(neuron):
 @neurons
 def test_fit_goes_on_over_batches(neuron):
     x = draw(2, 12, 3)
-    layer = neuron(stateful=True, trainable=False)
-    model = keras.Sequential([keras.Input(batch_shape=(2, 4, 3)), layer])
+    layer = neuron(stateful=True)
+    # Weights in front of the neurons, so that there is a gradient through them.
+    synapse = keras.layers.Dense(3, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input(batch_shape=(2, 4, 3)), synapse, layer])
     model.compile(keras.optimizers.SGD(0.0), loss="mse")
     # Three batches of two samples, each with four steps of the two sequences.
     batches = np.concatenate([x[:, i : i + 4] for i in (0, 4, 8)])
