@@ -73,6 +73,16 @@ def check_choice(name, value, choices):
     return value
 
 
+def check_groups(layer, what, size, group):
+    """Returns how many groups of `group` there are in `size`, without a rest."""
+    if size is None or size % group:
+        raise ValueError(
+            f"The {what} of {type(layer).__name__} '{layer.name}' must divide into "
+            f"groups of {group}. Received: {size} {what}."
+        )
+    return size // group
+
+
 def check_mask(layer, shape, mask):
     """Checks that a mask fits the inputs `(batch, time, ...)` of a layer."""
     if mask is not None and not same_shape(mask.shape, shape[:2]):

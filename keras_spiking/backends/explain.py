@@ -42,7 +42,7 @@ def explain(model):
 
 
 def _temporal_layers(layer, found):
-    from keras_spiking.layers.contained import inner_layers
+    from keras_spiking.layers.containers.contained import inner_layers
     from keras_spiking.layers.temporal_layer import TemporalLayer
 
     if isinstance(layer, TemporalLayer) and not any(layer is f for f in found):

@@ -6,8 +6,8 @@ from keras import ops
 
 from keras_spiking.callbacks import hooks
 from keras_spiking.callbacks.selection import select_layer
-from keras_spiking.layers import contained
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers import contained
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import Learner
 from keras_spiking.learning.learner import check_synapse

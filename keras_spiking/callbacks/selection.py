@@ -4,7 +4,7 @@ import collections
 
 import keras
 
-from keras_spiking.layers import contained
+from keras_spiking.layers.containers import contained
 from keras_spiking.layers.probe import Probe
 from keras_spiking.layers.spiking_layer import SpikingLayer
 

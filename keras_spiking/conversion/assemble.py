@@ -11,8 +11,8 @@ from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.rules import Rectifier
 from keras_spiking.conversion.spiking_model import SpikingModel
-from keras_spiking.layers.single_step import SingleStep
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers.single_step import SingleStep
+from keras_spiking.layers.containers.step_by_step import StepByStep
 
 
 def build(graph, neurons, encoders, timesteps, delay, name):

@@ -4,8 +4,10 @@ from keras_spiking.conversion.folding import WEIGHTED
 from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.folding import scale_and_shift
 from keras_spiking.conversion.folding import scale_outputs
-from keras_spiking.layers.normalization import ThresholdDependentBatchNormalization
-from keras_spiking.layers.seq_to_batch import SeqToBatch
+from keras_spiking.layers.containers.seq_to_batch import SeqToBatch
+from keras_spiking.layers.normalization.batch_normalization import (
+    ThresholdDependentBatchNormalization,
+)
 
 # Those whose scale is the same at all time steps. `TemporalEffective...` and
 # `...ThroughTime` would need other weights in the layer before at each of them.

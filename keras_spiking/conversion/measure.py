@@ -5,8 +5,8 @@ import keras
 from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
-from keras_spiking.layers.single_step import SingleStep
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers.single_step import SingleStep
+from keras_spiking.layers.containers.step_by_step import StepByStep
 
 
 def step_of(snn):

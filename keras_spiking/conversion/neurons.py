@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_spiking.layers.integrate_and_fire import IFLayer
+from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
 from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.parameter import to_config
 

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.poisson_encoder import PoissonEncoder
+from keras_spiking.layers.encoders.poisson import PoissonEncoder
 from keras_spiking.validation import check_number
 
 

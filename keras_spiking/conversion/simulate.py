@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.graph import trace
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.validation import check_timesteps
 
 

@@ -1,6 +1,6 @@
 import keras
 
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.validation import check_timesteps
 
 

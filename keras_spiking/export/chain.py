@@ -7,7 +7,7 @@ import keras
 from keras_spiking.layers import Quantized
 from keras_spiking.layers import SeqToBatch
 from keras_spiking.layers import StepByStep
-from keras_spiking.layers.contained import has_time_axis
+from keras_spiking.layers.containers.contained import has_time_axis
 
 # Stateless layers that mean the same over (batch, time, features) and over
 # (batch, features).

@@ -6,7 +6,7 @@ from keras import ops
 from keras_spiking.backends.gradients import value_and_gradients
 from keras_spiking.callbacks.selection import all_layers
 from keras_spiking.layers import streaming
-from keras_spiking.layers.leaky_integrator import LILayer
+from keras_spiking.layers.neurons.leaky_integrator import LILayer
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.online.ottt import frozen

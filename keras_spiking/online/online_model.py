@@ -5,8 +5,8 @@ from keras import ops
 
 from keras_spiking.backends.gradients import value_and_gradients
 from keras_spiking.callbacks import hooks
-from keras_spiking.layers import contained
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers import contained
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import time_loop
 
 

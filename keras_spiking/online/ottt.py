@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_spiking.callbacks.selection import all_layers
-from keras_spiking.layers import contained
 from keras_spiking.layers import streaming
+from keras_spiking.layers.containers import contained
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.validation import check_number

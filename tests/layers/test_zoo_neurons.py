@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_spiking import layers
 from keras_spiking import surrogates
-from keras_spiking.layers import graded_neurons
+from keras_spiking.layers.neurons import graded
 
 
 def sigmoid(x):
@@ -232,7 +232,7 @@ def test_gradients_are_those_of_the_smooth_network(name, monkeypatch):
         # The smooth network: the surrogate's primitive in place of the step, and
         # nothing rounded or left out.
         layer.surrogate = surrogates.get("sigmoid").primitive
-        monkeypatch.setattr(graded_neurons, "straight_through", lambda value, y: y)
+        monkeypatch.setattr(graded, "straight_through", lambda value, y: y)
         x, w = float64(x, weight)
         layer(x)
         (found,) = gradients(lambda x: ops.sum(layer(x) * w), [x])

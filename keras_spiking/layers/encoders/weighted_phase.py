@@ -2,9 +2,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_spiking.layers.encoders import Encoder
-from keras_spiking.layers.encoders import along_time
-from keras_spiking.layers.encoders import to_unit_interval
+from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.encoders.encoder import along_time
+from keras_spiking.layers.encoders.encoder import to_unit_interval
 from keras_spiking.validation import check_number
 
 

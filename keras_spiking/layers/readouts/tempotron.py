@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.synapses import DualExponentialSynapse
+from keras_spiking.layers.synapses.synapse_filters import DualExponentialSynapse
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
 

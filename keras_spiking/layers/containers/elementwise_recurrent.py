@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
-from keras_spiking.layers.step_by_step import StepByStep
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import hold
 
 

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers import contained
 from keras_spiking.layers import streaming
+from keras_spiking.layers.containers import contained
 
 
 @keras.saving.register_keras_serializable("keras_spiking")

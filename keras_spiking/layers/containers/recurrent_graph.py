@@ -1,10 +1,10 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers import contained
 from keras_spiking.layers import streaming
-from keras_spiking.layers.step_by_step import StepByStep
-from keras_spiking.layers.step_by_step import _step_functions
+from keras_spiking.layers.containers import contained
+from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.layers.containers.step_by_step import _step_functions
 from keras_spiking.ops.time_loop import hold
 
 

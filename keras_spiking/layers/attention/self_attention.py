@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number

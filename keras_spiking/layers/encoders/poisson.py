@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.encoders import Encoder
-from keras_spiking.layers.encoders import to_unit_interval
+from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.encoders.encoder import to_unit_interval
 
 
 @keras.saving.register_keras_serializable("keras_spiking")

@@ -1,9 +1,9 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers import contained
 from keras_spiking.layers import streaming
-from keras_spiking.layers.encoders import Encoder
+from keras_spiking.layers.containers import contained
+from keras_spiking.layers.encoders.encoder import Encoder
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_choice

@@ -1,6 +1,6 @@
 import keras
 
-from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.ops.parallel import run_in_parallel
 from keras_spiking.validation import check_number
 

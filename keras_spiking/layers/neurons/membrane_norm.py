@@ -3,7 +3,7 @@ from keras import ops
 
 from keras_spiking.constraints import Interval
 from keras_spiking.layers import streaming
-from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
 

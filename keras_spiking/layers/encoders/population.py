@@ -2,9 +2,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_spiking.layers.encoders import Encoder
-from keras_spiking.layers.encoders import along_time
-from keras_spiking.layers.integrate_and_fire import IFLayer
+from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.encoders.encoder import along_time
+from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.parameter import Parameter
 
 

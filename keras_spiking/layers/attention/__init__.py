@@ -1,0 +1,1 @@
+"""Attention over time, channels, space and tokens."""

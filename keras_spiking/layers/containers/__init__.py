@@ -1,0 +1,1 @@
+"""Containers: layers that run other layers over time."""

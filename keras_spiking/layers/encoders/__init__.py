@@ -1,0 +1,1 @@
+"""Encoders: numbers become spikes."""

@@ -1,0 +1,1 @@
+"""Neurons: what happens to the membrane potential in one time step."""

@@ -1,0 +1,1 @@
+"""Normalization that knows of time and of the threshold."""

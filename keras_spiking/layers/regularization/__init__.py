@@ -1,0 +1,1 @@
+"""Dropout over time: of neurons and of connections."""

@@ -1,0 +1,1 @@
+"""Synapses: weights and filters between neurons."""
