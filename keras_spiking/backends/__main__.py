@@ -1,7 +1,6 @@
 """`python -m keras_spiking.backends`: what serves on this machine, and why."""
 
 import importlib.metadata
-import importlib.util
 import platform
 
 import keras
@@ -9,6 +8,7 @@ import keras
 import keras_spiking
 from keras_spiking import config
 from keras_spiking.backends import explain
+from keras_spiking.backends import gpu
 from keras_spiking.backends.kernels import compiler
 
 BACKEND = keras.config.backend()
@@ -78,11 +78,16 @@ def _tensorflow_calls():
     return "tf.numpy_function; under XLA (jit_compile=True) the reference serves"
 
 
+def _cupy(device):
+    return gpu.unavailable() or f"CuPy {_version('cupy')} on {device}"
+
+
 def _jax_cuda():
     import jax
 
-    kind = jax.default_backend()
-    return "JAX sees no GPU" if kind == "cpu" else f"no kernels for JAX on {kind} yet"
+    if jax.default_backend() == "cpu":
+        return "JAX sees no GPU"
+    return _cupy(jax.devices()[0].device_kind)
 
 
 def _torch_cuda():
@@ -90,9 +95,7 @@ def _torch_cuda():
 
     if not torch.cuda.is_available():
         return "PyTorch sees no GPU"
-    if importlib.util.find_spec("cupy") is None:
-        return 'CuPy is not installed: pip install "keras3-spiking[cupy]"'
-    return f"CuPy {_version('cupy')} on {torch.cuda.get_device_name()}"
+    return _cupy(torch.cuda.get_device_name())
 
 
 def _tensorflow_cuda():

@@ -1,8 +1,9 @@
 """JAX: fused kernels as XLA custom calls.
 
-All kernels share one custom call target (`backends.xla`). It looks a kernel up by
-its key, so that no address gets into an executable, which JAX may keep on disk and
-load in another process.
+All kernels share one custom call target for CPUs and one for CUDA devices
+(`backends.xla`). It looks a kernel up by its key, so that no address gets into an
+executable, which JAX may keep on disk and load in another process. CuPy compiles
+the kernels of CUDA devices.
 """
 
 import ctypes
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
+from keras_spiking.backends import gpu
 from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
@@ -22,39 +24,76 @@ from keras_spiking.backends.kernels.printer import BLOCK_SIZE
 # XLA fuses the operations of a single step by itself.
 FUSES_SINGLE_STEPS = True
 
-TARGET = "keras_spiking_host"
+HOST, DEVICE = "keras_spiking_host", "keras_spiking_device"
+
+
+def _cuda_devices():
+    try:
+        return jax.local_devices(backend="cuda")
+    except RuntimeError:
+        return []
 
 
 @functools.cache
-def _target():
+def _target(name, platform, source):
+    """The library of a custom call target, which is then known to XLA."""
     flags = (f"-I{jax.ffi.include_dir()}",)
-    library = compiler.load(BLOCK_SIZE + xla.TARGET_SOURCE, flags)
-    capsule = jax.ffi.pycapsule(library.keras_spiking_call)
-    jax.ffi.register_ffi_target(TARGET, capsule, platform="cpu")
-    return library
+    target = compiler.load(xla.COMMON_SOURCE + source, flags)
+    capsule = jax.ffi.pycapsule(target.keras_spiking_call)
+    jax.ffi.register_ffi_target(name, capsule, platform=platform)
+    return target
+
+
+def _key(library, name):
+    return int(library.key[:15], 16) * 4 + list(library.kernels).index(name) + 1
 
 
 @functools.cache
-def _register(library, name):
-    key = int(library.key[:15], 16) * 4 + list(library.kernels).index(name) + 1
-    register = _target().keras_spiking_register
-    register(ctypes.c_uint64(key), ctypes.c_void_p(library.address(f"{name}_part")))
-    return np.uint64(key)
+def _register_on_host(library, name):
+    target = _target(HOST, "cpu", BLOCK_SIZE + xla.HOST_SOURCE)
+    address = library.address(f"{name}_part")
+    target.keras_spiking_register(
+        ctypes.c_uint64(_key(library, name)), ctypes.c_void_p(address)
+    )
+
+
+@functools.cache
+def _register_on_devices(library, name):
+    target = _target(DEVICE, "CUDA", xla.DEVICE_SOURCE)
+    target.keras_spiking_launcher(ctypes.CDLL("libcuda.so.1").cuLaunchKernel)
+    for device in _cuda_devices():
+        number = device.local_hardware_id
+        address = gpu.address(library, name, number)
+        key = _key(library, name) + xla.DEVICE_STRIDE * number
+        target.keras_spiking_register(ctypes.c_uint64(key), ctypes.c_void_p(address))
 
 
 def _custom_call(library, name, inputs):
-    outputs = [
-        jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
-        for a in library.kernels[name].outputs
-    ]
+    kernel = library.kernels[name]
     aliases = None
     if name == "backward":
         # The gradient of the output is of no use any more: it can become the
         # gradient of the input.
-        names = [array.name for array in library.kernels[name].inputs]
+        names = [array.name for array in kernel.inputs]
         aliases = {names.index("grad_output"): 0}
-    call = jax.ffi.ffi_call(TARGET, outputs, input_output_aliases=aliases)
-    return call(*inputs, kernel=_register(library, name))
+
+    def call(target, arrays):
+        shapes = [
+            jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
+            for a in arrays
+        ]
+        call = jax.ffi.ffi_call(target, shapes, input_output_aliases=aliases)
+        key = np.uint64(_key(library, name))
+        return lambda *inputs: call(*inputs, kernel=key)[: len(kernel.outputs)]
+
+    _register_on_host(library, name)
+    on_host = call(HOST, kernel.outputs)
+    if not _cuda_devices():
+        return on_host(*inputs)
+    _register_on_devices(library, name)
+    # A host keeps its scratch in its cache. A device gets it as further outputs.
+    on_device = call(DEVICE, kernel.outputs + kernel.scratch)
+    return jax.lax.platform_dependent(*inputs, cpu=on_host, cuda=on_device)
 
 
 _AXES = {"sequence": "b t f", "neuron": "b f", "mask": "b t"}
@@ -137,6 +176,8 @@ def unavailable(x=None):
     """Why a kernel cannot serve here, or `None`."""
     if is_exporting():
         return "the model is being exported"
-    if x is not None and jax.default_backend() != "cpu":
-        return f"there are no kernels for JAX on {jax.default_backend()} yet"
-    return None
+    if jax.default_backend() == "cpu":
+        return None
+    if not _cuda_devices():
+        return f"there are no kernels for JAX on {jax.default_backend()}"
+    return gpu.unavailable()

@@ -5,15 +5,13 @@ differentiable by a registered formula. Tensors of the CPU go to the C kernels,
 tensors of a CUDA device to the same text compiled by CuPy.
 """
 
-import functools
-
 import torch
 from torch import Tensor
 
+from keras_spiking.backends import gpu
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.library import shape_of
 
-THREADS = 256
 FUSES_SINGLE_STEPS = False
 
 
@@ -89,18 +87,7 @@ def unavailable(x=None):
         return None
     if x.device.type != "cuda":
         return f"there are no kernels for the device {x.device.type}"
-    try:
-        import cupy  # noqa: F401
-    except ImportError:
-        return 'CuPy is not installed: `pip install "keras3-spiking[cupy]"`'
-    return None
-
-
-@functools.cache
-def _module(library, device):
-    import cupy
-
-    return cupy.RawModule(code=library.gpu_source, options=("--fmad=false",))
+    return gpu.unavailable()
 
 
 def _launch(library, kernel, inputs, outputs):
@@ -111,10 +98,10 @@ def _launch(library, kernel, inputs, outputs):
     batch, time, features = inputs[0].shape
     stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream)
     with cupy.cuda.Device(device.index), stream:
-        function = _module(library, device.index).get_function(kernel)
+        function = gpu.function(library, kernel, device.index)
         sizes = [np.int64(n) for n in (batch, time, features)]
         arrays = library.kernels[kernel].scratch
         scratch = [_make(torch.empty, library, a, inputs[0]) for a in arrays]
         pointers = [np.uint64(x.data_ptr()) for x in (*inputs, *outputs, *scratch)]
-        blocks = -(-batch * features // THREADS)
-        function((blocks,), (THREADS,), (*sizes, *pointers))
+        if blocks := -(-batch * features // gpu.THREADS):
+            function((blocks,), (gpu.THREADS,), (*sizes, *pointers))

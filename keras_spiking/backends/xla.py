@@ -1,21 +1,18 @@
-"""C text of the custom call target that runs kernels on the threads of XLA.
+"""C text of the custom call targets that run kernels for XLA, on CPUs and on GPUs.
 
-Threads of our own would compete with those: after its work, a team of OpenMP spins
-for a while on the cores that XLA's next operation wants.
+Both find a kernel by its key in a table, and the arrays in XLA's call frame.
 """
 
-TARGET_SOURCE = r"""
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdlib.h>
+from keras_spiking.backends.gpu import THREADS
+
+COMMON_SOURCE = r"""
 #include "xla/ffi/api/c_api.h"
 
 typedef long long INDEX;
-typedef int kernel(INDEX, INDEX, INDEX, INDEX, INDEX, void **, void **);
 
 #define SLOTS 65536
 static uint64_t keys[SLOTS];
-static kernel *kernels[SLOTS];
+static void *kernels[SLOTS];
 
 /* Kernels are registered while functions are traced, under a lock of Python's. */
 static long find(uint64_t key) {
@@ -24,9 +21,9 @@ static long find(uint64_t key) {
     return slot;
 }
 
-void keras_spiking_register(uint64_t key, kernel *function) {
+void keras_spiking_register(uint64_t key, void *kernel) {
     long slot = find(key);
-    kernels[slot] = function;
+    kernels[slot] = kernel;
     keys[slot] = key;
 }
 
@@ -37,6 +34,53 @@ static XLA_FFI_Error *error(XLA_FFI_CallFrame *frame, const char *message) {
     args.errc = XLA_FFI_Error_Code_INTERNAL;
     return frame->api->XLA_FFI_Error_Create(&args);
 }
+
+/* XLA asks for the version before it calls. */
+static int answers_version(XLA_FFI_CallFrame *frame, XLA_FFI_Handler_Traits traits) {
+    XLA_FFI_Extension_Base *extension = frame->extension_start;
+    if (!extension || extension->type != XLA_FFI_Extension_Metadata) return 0;
+    XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
+    metadata->api_version.major_version = XLA_FFI_API_MAJOR;
+    metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+    metadata->traits = traits;
+    return 1;
+}
+
+#define MAX_ARRAYS 128
+typedef struct {
+    uint64_t key;
+    const int64_t *sizes; /* batch, time and features of the first array */
+    int inputs, arrays;
+    void *data[MAX_ARRAYS]; /* inputs, then outputs */
+} Call;
+
+static XLA_FFI_Error *read_call(XLA_FFI_CallFrame *frame, Call *call) {
+    call->inputs = frame->args.size;
+    call->arrays = call->inputs + frame->rets.size;
+    if (call->arrays > MAX_ARRAYS) return error(frame, "too many arrays");
+    XLA_FFI_Buffer **in = (XLA_FFI_Buffer **)frame->args.args;
+    XLA_FFI_Buffer **out = (XLA_FFI_Buffer **)frame->rets.rets;
+    for (int i = 0; i < call->arrays; i++)
+        call->data[i] = (i < call->inputs ? in[i] : out[i - call->inputs])->data;
+    call->key = *(uint64_t *)((XLA_FFI_Scalar *)frame->attrs.attrs[0])->value;
+    call->sizes = in[0]->dims;
+    return 0;
+}
+
+static XLA_FFI_Error *unknown(XLA_FFI_CallFrame *frame) {
+    return error(frame, "this process has not made the kernel");
+}
+"""
+
+# Kernels run on the threads of XLA. Threads of our own would compete with those:
+# after its work, a team of OpenMP spins for a while on the cores that XLA's next
+# operation wants.
+HOST_SOURCE = r"""
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+typedef int kernel(INDEX, INDEX, INDEX, INDEX, INDEX, void **, void **);
 
 static void ignore(XLA_FFI_CallFrame *frame, XLA_FFI_Error *failure) {
     if (!failure) return;
@@ -122,27 +166,59 @@ static XLA_FFI_Error *run(
 }
 
 XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
-    XLA_FFI_Extension_Base *extension = frame->extension_start;
-    if (extension && extension->type == XLA_FFI_Extension_Metadata) {
-        XLA_FFI_Metadata *metadata =
-            ((XLA_FFI_Metadata_Extension *)extension)->metadata;
-        metadata->api_version.major_version = XLA_FFI_API_MAJOR;
-        metadata->api_version.minor_version = XLA_FFI_API_MINOR;
+    if (answers_version(frame, 0)) return 0;
+    Call call;
+    XLA_FFI_Error *failure = read_call(frame, &call);
+    if (failure) return failure;
+    const long slot = find(call.key);
+    if (!keys[slot]) return unknown(frame);
+    void **out = call.data + call.inputs;
+    return run(frame, (kernel *)kernels[slot], call.sizes, call.data, out);
+}
+"""
+
+# Kernels are launched on XLA's own stream. A device has its own copy of a kernel,
+# registered under the key plus `DEVICE_STRIDE` times its number.
+DEVICE_STRIDE = 4
+DEVICE_SOURCE = f"""
+#define DEVICE_STRIDE {DEVICE_STRIDE}
+#define THREADS {THREADS}
+"""
+DEVICE_SOURCE += r"""
+
+typedef int launcher(
+    void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+    void *, void **, void **);
+static launcher *launch;
+
+/* `cuLaunchKernel`: taken from the driver at run time, not linked. */
+void keras_spiking_launcher(launcher *function) { launch = function; }
+
+XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
+    if (answers_version(frame, XLA_FFI_HANDLER_TRAITS_COMMAND_BUFFER_COMPATIBLE))
         return 0;
-    }
-    void *in[64], *out[64];
-    const int inputs = frame->args.size, outputs = frame->rets.size;
-    if (inputs > 64 || outputs > 64) return error(frame, "too many arrays");
-    for (int i = 0; i < inputs; i++)
-        in[i] = ((XLA_FFI_Buffer *)frame->args.args[i])->data;
-    for (int i = 0; i < outputs; i++)
-        out[i] = ((XLA_FFI_Buffer *)frame->rets.rets[i])->data;
-    const uint64_t key =
-        *(uint64_t *)((XLA_FFI_Scalar *)frame->attrs.attrs[0])->value;
-    const long slot = find(key);
-    if (!keys[slot]) return error(frame, "this process has not made the kernel");
-    /* The first array is a sequence (batch, time, features). */
-    const int64_t *sizes = ((XLA_FFI_Buffer *)frame->args.args[0])->dims;
-    return run(frame, kernels[slot], sizes, in, out);
+    Call call;
+    XLA_FFI_Error *failure = read_call(frame, &call);
+    if (failure) return failure;
+
+    XLA_FFI_Stream_Get_Args stream = {0};
+    stream.struct_size = XLA_FFI_Stream_Get_Args_STRUCT_SIZE;
+    stream.ctx = frame->ctx;
+    if ((failure = frame->api->XLA_FFI_Stream_Get(&stream))) return failure;
+    XLA_FFI_DeviceOrdinal_Get_Args device = {0};
+    device.struct_size = XLA_FFI_DeviceOrdinal_Get_Args_STRUCT_SIZE;
+    device.ctx = frame->ctx;
+    if ((failure = frame->api->XLA_FFI_DeviceOrdinal_Get(&device))) return failure;
+
+    const long slot = find(call.key + DEVICE_STRIDE * device.device_ordinal);
+    if (!keys[slot]) return unknown(frame);
+    INDEX sizes[3] = {call.sizes[0], call.sizes[1], call.sizes[2]};
+    void *parameters[3 + MAX_ARRAYS] = {&sizes[0], &sizes[1], &sizes[2]};
+    for (int i = 0; i < call.arrays; i++) parameters[3 + i] = &call.data[i];
+    const INDEX blocks = (sizes[0] * sizes[2] + THREADS - 1) / THREADS;
+    if (!blocks) return 0;
+    const int status = launch(
+        kernels[slot], blocks, 1, 1, THREADS, 1, 1, 0, stream.stream, parameters, 0);
+    return status ? error(frame, "the GPU did not take the kernel") : 0;
 }
 """

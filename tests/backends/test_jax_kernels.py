@@ -116,3 +116,103 @@ def test_executable_from_the_persistent_cache_works_in_another_process(tmp_path)
     again, more_hits = run(CACHED, **settings).split()[-2:]
     assert again == first and float(first) > 0
     assert int(more_hits) > int(hits)
+
+
+def test_lowers_for_cuda_devices_where_there_is_one(monkeypatch):
+    import jax
+
+    from keras_spiking.backends import jax as backend
+
+    class Device:
+        local_hardware_id = 0
+
+    monkeypatch.setattr(backend, "_cuda_devices", lambda: [Device])
+    monkeypatch.setattr(backend, "_register_on_devices", lambda library, name: None)
+    layer = layers.LIFLayer(tau=2.25)  # of no other test: nothing is known of it yet
+    layer.build((None, None, 5))
+    traced = jax.jit(jax.grad(loss(layer))).trace(X[0])
+    for platform, target in (("cuda", backend.DEVICE), ("cpu", backend.HOST)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert target in text
+        assert text.count(backend.HOST) + text.count(backend.DEVICE) == 2, text
+
+
+HARNESS = """
+static XLA_FFI_Error *create(XLA_FFI_Error_Create_Args *args) {
+    return (XLA_FFI_Error *)args->message;
+}
+static XLA_FFI_Error *stream(XLA_FFI_Stream_Get_Args *args) {
+    args->stream = (void *)77;
+    return 0;
+}
+static XLA_FFI_Error *device(XLA_FFI_DeviceOrdinal_Get_Args *args) {
+    args->device_ordinal = 1;
+    return 0;
+}
+const char *drive(uint64_t key, int64_t *sizes, int inputs, int outputs, void **data) {
+    XLA_FFI_Api api = {0};
+    api.XLA_FFI_Error_Create = create;
+    api.XLA_FFI_Stream_Get = stream;
+    api.XLA_FFI_DeviceOrdinal_Get = device;
+    XLA_FFI_Buffer buffers[64] = {0};
+    void *pointers[64];
+    for (int i = 0; i < inputs + outputs; i++) {
+        buffers[i].data = data[i];
+        buffers[i].dims = sizes;
+        pointers[i] = &buffers[i];
+    }
+    XLA_FFI_Scalar scalar = {0};
+    scalar.value = &key;
+    void *attributes[] = {&scalar};
+    XLA_FFI_CallFrame frame = {0};
+    frame.api = &api;
+    frame.args.size = inputs;
+    frame.args.args = pointers;
+    frame.rets.size = outputs;
+    frame.rets.rets = pointers + inputs;
+    frame.attrs.size = 1;
+    frame.attrs.attrs = attributes;
+    return (const char *)keras_spiking_call(&frame);
+}
+"""
+
+
+def test_target_for_cuda_devices_launches_what_was_registered():
+    import ctypes
+
+    import jax
+
+    from keras_spiking.backends import xla
+    from keras_spiking.backends.kernels import compiler
+
+    text = xla.COMMON_SOURCE + xla.DEVICE_SOURCE + HARNESS
+    target = compiler.load(text, (f"-I{jax.ffi.include_dir()}",))
+    target.drive.restype = ctypes.c_char_p
+    kernel, key = 12345, 1000
+    number, pointer = ctypes.c_uint, ctypes.c_void_p
+    launches = []
+
+    @ctypes.CFUNCTYPE(
+        ctypes.c_int, pointer, *[number] * 7, pointer, ctypes.POINTER(pointer), pointer
+    )
+    def launch(function, *arguments):
+        *grid, stream, parameters, _ = arguments
+        values = [ctypes.c_longlong.from_address(parameters[i]).value for i in range(6)]
+        launches.append((function, grid, stream, values))
+        return len(launches) - 1  # the second launch fails
+
+    target.keras_spiking_launcher(launch)
+    arrays = (pointer * 3)(111, 222, 333)
+    sizes = (ctypes.c_int64 * 3)(3, 7, 131)
+
+    def drive():
+        return target.drive(ctypes.c_uint64(key), sizes, 2, 1, arrays)
+
+    assert drive() == b"this process has not made the kernel"
+    target.keras_spiking_register(
+        ctypes.c_uint64(key + xla.DEVICE_STRIDE), pointer(kernel)
+    )
+    assert drive() is None
+    expected = [3, 7, 131, 111, 222, 333]
+    assert launches == [(kernel, [2, 1, 1, 256, 1, 1, 0], 77, expected)]
+    assert drive() == b"the GPU did not take the kernel"
