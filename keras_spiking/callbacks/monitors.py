@@ -298,7 +298,7 @@ def _states_over_time(layer, inputs, initial_state=None, mask=None):
     inputs = ops.cast(inputs, layer.state_dtype)
     states = streaming.previous_state()
     if initial_state is not None or states is None:
-        states = layer._first_states(inputs, initial_state)
+        states = layer.first_states(inputs, initial_state)
 
     def step(x, states):
         _, new_states = layer.step(x["input"], states)

@@ -160,7 +160,7 @@ class TemporalLayer(keras.layers.Layer):
         slot = streaming.Slot()
         states = slot.previous
         if initial_state is not None or states is None:
-            states = self._first_states(inputs, initial_state)
+            states = self.first_states(inputs, initial_state)
         outputs, states = run_steps(self, inputs, states, mask)
         slot.put(states)
         if self.stateful:
@@ -179,7 +179,8 @@ class TemporalLayer(keras.layers.Layer):
         """What is returned for a whole sequence if `return_sequences=False`."""
         return reduce_time(outputs, "last", mask)
 
-    def _first_states(self, inputs, initial_state):
+    def first_states(self, inputs, initial_state):
+        """What a call begins with: a tuple of states."""
         if initial_state is not None:
             states = keras.tree.flatten(initial_state)
             _check_states(self, states, self.get_initial_state(inputs[:, 0]))

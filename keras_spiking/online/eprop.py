@@ -76,7 +76,7 @@ class EProp(OnlineModel):
 
     def build(self, input_shape):
         super().build(input_shape)
-        batch, *features = self.network._step(input_shape)
+        batch, *features = self.network.step_shape(input_shape)
         self._step_shape = (batch or 1, *features)
         self._synapses = None
 
@@ -116,7 +116,7 @@ def _at_synapse(layer, seen, call, x, *args, **kwargs):
 def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
     states = streaming.previous_state()
     if states is None:
-        states = layer._first_states(inputs, None)
+        states = layer.first_states(inputs, None)
     outputs = call(inputs, *args, **kwargs)
     slot = streaming.Slot()
     derivatives = _derivatives(layer, inputs[:, 0], states)

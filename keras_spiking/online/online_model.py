@@ -118,7 +118,7 @@ class OnlineModel(keras.Model):
         def advance(x, states, values, weights, memory):
             def loss(weights):
                 mapping = list(zip(trainable + fixed, weights + values))
-                y, new_states, updates, losses = network._advance(
+                y, new_states, updates, losses = network.advance(
                     x, None, states, mapping
                 )
                 for i, update in updates.items():
@@ -134,12 +134,12 @@ class OnlineModel(keras.Model):
         def step(x, carry):
             total, *carry = carry
             y, carry = advance(x.get("x", inputs), *carry)
-            return (), (network._accumulate(total, y, None), *carry)
+            return (), (network.accumulate(total, y, None), *carry)
 
         # The first step, outside of the loop, shows which states there are.
         memory = self.start_learning(weights)
         y, carry = advance(first, None, values, weights, memory)
-        carry = (network._accumulate(None, y, None), *carry)
+        carry = (network.accumulate(None, y, None), *carry)
         if steps > 1:
             _, carry = time_loop(step, rest, carry, steps - 1, unroll=False)
         total, _, values, weights, memory = carry

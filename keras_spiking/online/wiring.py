@@ -58,7 +58,7 @@ def find_synapses(network, step_shape):
         weights = [(v, ops.convert_to_tensor(value, v.dtype)) for v, value in values]
         states = None
         for _ in range(2):
-            _, states, _, _ = network._advance(x, None, states, weights)
+            _, states, _, _ = network.advance(x, None, states, weights)
             pending.clear()
 
     around = [(x, functools.partial(at_dense, n)) for n, x in dense.items()]

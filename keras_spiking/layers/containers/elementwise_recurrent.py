@@ -53,7 +53,7 @@ class ElementwiseRecurrent(StepByStep):
 
     def build(self, input_shape):
         super().build(input_shape)
-        shape = self._step(input_shape)
+        shape = self.step_shape(input_shape)
         if self.step_output.shape[1:] != shape[1:]:
             raise ValueError(
                 f"The output of ElementwiseRecurrent '{self.name}' is fed back "

@@ -91,7 +91,7 @@ class RecurrentGraph(StepByStep):
             [f for layer in node for f in _step_functions(layer)]
             for node in self.nodes.values()
         ]
-        self.node_shapes = self._shapes(self._step(input_shape))
+        self.node_shapes = self._shapes(self.step_shape(input_shape))
         shape = self.node_shapes[self.order.index("output")]
         self.step_output = keras.KerasTensor(shape, dtype=self.compute_dtype)
 

@@ -80,11 +80,12 @@ class StepByStep(keras.layers.Layer):
         self.step_functions = [f for x in self.layers for f in _step_functions(x)]
         # Calling the layers with a symbolic step builds them.
         step = keras.tree.map_shape_structure(
-            lambda s: keras.KerasTensor(self._step(s)), input_shape
+            lambda s: keras.KerasTensor(self.step_shape(s)), input_shape
         )
         self.step_output = self.call_step(step)
 
-    def _step(self, input_shape):
+    def step_shape(self, input_shape):
+        """Shape of one step of inputs of a shape, which is checked."""
         if self.timesteps is not None:
             return tuple(input_shape)
         if len(input_shape) < 3:
@@ -108,7 +109,7 @@ class StepByStep(keras.layers.Layer):
         sequences = keras.tree.flatten(inputs)
         mask = keras.tree.flatten(mask)[0]
         for x in sequences:
-            self._step(x.shape)
+            self.step_shape(x.shape)
         rest = {}
         first, first_mask = inputs, None
         if self.timesteps is None:
@@ -123,7 +124,7 @@ class StepByStep(keras.layers.Layer):
         # variables (seeds, moving averages) have to be carried through it.
         slot = streaming.Slot()
         values = [(v, v.value) for v in self.variables]
-        y, states, updates, losses = self._advance(
+        y, states, updates, losses = self.advance(
             first, first_mask, slot.previous, values
         )
         changed = list(updates)
@@ -132,17 +133,17 @@ class StepByStep(keras.layers.Layer):
             states,
             list(updates.values()),
             sum(losses, ops.zeros(())),
-            self._accumulate(None, y, first_mask),
+            self.accumulate(None, y, first_mask),
         )
 
         def step(x, carry):
             states, updates, loss, total = carry
             new_values = [(values[i][0], u) for i, u in zip(changed, updates)]
             mask = x.get("mask")
-            y, states, updates, losses = self._advance(
+            y, states, updates, losses = self.advance(
                 x.get("x", inputs), mask, states, values + new_values, changed
             )
-            total = self._accumulate(total, y, mask)
+            total = self.accumulate(total, y, mask)
             carry = (states, list(updates.values()), sum(losses, loss), total)
             return (y if self.reduce is None else ()), carry
 
@@ -167,7 +168,7 @@ class StepByStep(keras.layers.Layer):
             total = keras.tree.map_structure(lambda t: _divide(t, count), total)
         return keras.tree.map_structure(lambda t, y: ops.cast(t, y.dtype), total, y)
 
-    def _advance(self, x, mask, states, values, changed=None):
+    def advance(self, x, mask, states, values, changed=None):
         """One time step as a pure function of states and variables.
 
         Returns the outputs, the new states, the new values of the variables that
@@ -185,7 +186,8 @@ class StepByStep(keras.layers.Layer):
             changed = [i for i, (a, b) in pairs if a is not b]
         return y, stream.states, {i: after[i] for i in changed}, scope.losses
 
-    def _accumulate(self, total, y, mask):
+    def accumulate(self, total, y, mask):
+        """What `reduce` makes of the outputs so far, `None` at first, and a step's."""
         if self.reduce is None:
             return ()
         if self.reduce == "last":
@@ -201,7 +203,7 @@ class StepByStep(keras.layers.Layer):
         shapes = []
         keras.tree.map_shape_structure(shapes.append, input_shape)
         for first in shapes:
-            self._step(first)
+            self.step_shape(first)
         batch, time = shapes[0][:2]
         steps = () if self.reduce else (self.timesteps or time,)
         return keras.tree.map_structure(

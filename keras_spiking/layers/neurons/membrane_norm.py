@@ -108,7 +108,7 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
         slot = streaming.Slot()
         states = slot.previous
         if initial_state is not None or states is None:
-            states = self._first_states(inputs, initial_state)
+            states = self.first_states(inputs, initial_state)
         averages = (self.moving_mean, self.moving_variance)
         carry = (*states, *(ops.convert_to_tensor(a) for a in averages))
         outputs, (v, *new) = time_loop(self._training_step, inputs, carry)
