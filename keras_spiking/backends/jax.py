@@ -18,6 +18,7 @@ from keras_spiking.backends import gpu
 from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVE
 from keras_spiking.backends.kernels.library import shape_of
 from keras_spiking.backends.kernels.printer import BLOCK_SIZE
 
@@ -153,11 +154,21 @@ def _forward(library, *inputs):
     return _over_time(library, *inputs), inputs
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _gradients(library, inputs):
+    return _operator(library, "backward")(*inputs)
+
+
+@_gradients.defjvp
+def _(library, inputs, tangents):
+    raise RuntimeError(NO_SECOND_DERIVATIVE)
+
+
 def _backward(library, inputs, gradients):
     x, states, parameters, mask = inputs
     grad_output, grad_final = gradients
-    operator = _operator(library, "backward")
-    grads = operator(x, *states, *parameters, *mask, grad_output, *grad_final)
+    arrays = (x, *states, *parameters, *mask, grad_output, *grad_final)
+    grads = _gradients(library, arrays)
     grad_states = tuple(grads[1 : 1 + len(states)])
     grad_parameters = tuple(grads[1 + len(states) :])
     no_gradient = tuple(np.zeros(m.shape, jax.dtypes.float0) for m in mask)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends.kernels import library as libraries
+from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVE
 from keras_spiking.backends.kernels.library import shape_of
 
 FUSES_SINGLE_STEPS = False
@@ -55,10 +56,7 @@ def _remember(ctx, inputs, output):
 
 def _differentiate(ctx, grads):
     if ctx.kernel == "backward":
-        raise RuntimeError(
-            "Fused kernels have no second derivatives: use "
-            '`keras_spiking.config.set_fused("never")`.'
-        )
+        raise RuntimeError(NO_SECOND_DERIVATIVE)
     library = libraries.get(ctx.key)
     inputs = list(ctx.saved_tensors)
     wanted = library.kernels["backward"].inputs[len(inputs) :]

@@ -55,6 +55,14 @@ def test_remat_has_equal_gradients():
     np.testing.assert_array_equal(plain, remat)
 
 
+def test_a_second_derivative_says_what_to_do():
+    import jax
+
+    gradient = jax.grad(loss(lif()))
+    with pytest.raises(RuntimeError, match=r'set_fused\("never"\)'):
+        jax.grad(lambda x: gradient(x).sum())(X[0])
+
+
 def run(code, **environment):
     result = subprocess.run(
         [sys.executable, "-c", code],

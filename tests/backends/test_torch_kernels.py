@@ -41,6 +41,15 @@ def test_operator_passes_the_checks_of_pytorch():
     )
 
 
+def test_a_second_derivative_says_what_to_do():
+    import torch
+
+    x = sequence(requires_grad=True)
+    (gradient,) = torch.autograd.grad((lif()(x) * x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match=r'set_fused\("never"\)'):
+        gradient.sum().backward()
+
+
 def test_torch_compile_keeps_one_graph():
     import torch
 

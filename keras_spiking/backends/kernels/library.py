@@ -7,6 +7,11 @@ from keras_spiking.backends.kernels.passes import kernels
 from keras_spiking.backends.kernels.printer import gpu_source
 from keras_spiking.backends.kernels.printer import host_source
 
+NO_SECOND_DERIVATIVE = (
+    "Fused kernels have no second derivatives: use "
+    '`keras_spiking.config.set_fused("never")`.'
+)
+
 _libraries = {}
 
 
