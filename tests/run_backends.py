@@ -4,11 +4,13 @@ Usage: python tests/run_backends.py [backend ...] [-- pytest arguments]
 """
 
 import os
+import pathlib
 import subprocess
 import sys
 import time
 
 BACKENDS = ("jax", "tensorflow", "torch", "numpy")
+JAX_CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
 
 
 def main(arguments):
@@ -28,8 +30,12 @@ def main(arguments):
             "OMP_NUM_THREADS": "1",
             "TF_NUM_INTRAOP_THREADS": "1",
             "TF_NUM_INTEROP_THREADS": "1",
-            # Most of the time goes into compiling functions that run once.
+            # Most of the time goes into compiling functions that run once, and many
+            # tests compile the same ones.
             "XLA_FLAGS": "--xla_llvm_disable_expensive_passes=true",
+            "JAX_COMPILATION_CACHE_DIR": str(JAX_CACHE),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
         command = [sys.executable, "-m", "pytest", "-n", "2", *extra]
         result = subprocess.run(command, env=environment)

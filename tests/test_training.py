@@ -53,28 +53,30 @@ def train(model, jit_compile, timesteps=6, epochs=3):
     assert np.isfinite(model.evaluate(x, y, verbose=0)).all()
 
 
-# TorchInductor compiles for long: it has a test of its own below.
-jit = pytest.mark.parametrize("jit_compile", [False] + [True] * (BACKEND != "torch"))
+def runs(first, *others):
+    """Both ways to run for a number of steps, for others the one that starts fast."""
+    fast = BACKEND == "jax"  # without a compiler it runs one operation after another
+    pairs = [(first, fast), *((timesteps, fast) for timesteps in others)]
+    if BACKEND != "torch":  # TorchInductor has a test of its own below
+        pairs.append((first, not fast))
+    return pytest.mark.parametrize("timesteps, jit_compile", pairs)
 
 
 @pytest.mark.trains
-@jit
-@pytest.mark.parametrize("timesteps", [6, 20, None])
+@runs(None, 6, 20)
 def test_fit_evaluate_and_predict(timesteps, jit_compile):
     train(build(timesteps), jit_compile, timesteps or 20)
 
 
 @pytest.mark.trains
-@jit
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("timesteps", [6, 20])
+@runs(6, 20)
 def test_mixed_precision(policy, timesteps, jit_compile):
     train(build(timesteps, policy=policy), jit_compile, timesteps)
 
 
 @pytest.mark.trains
-@jit
-@pytest.mark.parametrize("timesteps", [6, 20, None])
+@runs(None, 6, 20)
 def test_masks_in_training(timesteps, jit_compile):
     inputs = keras.Input((timesteps, 5))
     x = keras.layers.Masking()(inputs)
@@ -96,8 +98,7 @@ def test_masks_in_training(timesteps, jit_compile):
 
 
 @pytest.mark.trains
-@jit
-@pytest.mark.parametrize("timesteps", [4, 20])
+@runs(4, 20)
 def test_step_by_step_trains(timesteps, jit_compile):
     network = layers.StepByStep(
         [
