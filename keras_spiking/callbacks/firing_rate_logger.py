@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -116,7 +118,7 @@ class _Counter:
             total = ops.sum(spikes, axis=(0, 1) if over_time else 0)
             self.spikes.assign(self.spikes + total)
             if mask is None or not over_time:
-                steps = ops.prod(ops.shape(spikes)[: 1 + over_time])
+                steps = math.prod(ops.shape(spikes)[: 1 + over_time])
             else:
                 steps = ops.sum(ops.cast(mask, "float32"))
             self.steps.assign(self.steps + ops.cast(steps, "float32"))
