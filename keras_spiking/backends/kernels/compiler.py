@@ -19,10 +19,11 @@ import sys
 import tempfile
 
 # Results shall not depend on how a compiler groups operations: no `-ffast-math`,
-# no contraction. What is left out is only the bookkeeping of errors.
+# no contraction. What is left out is only the bookkeeping of errors, and two passes
+# that make branches of selections: loops with branches do not become vectors.
 FLAGS = (
     "-O3 -march=native -std=gnu11 -shared -fPIC -fopenmp -ffp-contract=off "
-    "-fno-math-errno -fno-trapping-math -w"
+    "-fno-math-errno -fno-trapping-math -fno-tree-pre -fno-thread-jumps -w"
 ).split()
 VECTOR_MATH = ("-DVECTOR_MATH", "-lmvec")
 
