@@ -79,52 +79,51 @@ class EventPropLayer(TemporalLayer):
             )
         self.gain = tau_s / (tau_s - tau)
 
-    def _potential(self, v, current, time):
-        """`V` after a time without input, from `V` and `I` at its start."""
-        slow = ops.exp(-time / self.tau)
-        fast = ops.exp(-time / self.tau_s)
-        return v * slow + self.gain * current * (fast - slow)
+    def _decay(self, v, current, time):
+        """`V` and `I` after a time without input."""
+        exp = math.exp if isinstance(time, float) else ops.exp
+        slow, fast = exp(-time / self.tau), exp(-time / self.tau_s)
+        return v * slow + self.gain * current * (fast - slow), current * fast
 
-    def _slope(self, v, current, time):
-        """The derivative of `_potential` with respect to time."""
-        slow = ops.exp(-time / self.tau) / self.tau
-        fast = ops.exp(-time / self.tau_s) / self.tau_s
-        return self.gain * current * (slow - fast) - v * slow
+    def _slope(self, v, current):
+        return ops.maximum((current - v) / self.tau, 1e-6)
 
     def _crossing(self, v, current):
         """When the threshold is crossed, in [0, 1], if it is."""
-        fixed_v, fixed_current = ops.stop_gradient(v), ops.stop_gradient(current)
-        low, high = ops.zeros_like(v), ops.ones_like(v)
-        # Bisection finds the crossing; two Newton steps polish it.
+        start_v, start_current = ops.stop_gradient(v), ops.stop_gradient(current)
+        start, width = ops.zeros_like(v), 1.0
+        # Bisection: the crossing lies in the first half, or after it.
         for _ in range(10):
-            middle = 0.5 * (low + high)
-            above = self._potential(fixed_v, fixed_current, middle) >= self.v_threshold
-            low, high = ops.where(above, low, middle), ops.where(above, middle, high)
-        time = high
-        for _ in range(2):
-            excess = self._potential(fixed_v, fixed_current, time) - self.v_threshold
-            slope = ops.maximum(self._slope(fixed_v, fixed_current, time), 1e-6)
-            time = ops.clip(time - excess / slope, low, high)
-        time = ops.stop_gradient(time)
-        slope = ops.maximum(self._slope(fixed_v, fixed_current, time), 1e-6)
+            width = width / 2
+            half_v, half_current = self._decay(start_v, start_current, width)
+            later = half_v < self.v_threshold
+            start = ops.where(later, start + width, start)
+            start_v = ops.where(later, half_v, start_v)
+            start_current = ops.where(later, half_current, start_current)
+        rest = ops.full_like(v, width)
+        for _ in range(2):  # Newton steps polish it.
+            at_v, at_current = self._decay(start_v, start_current, rest)
+            excess = at_v - self.v_threshold
+            rest = ops.clip(rest - excess / self._slope(at_v, at_current), 0.0, width)
+        time = ops.stop_gradient(start + rest)
         # The value is `time`; the gradient is -dV / V'.
-        moved = self._potential(v, current, time)
-        time = time - (moved - ops.stop_gradient(moved)) / ops.stop_gradient(slope)
+        at_v, at_current = self._decay(v, current, time)
+        slope = ops.stop_gradient(self._slope(at_v, at_current))
+        time = time - (at_v - ops.stop_gradient(at_v)) / slope
         # A second spike, left over from the step before, happens at the start.
         return ops.where(v >= self.v_threshold, ops.zeros_like(time), time)
 
     def step(self, x, states):
         v, current, left = states
         current = current + x
-        end = self._potential(v, current, ops.ones_like(v))
+        end, end_current = self._decay(v, current, 1.0)
         fires = end >= self.v_threshold
         time = self._crossing(v, current)
         at_spike = current * ops.exp(-time / self.tau_s)
-        after = self._potential(ops.zeros_like(v), at_spike, 1.0 - time)
+        after, _ = self._decay(ops.zeros_like(v), at_spike, 1.0 - time)
         spikes = ops.cast(fires, v.dtype)
         outputs = left + spikes * (1.0 - time)
-        v = ops.where(fires, after, end)
-        return outputs, (v, current * math.exp(-1.0 / self.tau_s), spikes * time)
+        return outputs, (ops.where(fires, after, end), end_current, spikes * time)
 
     def get_initial_state(self, x):
         (v,) = super().get_initial_state(x)
