@@ -5,7 +5,6 @@ its key, so that no address gets into an executable, which JAX may keep on disk 
 load in another process.
 """
 
-import ctypes
 import functools
 
 import jax
@@ -16,8 +15,8 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels.library import shape_of
-from keras_spiking.backends.kernels.printer import BLOCK_SIZE
 
 # XLA fuses the operations of a single step by itself.
 FUSES_SINGLE_STEPS = True
@@ -28,18 +27,15 @@ TARGET = "keras_spiking_host"
 @functools.cache
 def _target():
     flags = (f"-I{jax.ffi.include_dir()}",)
-    library = compiler.load(BLOCK_SIZE + xla.TARGET_SOURCE, flags)
-    capsule = jax.ffi.pycapsule(library.keras_spiking_call)
+    target = compiler.load(entry.SOURCE + xla.TARGET_SOURCE, flags)
+    capsule = jax.ffi.pycapsule(target.keras_spiking_call)
     jax.ffi.register_ffi_target(TARGET, capsule, platform="cpu")
-    return library
+    return target
 
 
-@functools.cache
-def _register(library, name):
-    key = int(library.key[:15], 16) * 4 + list(library.kernels).index(name) + 1
-    register = _target().keras_spiking_register
-    register(ctypes.c_uint64(key), ctypes.c_void_p(library.address(f"{name}_part")))
-    return np.uint64(key)
+def register(library):
+    """Makes kernels known to XLA."""
+    entry.register(_target(), library)
 
 
 def _custom_call(library, name, inputs):
@@ -47,14 +43,10 @@ def _custom_call(library, name, inputs):
         jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
         for a in library.kernels[name].outputs
     ]
-    aliases = None
-    if name == "backward":
-        # The gradient of the output is of no use any more: it can become the
-        # gradient of the input.
-        names = [array.name for array in library.kernels[name].inputs]
-        aliases = {names.index("grad_output"): 0}
+    reusable = library.reusable(name)
+    aliases = None if reusable is None else {reusable: 0}
     call = jax.ffi.ffi_call(TARGET, outputs, input_output_aliases=aliases)
-    return call(*inputs, kernel=_register(library, name))
+    return call(*inputs, kernel=np.uint64(library.number(name)))
 
 
 _AXES = {"sequence": "b t f", "neuron": "b f", "mask": "b t"}

@@ -57,10 +57,7 @@ def _remember(ctx, inputs, output):
 
 def _differentiate(ctx, grads):
     if ctx.kernel == "backward":
-        raise RuntimeError(
-            "Fused kernels have no second derivatives: use "
-            '`keras_spiking.config.set_fused("never")`.'
-        )
+        raise RuntimeError(libraries.NO_SECOND_DERIVATIVES)
     library = libraries.get(ctx.key)
     inputs = list(ctx.saved_tensors)
     wanted = library.kernels["backward"].inputs[len(inputs) :]
@@ -73,6 +70,10 @@ def _differentiate(ctx, grads):
 
 
 over_time.register_autograd(_differentiate, setup_context=_remember)
+
+
+def register(library):
+    """Nothing to do: the operator finds a library by its key."""
 
 
 def run(library, x, states, parameters, mask):

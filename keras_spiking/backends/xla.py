@@ -5,30 +5,7 @@ for a while on the cores that XLA's next operation wants.
 """
 
 TARGET_SOURCE = r"""
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include "xla/ffi/api/c_api.h"
-
-typedef long long INDEX;
-typedef int kernel(INDEX, INDEX, INDEX, INDEX, INDEX, void **, void **);
-
-#define SLOTS 65536
-static uint64_t keys[SLOTS];
-static kernel *kernels[SLOTS];
-
-/* Kernels are registered while functions are traced, under a lock of Python's. */
-static long find(uint64_t key) {
-    long slot = key % SLOTS;
-    while (keys[slot] && keys[slot] != key) slot = (slot + 1) % SLOTS;
-    return slot;
-}
-
-void keras_spiking_register(uint64_t key, kernel *function) {
-    long slot = find(key);
-    kernels[slot] = function;
-    keys[slot] = key;
-}
 
 static XLA_FFI_Error *error(XLA_FFI_CallFrame *frame, const char *message) {
     XLA_FFI_Error_Create_Args args = {0};
@@ -46,35 +23,8 @@ static void ignore(XLA_FFI_CallFrame *frame, XLA_FFI_Error *failure) {
     frame->api->XLA_FFI_Error_Destroy(&args);
 }
 
-/* One call of a kernel, cut into parts that threads take until none is left. A
-   helper may come when all is done, so the last one to leave frees it. */
-typedef struct {
-    kernel *function;
-    INDEX batch, time, features, items, parts;
-    void **in, **out;
-    atomic_llong next, finished, failed, holders;
-} Work;
-
-static void take_parts(Work *work) {
-    INDEX part;
-    while ((part = atomic_fetch_add(&work->next, 1)) < work->parts) {
-        work->failed += work->function(
-            work->items * part / work->parts, work->items * (part + 1) / work->parts,
-            work->batch, work->time, work->features, work->in, work->out);
-        atomic_fetch_add(&work->finished, 1);
-    }
-}
-
-static void leave(Work *work) {
-    if (atomic_fetch_sub(&work->holders, 1) == 1) free(work);
-}
-
-static void help(void *data) {
-    take_parts(data);
-    leave(data);
-}
-
-static void call_for_help(XLA_FFI_CallFrame *frame, Work *work) {
+static void call_for_help(void *context, Work *work) {
+    XLA_FFI_CallFrame *frame = context;
     int64_t threads = 1;
     XLA_FFI_ThreadPool_NumThreads_Args size = {0};
     size.struct_size = XLA_FFI_ThreadPool_NumThreads_Args_STRUCT_SIZE;
@@ -94,33 +44,6 @@ static void call_for_help(XLA_FFI_CallFrame *frame, Work *work) {
     }
 }
 
-/* A part should take longer than it takes to wake a thread. */
-#define SIZE_OF_PART 32768
-#define MAX_PARTS 64
-
-static XLA_FFI_Error *run(
-    XLA_FFI_CallFrame *frame, kernel *function, const int64_t *sizes,
-    void **in, void **out
-) {
-    Work *work = malloc(sizeof(Work));
-    if (!work) return error(frame, "out of memory");
-    const INDEX batch = sizes[0], time = sizes[1], features = sizes[2];
-    const INDEX block = block_size(time);
-    const INDEX items = batch * ((features + block - 1) / block);
-    INDEX parts = 1 + batch * time * features / SIZE_OF_PART;
-    if (parts > MAX_PARTS) parts = MAX_PARTS;
-    if (parts > items) parts = items;
-    *work = (Work){
-        .function = function, .batch = batch, .time = time, .features = features,
-        .items = items, .parts = parts, .in = in, .out = out, .holders = 1};
-    if (parts > 1) call_for_help(frame, work);
-    take_parts(work);
-    while (work->finished < parts) sched_yield();
-    const INDEX failed = work->failed;
-    leave(work);
-    return failed ? error(frame, "out of memory") : 0;
-}
-
 XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
     XLA_FFI_Extension_Base *extension = frame->extension_start;
     if (extension && extension->type == XLA_FFI_Extension_Metadata) {
@@ -137,12 +60,14 @@ XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
         in[i] = ((XLA_FFI_Buffer *)frame->args.args[i])->data;
     for (int i = 0; i < outputs; i++)
         out[i] = ((XLA_FFI_Buffer *)frame->rets.rets[i])->data;
-    const uint64_t key =
+    const uint64_t number =
         *(uint64_t *)((XLA_FFI_Scalar *)frame->attrs.attrs[0])->value;
-    const long slot = find(key);
-    if (!keys[slot]) return error(frame, "this process has not made the kernel");
+    kernel *function = find(number);
+    if (!function) return error(frame, "this process has not made the kernel");
     /* The first array is a sequence (batch, time, features). */
     const int64_t *sizes = ((XLA_FFI_Buffer *)frame->args.args[0])->dims;
-    return run(frame, kernels[slot], sizes, in, out);
+    if (run(function, sizes, in, out, call_for_help, frame))
+        return error(frame, "out of memory");
+    return 0;
 }
 """
