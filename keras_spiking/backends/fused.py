@@ -83,8 +83,9 @@ def _make(layer, features, masked, dtype):
     if compiler.compiler() is None:
         return None, "there is no C compiler: install gcc or clang, or set CC"
     try:
-        program = Program(layer, features, masked)
-        return libraries.Library(program, dtype).key, None
+        library = libraries.Library(Program(layer, features, masked), dtype)
+        _backend.register(library)
+        return library.key, None
     except (NotFusable, RuntimeError, OSError) as error:
         return None, str(error)
 

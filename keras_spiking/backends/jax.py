@@ -1,7 +1,7 @@
 """JAX: fused kernels as XLA custom calls.
 
 All kernels share one custom call target for CPUs and one for CUDA devices
-(`backends.xla`). It looks a kernel up by its key, so that no address gets into an
+(`backends.xla`). They find a kernel by its number, so that no address gets into an
 executable, which JAX may keep on disk and load in another process. CuPy compiles
 the kernels of CUDA devices.
 """
@@ -18,9 +18,9 @@ from keras_spiking.backends import gpu
 from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
-from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVE
+from keras_spiking.backends.kernels import entry
+from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVES
 from keras_spiking.backends.kernels.library import shape_of
-from keras_spiking.backends.kernels.printer import BLOCK_SIZE
 
 # XLA fuses the operations of a single step by itself.
 FUSES_SINGLE_STEPS = True
@@ -38,60 +38,42 @@ def _cuda_devices():
 @functools.cache
 def _target(name, platform, source):
     """The library of a custom call target, which is then known to XLA."""
-    flags = (f"-I{jax.ffi.include_dir()}",)
-    target = compiler.load(xla.COMMON_SOURCE + source, flags)
+    target = compiler.load(source, (f"-I{jax.ffi.include_dir()}",))
     capsule = jax.ffi.pycapsule(target.keras_spiking_call)
     jax.ffi.register_ffi_target(name, capsule, platform=platform)
     return target
 
 
-def _key(library, name):
-    return int(library.key[:15], 16) * 4 + list(library.kernels).index(name) + 1
-
-
-@functools.cache
-def _register_on_host(library, name):
-    target = _target(HOST, "cpu", BLOCK_SIZE + xla.HOST_SOURCE)
-    address = library.address(f"{name}_part")
-    target.keras_spiking_register(
-        ctypes.c_uint64(_key(library, name)), ctypes.c_void_p(address)
-    )
-
-
-@functools.cache
-def _register_on_devices(library, name):
-    target = _target(DEVICE, "CUDA", xla.DEVICE_SOURCE)
-    target.keras_spiking_launcher(ctypes.CDLL("libcuda.so.1").cuLaunchKernel)
-    for device in _cuda_devices():
-        number = device.local_hardware_id
-        address = gpu.address(library, name, number)
-        key = _key(library, name) + xla.DEVICE_STRIDE * number
-        target.keras_spiking_register(ctypes.c_uint64(key), ctypes.c_void_p(address))
+def register(library):
+    """Makes kernels known to XLA."""
+    entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), library)
+    if devices := _cuda_devices():
+        target = _target(DEVICE, "CUDA", xla.DEVICE_SOURCE)
+        target.keras_spiking_launcher(ctypes.CDLL("libcuda.so.1").cuLaunchKernel)
+        for device in devices:
+            ordinal = device.local_hardware_id
+            for name in library.kernels:
+                number = library.number(name) + xla.DEVICE_STRIDE * ordinal
+                entry.put(target, number, gpu.address(library, name, ordinal))
 
 
 def _custom_call(library, name, inputs):
     kernel = library.kernels[name]
-    aliases = None
-    if name == "backward":
-        # The gradient of the output is of no use any more: it can become the
-        # gradient of the input.
-        names = [array.name for array in kernel.inputs]
-        aliases = {names.index("grad_output"): 0}
+    reusable = library.reusable(name)
+    aliases = None if reusable is None else {reusable: 0}
 
     def call(target, arrays):
-        shapes = [
+        outputs = [
             jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
             for a in arrays
         ]
-        call = jax.ffi.ffi_call(target, shapes, input_output_aliases=aliases)
-        key = np.uint64(_key(library, name))
-        return lambda *inputs: call(*inputs, kernel=key)[: len(kernel.outputs)]
+        call = jax.ffi.ffi_call(target, outputs, input_output_aliases=aliases)
+        number = np.uint64(library.number(name))
+        return lambda *inputs: call(*inputs, kernel=number)[: len(kernel.outputs)]
 
-    _register_on_host(library, name)
     on_host = call(HOST, kernel.outputs)
     if not _cuda_devices():
         return on_host(*inputs)
-    _register_on_devices(library, name)
     # A host keeps its scratch in its cache. A device gets it as further outputs.
     on_device = call(DEVICE, kernel.outputs + kernel.scratch)
     return jax.lax.platform_dependent(*inputs, cpu=on_host, cuda=on_device)
@@ -161,7 +143,7 @@ def _gradients(library, inputs):
 
 @_gradients.defjvp
 def _(library, inputs, tangents):
-    raise RuntimeError(NO_SECOND_DERIVATIVE)
+    raise RuntimeError(NO_SECOND_DERIVATIVES)
 
 
 def _backward(library, inputs, gradients):

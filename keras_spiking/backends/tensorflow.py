@@ -1,20 +1,71 @@
 """TensorFlow: fused kernels outside of XLA, and a loop over time that compiles in it.
 
-A custom operator would have to be compiled against TensorFlow's headers, which
-takes longer than most trainings. `tf.numpy_function` calls the same C kernels at
-the price of copying the results once; XLA cannot take it.
+All kernels share one operator (`backends.tensorflow_operator`), which is compiled
+once and finds a kernel by its number. XLA cannot take it.
 """
 
+import ctypes
+import functools
+
 import keras
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_spiking.backends.exporting import is_exporting
-from keras_spiking.backends.kernels.library import shape_of
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import entry
+from keras_spiking.backends.kernels import library as libraries
+from keras_spiking.backends.tensorflow_operator import OPERATOR_SOURCE
 
-# A call into Python costs more than a single step.
-FUSES_SINGLE_STEPS = True
+# The operator is faster than the operations of a step, eager and in graphs.
+FUSES_SINGLE_STEPS = False
+
+
+@functools.cache
+def _operator():
+    """Returns the operator as a Python function, and its library."""
+    text = f"/* for TensorFlow {tf.__version__} */\n" + entry.SOURCE + OPERATOR_SOURCE
+    flags = (f"-I{tf.sysconfig.get_include()}", *tf.sysconfig.get_link_flags())
+    path = compiler.build(text, flags)
+    # TensorFlow has to be the first to load it: it watches what is registered.
+    over_time = tf.load_op_library(path).keras_spiking_over_time
+    library = ctypes.CDLL(path)
+    library.keras_spiking_start(tf.config.threading.get_intra_op_parallelism_threads())
+    return over_time, library
+
+
+def register(library):
+    """Makes kernels known to the operator."""
+    _, operator = _operator()
+    entry.register(operator, library)
+
+
+def _call(library, name, inputs):
+    over_time, _ = _operator()
+    reusable = library.reusable(name)
+    outputs = library.kernels[name].outputs
+    return over_time(
+        inputs,
+        output_types=[library.dtype_of(array) for array in outputs],
+        library=library.key,
+        kernel=library.number(name),
+        reusable=-1 if reusable is None else reusable,
+    )
+
+
+@tf.RegisterGradient("KerasSpikingOverTime")
+def _differentiate(operation, *upstream):
+    library = libraries.get(operation.get_attr("library").decode())
+    if operation.get_attr("kernel") != library.number("forward"):
+        raise RuntimeError(libraries.NO_SECOND_DERIVATIVES)
+    grads = _call(library, "backward", [*operation.inputs, *upstream])
+    return grads + [None] * library.program.masked
+
+
+def run(library, x, states, parameters, mask):
+    """Runs a library's kernels; see `backends.fused`."""
+    output, *final = _call(library, "forward", [x, *states, *parameters, *mask])
+    return output, tuple(final)
 
 
 def unavailable(x=None):
@@ -26,43 +77,6 @@ def unavailable(x=None):
     if tf.config.list_logical_devices("GPU"):
         return "there are no kernels for TensorFlow on GPUs"
     return None
-
-
-def run(library, x, states, parameters, mask):
-    """Runs a library's kernels; see `backends.fused`."""
-
-    @tf.custom_gradient
-    def over_time(*inputs):
-        def gradient(*upstream):
-            grads = _call(library, "backward", [*inputs, *upstream])
-            return grads + [None] * library.program.masked
-
-        return _call(library, "forward", inputs), gradient
-
-    output, *final = over_time(x, *states, *parameters, *mask)
-    return output, tuple(final)
-
-
-def _call(library, name, inputs):
-    arrays = library.kernels[name].outputs
-
-    def kernel(*inputs):
-        shape = inputs[0].shape
-        outputs = [
-            np.empty(
-                shape_of(a, *shape), tf.as_dtype(library.dtype_of(a)).as_numpy_dtype
-            )
-            for a in arrays
-        ]
-        pointers = [[a.ctypes.data for a in group] for group in (inputs, outputs)]
-        library.call(name, shape, *pointers)
-        return outputs
-
-    types = [tf.as_dtype(library.dtype_of(array)) for array in arrays]
-    outputs = tf.numpy_function(kernel, inputs, types, stateful=False)
-    for array, output in zip(arrays, outputs):
-        output.set_shape(shape_of(array, *inputs[0].shape))
-    return list(outputs)
 
 
 def require(condition, message, tensors):

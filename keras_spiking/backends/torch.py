@@ -10,7 +10,6 @@ from torch import Tensor
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends.kernels import library as libraries
-from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVE
 from keras_spiking.backends.kernels.library import shape_of
 
 FUSES_SINGLE_STEPS = False
@@ -56,7 +55,7 @@ def _remember(ctx, inputs, output):
 
 def _differentiate(ctx, grads):
     if ctx.kernel == "backward":
-        raise RuntimeError(NO_SECOND_DERIVATIVE)
+        raise RuntimeError(libraries.NO_SECOND_DERIVATIVES)
     library = libraries.get(ctx.key)
     inputs = list(ctx.saved_tensors)
     wanted = library.kernels["backward"].inputs[len(inputs) :]
@@ -69,6 +68,10 @@ def _differentiate(ctx, grads):
 
 
 over_time.register_autograd(_differentiate, setup_context=_remember)
+
+
+def register(library):
+    """Nothing to do: the operator finds a library by its key."""
 
 
 def run(library, x, states, parameters, mask):

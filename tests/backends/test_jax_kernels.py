@@ -135,7 +135,7 @@ def test_lowers_for_cuda_devices_where_there_is_one(monkeypatch):
         local_hardware_id = 0
 
     monkeypatch.setattr(backend, "_cuda_devices", lambda: [Device])
-    monkeypatch.setattr(backend, "_register_on_devices", lambda library, name: None)
+    monkeypatch.setattr(backend, "register", lambda library: None)
     layer = layers.LIFLayer(tau=2.25)  # of no other test: nothing is known of it yet
     layer.build((None, None, 5))
     traced = jax.jit(jax.grad(loss(layer))).trace(X[0])
@@ -193,7 +193,7 @@ def test_target_for_cuda_devices_launches_what_was_registered():
     from keras_spiking.backends import xla
     from keras_spiking.backends.kernels import compiler
 
-    text = xla.COMMON_SOURCE + xla.DEVICE_SOURCE + HARNESS
+    text = xla.DEVICE_SOURCE + HARNESS
     target = compiler.load(text, (f"-I{jax.ffi.include_dir()}",))
     target.drive.restype = ctypes.c_char_p
     kernel, key = 12345, 1000

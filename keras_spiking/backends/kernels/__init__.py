@@ -7,4 +7,5 @@
 4. `passes` puts both ways into lines of C, `printer` into functions of C or CUDA:
    loops over time with the states in registers.
 5. `compiler` makes a library of the C text and keeps it on disk.
+6. `entry` lets a framework call a kernel by its number.
 """

@@ -63,9 +63,8 @@ def digest(text):
     return hashlib.sha256((_machine() + text).encode()).hexdigest()[:32]
 
 
-@functools.cache
-def load(text, flags=()):
-    """Returns the library of a C text as a `ctypes.CDLL`.
+def build(text, flags=()):
+    """Returns the path of the library of a C text.
 
     Args:
         text: C source.
@@ -78,7 +77,13 @@ def load(text, flags=()):
     path = folder / f"{digest(text + repr(flags))}.so"
     if not _is_whole(path):
         _write(path, _compile(text, flags))
-    return ctypes.CDLL(str(path))
+    return str(path)
+
+
+@functools.cache
+def load(text, flags=()):
+    """Returns the library of a C text as a `ctypes.CDLL`; see `build`."""
+    return ctypes.CDLL(build(text, flags))
 
 
 def _is_whole(path):
@@ -109,7 +114,8 @@ def _compile(text, flags):
         library = pathlib.Path(folder, "kernel.so")
         source.write_text(text)
         for extra in attempts:
-            command = [compiler(), *FLAGS, *flags, "-o", library, source, *extra, "-lm"]
+            command = [compiler(), *FLAGS, "-o", library, source]
+            command += [*flags, *extra, "-lm"]
             result = subprocess.run(command, capture_output=True, text=True)
             if result.returncode == 0:
                 return library.read_bytes()

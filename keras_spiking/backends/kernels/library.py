@@ -7,7 +7,7 @@ from keras_spiking.backends.kernels.passes import kernels
 from keras_spiking.backends.kernels.printer import gpu_source
 from keras_spiking.backends.kernels.printer import host_source
 
-NO_SECOND_DERIVATIVE = (
+NO_SECOND_DERIVATIVES = (
     "Fused kernels have no second derivatives: use "
     '`keras_spiking.config.set_fused("never")`.'
 )
@@ -43,9 +43,22 @@ class Library:
         dtypes = {"sequence": self.dtype, "mask": "uint8"}
         return dtypes.get(array.kind, self.state_dtype)
 
+    def number(self, name):
+        """A kernel's name as an integer of 63 bits; 0 is no kernel's."""
+        return int(self.key[:15], 16) * 4 + list(self.kernels).index(name) + 1
+
     def address(self, name):
         """Address of a kernel in memory."""
         return ctypes.cast(getattr(self._functions, name), ctypes.c_void_p).value
+
+    def reusable(self, name):
+        """Index of the input whose memory the first output may take, or `None`.
+
+        After the way back the gradient of the output is of no use any more: it
+        can become the gradient of the input.
+        """
+        names = [array.name for array in self.kernels[name].inputs]
+        return names.index("grad_output") if "grad_output" in names else None
 
     def call(self, name, sizes, inputs, outputs):
         """Runs a kernel on the host.
