@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 
 
-def check_number(name, value, minimum=None, maximum=None, above=None):
+def check_number(name, value, minimum=None, maximum=None, above=None, below=None):
     """Returns `value` as it was given if it is a number within the bounds."""
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, np.number)):
         raise TypeError(
@@ -13,11 +13,12 @@ def check_number(name, value, minimum=None, maximum=None, above=None):
             f"(of type {type(value).__name__})"
         )
     value = value.item() if isinstance(value, np.generic) else value
-    _check_bounds(name, np.asarray(value, "float64"), value, minimum, maximum, above)
+    array = np.asarray(value, "float64")
+    _check_bounds(name, array, value, minimum, maximum, above, below)
     return value
 
 
-def check_array(name, value, minimum=None, maximum=None, above=None):
+def check_array(name, value, minimum=None, maximum=None, above=None, below=None):
     """Returns a float, or a float64 array if `value` has dimensions."""
     try:
         array = np.asarray(value, dtype="float64")
@@ -26,7 +27,7 @@ def check_array(name, value, minimum=None, maximum=None, above=None):
             f"`{name}` must be a number or an array of numbers. "
             f"Received: {name}={value!r}"
         ) from None
-    _check_bounds(name, array, value, minimum, maximum, above)
+    _check_bounds(name, array, value, minimum, maximum, above, below)
     return float(array) if array.ndim == 0 else array
 
 
@@ -46,7 +47,7 @@ def check_timesteps(timesteps):
     return int(timesteps)
 
 
-def _check_bounds(name, array, value, minimum, maximum, above):
+def _check_bounds(name, array, value, minimum, maximum, above, below):
     if not np.all(np.isfinite(array)):
         raise ValueError(f"`{name}` must be finite. Received: {name}={value!r}")
     if minimum is not None and not np.all(array >= minimum):
@@ -60,6 +61,10 @@ def _check_bounds(name, array, value, minimum, maximum, above):
     if above is not None and not np.all(array > above):
         raise ValueError(
             f"`{name}` must be greater than {above:g}. Received: {name}={value!r}"
+        )
+    if below is not None and not np.all(array < below):
+        raise ValueError(
+            f"`{name}` must be less than {below:g}. Received: {name}={value!r}"
         )
 
 

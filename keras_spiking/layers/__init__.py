@@ -33,6 +33,7 @@ from keras_spiking.layers.neurons.competition import WinnerTakeAllLayer
 from keras_spiking.layers.neurons.cuba_lif import CubaLIFLayer
 from keras_spiking.layers.neurons.current_based import CubaLayer
 from keras_spiking.layers.neurons.event_prop import EventPropLayer
+from keras_spiking.layers.neurons.gated_lif import GatedLIFLayer
 from keras_spiking.layers.neurons.graded import ILIFLayer
 from keras_spiking.layers.neurons.graded import LIAFLayer
 from keras_spiking.layers.neurons.graded import SigmaDeltaLayer
@@ -41,7 +42,6 @@ from keras_spiking.layers.neurons.klif import KLIFLayer
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.neurons.leaky_integrator import LILayer
 from keras_spiking.layers.neurons.lif_variants import ComplementaryLIFLayer
-from keras_spiking.layers.neurons.lif_variants import GatedLIFLayer
 from keras_spiking.layers.neurons.lif_variants import GeneralLinearLayer
 from keras_spiking.layers.neurons.membrane_norm import (
     MembraneBatchNormalizationLIFLayer,

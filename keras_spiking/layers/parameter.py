@@ -65,7 +65,7 @@ class Parameter:
             return layer.parameter_symbols[self.name]
         weight = layer.parameter_weights.get(self.name)
         if weight is not None:
-            return ops.convert_to_tensor(weight)
+            return self.from_weight(ops.convert_to_tensor(weight))
         if self.name not in layer.parameter_values:
             raise AttributeError(f"`{self.name}` has not been set yet.")
         value = layer.parameter_values[self.name]
@@ -83,7 +83,7 @@ class Parameter:
             return
         sharing = layer.learnable.get(self.name)
         shape = _shape(self.name, value, sharing, features, layer.data_format)
-        value = np.broadcast_to(value, shape)
+        value = self.to_weight(np.broadcast_to(value, shape))
         bounded = self.minimum is not None or self.maximum is not None
         layer.parameter_weights[self.name] = layer.add_weight(
             name=self.name,
@@ -93,6 +93,35 @@ class Parameter:
             dtype=layer.state_dtype,
             autocast=False,
         )
+
+    def to_weight(self, value):
+        """The array that is learned in place of the parameter's value."""
+        return value
+
+    def from_weight(self, weight):
+        """The parameter's value, a tensor, from what is learned in its place."""
+        return weight
+
+
+class Fraction(Parameter):
+    """A parameter between 0 and 1 that is learned as `sigmoid(weight)`.
+
+    The layer takes the value to start from as the argument `init_{name}`.
+    """
+
+    def __init__(self, optional=False):
+        super().__init__(optional=optional, learnable=True)
+
+    def __set__(self, layer, value):
+        if value is not None:
+            check_array(f"init_{self.name}", value, above=0.0, below=1.0)
+        super().__set__(layer, value)
+
+    def to_weight(self, value):
+        return np.log(value) - np.log1p(-value)
+
+    def from_weight(self, weight):
+        return ops.sigmoid(weight)
 
 
 def parameters(cls):

@@ -11,6 +11,7 @@ from keras_spiking.layers.parameter import normalize_learnable
 from keras_spiking.layers.parameter import parameters
 from keras_spiking.layers.parameter import to_config
 from keras_spiking.layers.probe import Probe
+from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.ops.sequence import reference
 from keras_spiking.ops.sequence import run_steps
@@ -19,7 +20,7 @@ from keras_spiking.validation import check_mask
 from keras_spiking.validation import same_shape
 
 
-class TemporalLayer(keras.layers.Layer):
+class TemporalLayer(Rematerializable, keras.layers.Layer):
     """A layer over `(batch, time, ...)` that is given by its single step.
 
     Subclasses implement `step(x, states)` and `get_initial_state(x)`: equations

@@ -30,9 +30,13 @@ def block(rate=0.0):
 def networks(rate=0.0):
     plain = keras.Sequential([keras.Input(X.shape[1:]), *block(rate)])
     compact = keras.Sequential([keras.Input(X.shape[1:]), Rematerialize(block(rate))])
-    for variable, value in zip(compact.variables, plain.variables):  # seeds, too
+    return plain, alike(compact, plain)
+
+
+def alike(network, plain):
+    for variable, value in zip(network.variables, plain.variables):  # seeds, too
         variable.assign(to_numpy(value))
-    return plain, compact
+    return network
 
 
 def test_outputs_and_weights_are_those_of_the_layers_inside():
@@ -61,8 +65,20 @@ def test_gradients_are_equal():
         np.testing.assert_allclose(compact, plain, rtol=1e-4, atol=1e-5)
 
 
+def in_a_remat_scope():
+    """As `networks`, the second one with layers over time made in a scope."""
+    plain = keras.Sequential([keras.Input(X.shape[1:]), *block()])
+    normalized, neurons, dropout = block()
+    with keras.RematScope(mode="full"):
+        normalized = SeqToBatch(normalized.layers)
+        neurons = LIFLayer.from_config(neurons.get_config())
+    layers = [keras.Input(X.shape[1:]), normalized, neurons, dropout]
+    return plain, alike(keras.Sequential(layers), plain)
+
+
 @pytest.mark.trains
-def test_fit_learns_the_same_and_moves_averages_once():
+@pytest.mark.parametrize("networks", [networks, in_a_remat_scope])
+def test_fit_learns_the_same_and_moves_averages_once(networks):
     weights, losses = [], []
     y = np.random.default_rng(2).normal(size=(3, 6, 6, 6, 4)).astype("float32")
     for network in networks():

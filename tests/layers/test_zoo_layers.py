@@ -27,11 +27,12 @@ LAYERS = [
     (layers.CubaLayer(current_decay=0.3), VECTORS),
     (layers.DCT(3), (2, 4, 6, 6)),
     (layers.Delay(2), VECTORS),
-    (layers.DropConnectDense(5, rate=0.3), VECTORS),
+    (layers.DropConnectDense(5, rate=0.3, activation="tanh"), VECTORS),
     (layers.DualExponentialSynapse(4.0, 1.0), VECTORS),
     (layers.EIFLayer(delta_T=0.5), VECTORS),
     (layers.EventPropLayer(tau=10.0), VECTORS),
     (layers.GatedLIFLayer(learnable={"alpha": "channel"}), VECTORS),
+    (layers.GatedLIFLayer(T=6, inplane=8, init_tau=0.5), VECTORS),
     (layers.GeneralLinearLayer(alpha=0.7), VECTORS),
     (layers.ILIFLayer(D=3), VECTORS),
     (layers.IzhikevichLayer(a=0.2, b=0.1, w_rest=0.1), VECTORS),
@@ -107,6 +108,7 @@ STREAMED = [
         "NeuNorm",
         "AlphaSynapse",
         "EventPropLayer",
+        "GatedLIFLayer",
         "IzhikevichLayer",
         "BatchNormalizationThroughTime",
         "TemporalEffectiveBatchNormalization",
@@ -146,6 +148,7 @@ def test_step_by_step_equals_the_whole_sequence(layer, shape):
         (layers.AXAT(4), (2, 6, 8), "n, n"),
         (layers.NeuNorm(), (2, 6, 8), "images"),
         (layers.Delay(1), (2, 6), "time"),
+        (layers.DropConnectDense(3), (2, 6), "time"),
         (layers.WinnerTakeAllLayer(9), (2, 6, 8), "at most the number"),
         (layers.Tempotron(3), (2, 6), "features"),
     ],
@@ -204,12 +207,28 @@ def test_a_learned_delay_has_the_gradient_of_the_interpolation():
     )
 
 
-def test_dropped_connections_are_the_same_at_all_time_steps():
-    layer = layers.DropConnectDense(20, rate=0.5, seed=0)
+def test_connections_are_dropped_for_each_sample_and_the_same_at_all_time_steps():
     x = np.ones((2, 5, 6), "float32")
-    y = to_numpy(layer(x, training=True))
+    y = to_numpy(layers.DropConnectDense(20, seed=0)(x, training=True))
     np.testing.assert_array_equal(y, np.repeat(y[:, :1], 5, axis=1))
-    assert (y != to_numpy(layer(x))).any()
+    assert (y[0] != y[1]).any()
+    layer = layers.DropConnectDense(20, seed=0, invariant=False)
+    for network in layer, layers.StepByStep(layer):
+        y = to_numpy(network(x, training=True))
+        assert (y[:, 1] != y[:, 2]).any()
+    layer.bias.assign(np.ones(20))
+    y = to_numpy(layer(0 * x, training=True))
+    assert set(np.unique(y)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_inference_is_the_mean_over_dropped_connections(activation):
+    layer = layers.DropConnectDense(7, 0.3, seed=1, activation=activation)
+    layer.build((None, 1, 60))
+    layer.bias.assign(np.linspace(-1.0, 1.0, 7))
+    x = np.repeat(inputs((1, 1, 60)), 4000, axis=0)
+    mean = to_numpy(layer(x, training=True)).mean(0)
+    np.testing.assert_allclose(to_numpy(layer(x[:1]))[0], mean, atol=0.05)
 
 
 def test_standardized_weights_have_mean_0_and_the_variance_of_their_fan_in():

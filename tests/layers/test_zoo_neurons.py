@@ -1,5 +1,9 @@
 """Each neuron against a float64 simulation written from its equations."""
 
+import itertools
+from types import SimpleNamespace
+
+import keras
 import numpy as np
 import pytest
 from backend import double_precision
@@ -98,13 +102,26 @@ def complementary(x):
         yield s
 
 
-def gated(x, alpha=0.3, beta=0.6, gamma=0.2, decay=0.4, leak=0.1, sub=0.5, g=0.7):
+GATED = {
+    "alpha": 0.3,
+    "beta": 0.6,
+    "gamma": 0.2,
+    "tau": 0.4,
+    "linear_decay": 0.1,
+    "v_subreset": 0.5,
+    "v_threshold": 0.6,
+}
+
+
+def gated(x, conduct=(0.7,), **values):
+    p = SimpleNamespace(**(GATED | values))
     v = s = np.zeros(x[:, 0].shape)
-    for i in np.moveaxis(x, 1, 0):
-        left = (1 - alpha * (1 - decay)) * v
-        reset = gamma * left + (1 - gamma) * sub
-        v = left - (1 - alpha) * leak + (1 - beta * (1 - g)) * i - reset * s
-        s = (v >= 0.5) * 1.0
+    for i, g in zip(np.moveaxis(x, 1, 0), itertools.cycle(conduct)):
+        left = (1 - p.alpha * (1 - p.tau)) * v
+        reset = (p.gamma * left + (1 - p.gamma) * p.v_subreset) * s
+        current = (1 - p.beta * (1 - g)) * i
+        v = left - (1 - p.alpha) * p.linear_decay + current - reset
+        s = (v >= p.v_threshold) * 1.0
         yield s
 
 
@@ -182,15 +199,7 @@ NEURONS = {
     "gated": (
         gated,
         layers.GatedLIFLayer,
-        dict(
-            alpha=0.3,
-            beta=0.6,
-            gamma=0.2,
-            decay=0.4,
-            leak=0.1,
-            v_subreset=0.5,
-            conductance=0.7,
-        ),
+        {"init_conduct": 0.7, **{f"init_{n}": v for n, v in GATED.items()}},
     ),
     "refractory": (refractory, layers.RefractoryLIFLayer, dict(refractory_steps=3)),
     "conductance": (conductance, layers.ConductanceLIFLayer, {}),
@@ -245,6 +254,26 @@ def test_gradients_are_those_of_the_smooth_network(name, monkeypatch):
             np.testing.assert_allclose(found[index], numeric, rtol=1e-5, atol=1e-8)
 
 
+def test_gated_neurons_have_weights_of_each_channel_and_conductances_of_each_step():
+    x = currents()[..., None, :]
+    random = np.random.default_rng(3)
+    layer = layers.GatedLIFLayer(T=20, inplane=11)
+    layer.build(x.shape)
+    weights = {w.name: random.normal(size=w.shape) for w in layer.trainable_weights}
+    for w in layer.trainable_weights:
+        w.assign(weights[w.name])
+    values = {name: sigmoid(w) for name, w in weights.items()}
+    expected = np.stack([*gated(x.astype("float64"), **values)], 1)
+    found = to_numpy(layer(x))
+    assert 0 < np.count_nonzero(found) < found.size
+    assert np.mean(found != expected) < 0.01
+    for other, message in [((3, 19, 1, 11), "T=20"), ((3, 20, 1, 5), "inplane=11")]:
+        layer = layers.GatedLIFLayer(T=20, inplane=11)
+        with pytest.raises(ValueError, match=message):
+            layer(keras.KerasTensor(other))
+            layer(np.zeros(other, "float32"))
+
+
 def test_noise_is_seeded_and_drawn_anew_at_each_step():
     x = np.zeros((2, 30, 5), "float32")
     first, again, other = (
@@ -272,7 +301,7 @@ def test_a_sigma_delta_network_follows_its_artificial_twin():
         (layers.ALIFLayer, dict(rho=1.5), "`rho` must be at most 1"),
         (layers.CubaLayer, dict(current_decay=2.0), "at most 1"),
         (layers.GeneralLinearLayer, dict(alpha=-0.1), "`alpha` must be at least 0"),
-        (layers.GatedLIFLayer, dict(gamma=3.0), "`gamma` must be at most 1"),
+        (layers.GatedLIFLayer, dict(init_gamma=3.0), "`init_gamma` must be less"),
         (layers.RefractoryLIFLayer, dict(refractory_steps=-1), "at least 0"),
         (layers.ResonateAndFireLayer, dict(period=1.0), "`period` must be at least 2"),
         (layers.ILIFLayer, dict(D=0), "`D` must be at least 1"),

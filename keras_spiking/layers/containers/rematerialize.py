@@ -1,8 +1,10 @@
+import functools
+
 import keras
-from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.remat import as_pure_function
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -14,9 +16,12 @@ class Rematerialize(keras.layers.Layer):
     their input; the backward pass runs them a second time. Outputs, gradients and
     moving averages stay the same.
 
-    `keras.RematScope` does that for layers one by one, but on JAX not for layers
-    that take `training`, as batch normalisation does. Give this layer blocks that
-    start where there is little to keep, such as behind a pooling.
+    `keras.RematScope` does that for layers one by one; neurons and `SeqToBatch` made
+    inside of a scope work on every backend. Layers of Keras that take `training`, as
+    batch normalisation does, do not, in any model: JAX and the graphs of TensorFlow
+    refuse them, and PyTorch moves their averages twice. Make them outside of the
+    scope and only the `SeqToBatch` that holds them inside, or use this layer. Give it
+    blocks that start where there is little to keep, such as behind a pooling.
 
     XLA merges the second computation with the first one on CPUs: JAX saves memory
     on accelerators only.
@@ -75,27 +80,8 @@ class Rematerialize(keras.layers.Layer):
                 f"Rematerialize '{self.name}' cannot be trained inside of a "
                 "StepByStep: put the StepByStep into a Rematerialize."
             )
-        trainable = self.block.trainable_variables
-        others = self.block.non_trainable_variables
-
-        # All that changes is returned: on torch this runs twice, and on JAX no
-        # value may leave it otherwise.
-        @keras.remat
-        def run(trainable, others, x):
-            return self.block.stateless_call(
-                trainable, others, x, mask=mask, training=True, return_losses=True
-            )
-
-        # Copies, since the assignments below may be in place, before `run` runs
-        # again, and TensorFlow counts the gradient of a variable itself twice.
-        outputs, updates, losses = run(
-            [ops.copy(v) for v in trainable], [ops.copy(v) for v in others], inputs
-        )
-        for variable, value in zip(others, updates):
-            variable.assign(value)
-        for loss in losses:
-            self.add_loss(loss)
-        return outputs
+        call = functools.partial(self.block, mask=mask, training=True)
+        return as_pure_function(self.block, call, keras.remat)(inputs)
 
     def compute_output_shape(self, input_shape):
         return self.block.compute_output_shape(input_shape)

@@ -2,10 +2,11 @@ import keras
 from keras import ops
 
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.remat import Rematerializable
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class SeqToBatch(keras.layers.Layer):
+class SeqToBatch(Rematerializable, keras.layers.Layer):
     """Applies layers to every time step at once, by folding time into the batch.
 
     `(batch, time, ...)` is reshaped to `(batch * time, ...)`, goes through the
@@ -63,13 +64,11 @@ class SeqToBatch(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, inputs, training=None):
-        # `training` reaches the layers inside by Keras's call context, but only
-        # if this layer takes it: on JAX a model hands it to those that do.
         _check_rank(self, inputs.shape)
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (-1, *features))
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, training=training)
         if inputs.shape[1] is not None:
             batch = -1
         return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))

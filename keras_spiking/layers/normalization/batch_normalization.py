@@ -3,7 +3,9 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers import streaming
+from keras_spiking.layers.per_step import first_step
+from keras_spiking.layers.per_step import fix_timesteps
+from keras_spiking.layers.per_step import weight_at
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
@@ -142,13 +144,13 @@ class TemporalEffectiveBatchNormalization(_BatchNormalization):
         super().build(input_shape)
         self.scale_per_step = self.add_weight(
             name="scale_per_step",
-            shape=(_fix_timesteps(self, input_shape),),
+            shape=(fix_timesteps(self, input_shape),),
             initializer="ones",
         )
 
     def call(self, inputs, training=None, mask=None):
         y = super().call(inputs, training=training, mask=mask)
-        scale = _at(self.scale_per_step, _first_step(self, inputs))
+        scale = weight_at(self.scale_per_step, first_step(self, inputs))
         shape = (-1,) + (1,) * (len(inputs.shape) - 2)
         return y * ops.cast(ops.reshape(scale, shape), y.dtype)
 
@@ -218,7 +220,7 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
         self.axes = [i for i in range(len(input_shape)) if i not in (1, axis)]
         # One value a time step and channel, in a shape that broadcasts.
         shape = [1] * (len(input_shape) - 1)
-        shape[0] = _fix_timesteps(self, input_shape)
+        shape[0] = fix_timesteps(self, input_shape)
         shape[axis - 1] = input_shape[axis]
 
         def weight(name, initializer, trainable):
@@ -236,9 +238,10 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         x = ops.cast(inputs, self.gamma.dtype)
-        start = _first_step(self, inputs)
+        start = first_step(self, inputs)
         gamma, mean, variance = (
-            _at(w, start) for w in (self.gamma, self.moving_mean, self.moving_variance)
+            weight_at(w, start)
+            for w in (self.gamma, self.moving_mean, self.moving_variance)
         )
         if training:
             batch_mean, batch_variance = ops.moments(x, axes=self.axes, keepdims=True)
@@ -269,44 +272,3 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
             "epsilon": self.epsilon,
             "data_format": self.data_format,
         }
-
-
-def _fix_timesteps(layer, input_shape):
-    """Sets and returns the number of time steps that a layer has weights for."""
-    layer.T = layer.T or input_shape[1]
-    if layer.T is None:
-        raise ValueError(
-            f"{type(layer).__name__} '{layer.name}' has a weight for each time "
-            "step: it needs an input with a fixed number of them, or `T`."
-        )
-    return layer.T
-
-
-def _first_step(layer, inputs):
-    """Where in time a step inside of a `StepByStep` is, or `None` for a whole
-    sequence."""
-    slot = streaming.Slot()
-    if slot.stream is None:
-        if inputs.shape[1] not in (None, layer.T):
-            raise ValueError(
-                f"{type(layer).__name__} '{layer.name}' has weights for T="
-                f"{layer.T} time steps. Received an input of {inputs.shape[1]}."
-            )
-        return None
-    start = slot.previous
-    if start is None:
-        start = ops.convert_to_tensor(0, dtype="int32")
-    elif layer.T == 1:
-        raise ValueError(
-            f"{type(layer).__name__} '{layer.name}' has a weight for one time step. "
-            "Inside of a StepByStep, say how many there are: `T=...`."
-        )
-    slot.put(start + 1)
-    return start
-
-
-def _at(weight, start):
-    weight = ops.convert_to_tensor(weight)
-    if start is None:
-        return weight
-    return ops.take(weight, ops.reshape(start, (1,)), axis=0)

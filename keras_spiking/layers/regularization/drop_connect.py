@@ -1,4 +1,7 @@
+import statistics
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_spiking.layers import streaming
@@ -7,32 +10,46 @@ from keras_spiking.validation import check_number
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class DropConnectDense(keras.layers.Dense):
-    """A dense layer that drops connections, the same at all time steps.
+    """A dense layer that drops connections.
 
-        Y[t] = X[t] (M * kernel) / (1 - rate) + bias,    M ~ bernoulli(1 - rate)
+        Y[t] = activation(X[t] (M * kernel) + m * bias)
 
-    in training, with one `M` for the samples of a batch, and `X[t] kernel + bias`
-    at inference.
+    in training, with masks `M, m ~ bernoulli(1 - rate)` of each sample. At
+    inference, the sum over many connections has about a normal distribution, and
+    the output is the mean of the activation under it:
+
+        Y[t] = E[activation(Z)],    Z ~ N(mean, variance)
+        mean = (1 - rate) (X[t] kernel + bias)
+        variance = rate (1 - rate) (X[t]^2 kernel^2 + bias^2)
+
+    The mean is taken over `samples_num` quantiles of the distribution, so that
+    inference is not random. Without an activation it is `mean`.
 
     Args:
         units: Integer >= 1, the number of outputs.
         rate: Float in [0, 1), the fraction of connections to drop. Defaults to
             `0.5`.
+        invariant: Boolean, whether the same connections are dropped at all time
+            steps, or others at each step, which takes memory for as many masks.
+            Defaults to `True`.
+        samples_num: Integer >= 1, how many quantiles the activation sees at
+            inference. Defaults to `64`.
         seed: Integer or `None`. Defaults to `None`.
-        **kwargs: The arguments of `keras.layers.Dense`.
+        **kwargs: The arguments of `keras.layers.Dense`. An `activation` must be
+            element-wise.
 
     Call arguments:
-        inputs: Tensor `(batch, time, features)`.
+        inputs: Tensor `(batch, time, ..., features)`.
         training: Boolean, whether connections are dropped.
 
     Input shape:
-        `(batch, time, features)`.
+        `(batch, time, ..., features)`.
 
     Output shape:
-        `(batch, time, units)`.
+        `(batch, time, ..., units)`.
 
     Raises:
-        ValueError: if `rate` is not within [0, 1).
+        ValueError: if `rate` is not within [0, 1), or the input has no time axis.
 
     Example:
 
@@ -46,29 +63,76 @@ class DropConnectDense(keras.layers.Dense):
 
     has_time_axis = True
 
-    def __init__(self, units, rate=0.5, seed=None, **kwargs):
+    def __init__(
+        self, units, rate=0.5, invariant=True, samples_num=64, seed=None, **kwargs
+    ):
         super().__init__(units, **kwargs)
-        self.rate = check_number("rate", rate, minimum=0.0)
-        if not rate < 1.0:
-            raise ValueError(f"`rate` must be less than 1. Received: rate={rate}")
+        self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
+        self.invariant = bool(invariant)
+        self.samples_num = int(check_number("samples_num", samples_num, minimum=1))
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
+    def build(self, input_shape):
+        if len(input_shape) < 3:
+            raise ValueError(
+                f"DropConnectDense '{self.name}' needs an input (batch, time, "
+                f"...features). Received an input of shape {tuple(input_shape)}."
+            )
+        super().build(input_shape)
+
     def call(self, inputs, training=False):
-        kernel = ops.convert_to_tensor(self.kernel)
-        if training and self.rate > 0.0:
-            slot = streaming.Slot()
-            scale = slot.previous
-            if scale is None:
-                scale = keras.random.dropout(
-                    ops.ones_like(kernel), self.rate, seed=self.seed_generator
-                )
-            slot.put(scale)
-            kernel = kernel * scale
-        y = ops.matmul(inputs, kernel)
-        if self.bias is not None:
-            y = y + self.bias
-        return y if self.activation is None else self.activation(y)
+        if self.rate == 0.0:
+            return super().call(inputs, training=training)
+        if training:
+            return self.activation(self._dropped(inputs))
+        # NumPy computes in float32 what is scaled by a number.
+        return ops.cast(self._expected(inputs), self.compute_dtype)
+
+    def _dropped(self, inputs):
+        batch, time, *features = ops.shape(inputs)
+        samples = batch if self.invariant else batch * time
+        slot = streaming.Slot()
+        masks = slot.previous or [self._mask(samples, w) for w in self._weights()]
+        slot.put(masks if self.invariant else ())
+        kernel, *bias = (w * mask for w, mask in zip(self._weights(), masks))
+        y = ops.matmul(ops.reshape(inputs, (samples, -1, features[-1])), kernel)
+        for b in bias:
+            y = y + ops.expand_dims(b, 1)
+        return ops.reshape(y, (batch, time, *features[:-1], self.units))
+
+    def _weights(self):
+        weights = [self.kernel] if self.bias is None else [self.kernel, self.bias]
+        return [ops.convert_to_tensor(w) for w in weights]
+
+    def _mask(self, samples, weight):
+        # Keras's dropout scales up what is left. Here inference scales it down.
+        ones = ops.full((samples, *weight.shape), 1.0 - self.rate, dtype=weight.dtype)
+        return keras.random.dropout(ones, self.rate, seed=self.seed_generator)
+
+    def _expected(self, inputs):
+        kept = 1.0 - self.rate
+        kernel, *bias = self._weights()
+        mean = kept * (ops.matmul(inputs, kernel) + sum(bias))
+        if self.activation is keras.activations.linear:
+            return mean
+        variance = ops.matmul(ops.square(inputs), ops.square(kernel))
+        variance = self.rate * kept * (variance + sum(b * b for b in bias))
+        z = np.reshape(_quantiles(self.samples_num), (-1,) + (1,) * len(inputs.shape))
+        z = ops.convert_to_tensor(z, dtype=mean.dtype)
+        return ops.mean(self.activation(mean + ops.sqrt(variance) * z), axis=0)
 
     def get_config(self):
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+        return {
+            **super().get_config(),
+            "rate": self.rate,
+            "invariant": self.invariant,
+            "samples_num": self.samples_num,
+            "seed": self.seed,
+        }
+
+
+def _quantiles(count):
+    """Values of the standard normal distribution, each as likely as the others."""
+    normal = statistics.NormalDist()
+    return np.array([normal.inv_cdf((i + 0.5) / count) for i in range(count)])

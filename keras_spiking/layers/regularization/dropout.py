@@ -45,9 +45,7 @@ class Dropout(keras.layers.Layer):
 
     def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.rate = check_number("rate", rate, minimum=0.0)
-        if not rate < 1.0:
-            raise ValueError(f"`rate` must be less than 1. Received: rate={rate}")
+        self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
