@@ -3,10 +3,18 @@
     KERAS_BACKEND=jax python benchmarks/conversion.py mnist10k.npz [part ...]
 
 `mnist10k.npz` holds 10,000 digits: `x_train`, `y_train` (8,000), `x_test`,
-`y_test` (2,000). The parts are "plain", "qcfs", "spikingjelly", "speed" and "others";
+`y_test` (2,000). The parts are
+
+- "plain": accuracy over the number of steps,
+- "methods": the same with other thresholds and neurons,
+- "qcfs": the same of an ANN trained with `QCFS`,
+- "spikingjelly": the same by SpikingJelly's converter, on the same weights,
+- "others": a residual network, and one with max pooling,
+- "speed": time per image of both converters' networks, in turns,
+- "error": the distance to the ANN's outputs, drawn into `conversion_error.png`;
+
 without any all run. The environment variable `SPIKINGJELLY_PYTHON` names a Python that
-has SpikingJelly 2.0.0, whose converter runs on the same weights. Results are printed as
-Markdown.
+has SpikingJelly 2.0.0. Results are printed as Markdown.
 """
 
 import json
@@ -19,11 +27,20 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import timing
 from keras import layers
 
 from keras_spiking import conversion
 
+PARTS = ("plain", "methods", "qcfs", "spikingjelly", "others", "speed", "error")
 STEPS = (8, 16, 32, 64, 100)
+METHODS = {
+    "99.9 percentile, channel-wise": {"channel_wise": True},
+    "maximum": {"method": "max"},
+    "LTB": {"method": "ltb", "channel_wise": True},
+    "signed": {"neuron": "signed", "channel_wise": True},
+    "bursts": {"neuron": "burst", "channel_wise": True},
+}
 
 
 def digits(path):
@@ -113,25 +130,9 @@ def measure(name, network, train_data, test_data, steps=STEPS, **options):
     return found
 
 
-def milliseconds_per_image(network, calibration_data, x):
-    found = []
-    for t in STEPS:
-        snn = conversion.convert(network, calibration_data, t)
-        snn.predict(x, batch_size=100, verbose=0)  # compiles
-        start = time.perf_counter()
-        snn.predict(x, batch_size=100, verbose=0)
-        found.append((time.perf_counter() - start) * 1e3 / len(x))
-    return found
-
-
-def spikingjelly(python, network, train_data, test_data):
+def spikingjelly(what, network, train_data, test_data):
     """Runs `conversion_spikingjelly.py` on the same weights and data."""
-    weights = {
-        f"{layer.name}/{w.name}": np.asarray(w)
-        for layer in network.layers
-        for w in layer.weights
-    }
-    values = {f"w{i}": w for i, w in enumerate(weights.values())}
+    weights = [w for layer in network.layers for w in layer.get_weights()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.npz"
         np.savez(
@@ -140,13 +141,69 @@ def spikingjelly(python, network, train_data, test_data):
             x=test_data[0],
             y=test_data[1],
             steps=STEPS,
-            **values,
+            **{f"w{i}": w for i, w in enumerate(weights)},
         )
         script = Path(__file__).with_name("conversion_spikingjelly.py")
-        printed = subprocess.run(
-            [python, str(script), str(path)], check=True, capture_output=True, text=True
-        ).stdout
-    return json.loads(printed.splitlines()[-1])
+        command = [os.environ["SPIKINGJELLY_PYTHON"], str(script), str(path), what]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(printed.stdout.splitlines()[-1])
+
+
+def speed(network, train_data, test_data, rounds=3):
+    """Prints milliseconds per image, medians of processes that take turns."""
+    x, y = (array[:100] for array in test_data)
+    snns = [conversion.convert(network, train_data[0][:100], t) for t in STEPS]
+
+    def milliseconds(snn):
+        start = time.perf_counter()
+        snn.predict(x, batch_size=100, verbose=0)
+        return (time.perf_counter() - start) * 1e3 / len(x)
+
+    found = {}
+    for _ in range(rounds):
+        for snn in snns:
+            snn.predict(x, batch_size=100, verbose=0)  # compiles
+        times = {"keras_spiking": [milliseconds(snn) for snn in snns]}
+        times |= spikingjelly("speed", network, train_data, (x, y))
+        for name, row in times.items():
+            found.setdefault(name, []).append(row)
+    rows = [[name, *np.median(t, axis=0).tolist()] for name, t in found.items()]
+    columns = ["milliseconds per image", *(f"T={t}" for t in STEPS)]
+    print(f"\n{timing.table(columns, rows)}", flush=True)
+
+
+def error(network, x, timesteps=1000):
+    """Prints how fast outputs converge to the ANN's, and draws it.
+
+    Thresholds are the maxima on the same images, so that nothing is clipped, which
+    would leave an error that more steps do not remove.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    steps = np.arange(1, timesteps + 1)
+    expected = network.predict(x, verbose=0)[:, None]
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for neuron, options in {
+        "integrate-and-fire": {},
+        "signed": {"neuron": "signed"},
+        "bursts": {"neuron": "burst"},
+        "integrate-and-fire, 99.9 percentile": {"method": "percentile"},
+    }.items():
+        snn = conversion.convert(network, x, timesteps, **{"method": "max", **options})
+        distance = conversion.simulate(snn, x, batch_size=100) - expected
+        errors = np.sqrt(np.mean(distance**2, axis=(0, 2)))
+        late = steps >= 20
+        slope, _ = np.polyfit(np.log(steps[late]), np.log(errors[late]), 1)
+        label = f"{neuron}: slope {slope:.2f}"
+        axes.loglog(steps, errors, label=label)
+        print(f"- {label}, error at T = 1000: {errors[-1] / expected.std():.5f}")
+    axes.loglog(steps, expected.std() * 5 / steps, "k:", label="1 / T")
+    axes.set(xlabel="time step", ylabel="root mean square error of the outputs")
+    axes.legend()
+    figure.savefig("conversion_error.png", dpi=120)
 
 
 def table_head(what, steps=STEPS):
@@ -154,53 +211,40 @@ def table_head(what, steps=STEPS):
     print("|---" * (len(steps) + 2) + "|")
 
 
-def main(path, parts=("plain", "qcfs", "spikingjelly", "speed", "others")):
+def main(path, *parts):
+    parts = parts or PARTS
     keras.utils.set_random_seed(0)
     train_data, test_data = digits(path)
-    calibration_data = train_data[0][:1000]
-    print(f"Backend: {keras.config.backend()}")
+    print(timing.setting())
     if parts != ("others",):
         network = train(plain_network(), train_data, epochs=6)
         table_head("Conv-BN-ReLU-AvgPool x 3, accuracy in %")
     if "plain" in parts:
-        for name, options in {
-            "99.9 percentile, channel-wise": {"channel_wise": True},
-            "99.9 percentile": {},
-        }.items():
+        measure("default: 99.9 percentile", network, train_data, test_data)
+    if "methods" in parts:
+        for name, options in METHODS.items():
             measure(name, network, train_data, test_data, **options)
     if "qcfs" in parts:
         quantised = plain_network(lambda: conversion.QCFS(levels=8))
         train(quantised, train_data, epochs=6)
         measure("trained with QCFS, L=8", quantised, train_data, test_data)
     if "spikingjelly" in parts:
-        python = os.environ["SPIKINGJELLY_PYTHON"]
-        found = spikingjelly(python, network, train_data, test_data)
-        for name, row in found["accuracy"].items():
-            print(f"| SpikingJelly: {name} | {found['ann']:.2f} | ", end="")
-            print(" | ".join(f"{a:.2f}" for a in row) + " |")
-        print("| SpikingJelly: milliseconds per image | | ", end="")
-        print(" | ".join(f"{t:.3f}" for t in found["milliseconds"]) + " |")
-        sys.stdout.flush()
-    if "speed" in parts:
-        times = milliseconds_per_image(network, calibration_data, test_data[0][:500])
-        print("| keras_spiking: milliseconds per image | | ", end="")
-        print(" | ".join(f"{t:.3f}" for t in times) + " |")
-        sys.stdout.flush()
+        found = spikingjelly("accuracy", network, train_data, test_data)
+        ann = found.pop("ANN")
+        for name, row in found.items():
+            print(f"| SpikingJelly: {name} | {ann:.2f} | ", end="")
+            print(" | ".join(f"{a:.2f}" for a in row) + " |", flush=True)
     if "others" in parts:
         table_head("other networks, accuracy in %")
         pooling = train(max_pooling_network(), train_data, epochs=5)
         measure("max pooling", pooling, train_data, test_data)
         residual = train(residual_network(), train_data, epochs=5)
         measure("residual", residual, train_data, test_data, channel_wise=True)
-        if "plain" in parts:
-            for name, options in {
-                "plain, maximum": {"method": "max"},
-                "plain, LTB": {"method": "ltb", "channel_wise": True},
-                "plain, signed": {"neuron": "signed", "channel_wise": True},
-                "plain, bursts": {"neuron": "burst", "channel_wise": True},
-            }.items():
-                measure(name, network, train_data, test_data, **options)
+    if "speed" in parts:
+        speed(network, train_data, test_data)
+    if "error" in parts:
+        error(network, test_data[0][:200])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *([tuple(sys.argv[2:])] if sys.argv[2:] else []))
+    main(*sys.argv[1:])

@@ -41,20 +41,57 @@ def per_step(snn, x, steps):
     return [torch.cat(sums[t]) for t in steps]
 
 
-def main(path):
+@torch.no_grad()
+def all_steps(snn, x, steps):
+    """Sums of the outputs of all steps, each layer computing all steps at once."""
+    sums = []
+    for batch in x.split(100):
+        functional.reset_net(snn)
+        sequence = batch.expand(max(steps), *batch.shape).contiguous()
+        sums.append(snn(sequence).sum(0))
+    return [torch.cat(sums)]
+
+
+def accuracies(ann, networks, x, labels, steps):
+    def accuracy(logits):
+        return 100 * float((logits.argmax(1).numpy() == labels).mean())
+
+    with torch.no_grad():
+        found = {"ANN": accuracy(ann(x))}
+    for name, snn in networks.items():
+        found[name] = [accuracy(y) for y in per_step(snn, x, steps)]
+    return found
+
+
+def milliseconds(snn, x, steps):
+    """Times per image, of both orders in which SpikingJelly can go through steps."""
+
+    def time_per_image(run, timesteps):
+        run(snn, x, [1])
+        start = time.perf_counter()
+        run(snn, x, [timesteps])
+        return (time.perf_counter() - start) * 1e3 / len(x)
+
+    found = {}
+    for mode, name, run in (
+        ("s", "step by step", per_step),
+        ("m", "layer by layer", all_steps),
+    ):
+        functional.set_step_mode(snn, mode)
+        found[f"SpikingJelly, {name}"] = [time_per_image(run, t) for t in steps]
+    return found
+
+
+def main(path, what):
     with np.load(path) as data:
         data = dict(data)
     steps = [int(t) for t in data["steps"]]
     x = torch.from_numpy(data["x"]).permute(0, 3, 1, 2).contiguous()
     calibration = torch.from_numpy(data["calibration"]).permute(0, 3, 1, 2)
     loader = [(batch.contiguous(), None) for batch in calibration.split(100)]
-    labels = data["y"]
 
     def network():
         return build([data[f"w{i}"] for i in range(20)])
-
-    def accuracy(logits):
-        return 100 * float((logits.argmax(1).numpy() == labels).mean())
 
     recipes = {
         "maximum": ann2snn.RateCodingRecipe(loader, mode="max"),
@@ -64,21 +101,17 @@ def main(path):
         ),
         "LTB": ann2snn.LocalThresholdBalancingRecipe(loader),
     }
-    result = {"accuracy": {}}
-    with torch.no_grad():
-        result["ann"] = accuracy(network()(x))
-    for name, recipe in recipes.items():
-        snn = ann2snn.Converter(recipe)(network()).eval()
-        result["accuracy"][name] = [accuracy(y) for y in per_step(snn, x, steps)]
-    snn = ann2snn.Converter(recipes["99.9 percentile"])(network()).eval()
-    per_step(snn, x[:100], steps[:1])
-    result["milliseconds"] = []
-    for t in steps:
-        start = time.perf_counter()
-        per_step(snn, x[:500], [t])
-        result["milliseconds"].append((time.perf_counter() - start) * 1e3 / 500)
-    print(json.dumps(result))
+
+    def snn(name):
+        return ann2snn.Converter(recipes[name]).convert(network()).eval()
+
+    if what == "accuracy":
+        networks = {name: snn(name) for name in recipes}
+        found = accuracies(network(), networks, x, data["y"], steps)
+    else:
+        found = milliseconds(snn("99.9 percentile"), x, steps)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

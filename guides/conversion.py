@@ -94,7 +94,8 @@ A spiking network answers at any time, and the answer becomes better: the error 
 firing rate falls like `1 / timesteps`. `simulate` returns the outputs after every
 step. Neurons that can take spikes back, and neurons that may fire several times in a
 step, need fewer steps; so does an ANN that was trained with the quantised activation
-`QCFS`.
+`QCFS`: after as many steps as it has levels, its outputs are those of its ANN but for
+rounding, and its error drops out of the picture. More steps are of no use to it.
 """
 
 curves = {
@@ -127,7 +128,7 @@ left.axhline(100 * ann_accuracy, color="black", linestyle=":", label="ANN")
 left.set(xlabel="time step", ylabel="test accuracy (%)", xscale="log")
 left.legend()
 right.loglog(steps, error[0] / steps, color="black", linestyle=":", label="1 / T")
-right.set(xlabel="time step", ylabel="RMS error of the probabilities")
+right.set(xlabel="time step", ylabel="RMS error of the probabilities", ylim=(1e-3, 1))
 right.legend()
 figure.savefig("conversion.png", dpi=120)
 

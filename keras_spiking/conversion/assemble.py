@@ -42,7 +42,7 @@ def build(graph, neurons, encoders, timesteps, delay, name):
 
     def outside(call):
         clashes = call.name in names
-        name = f"{call.name}_current" if clashes else call.name
+        name = f"{call.name}_operation" if clashes else call.name
         return copy_layer(call.operation, name=name)
 
     run(before, values, outside)
@@ -73,16 +73,11 @@ def build(graph, neurons, encoders, timesteps, delay, name):
     results = simulation(single([values[id(x)] for x in entering]))
     values.update({id(x): y for x, y in zip(leaving, keras.tree.flatten(results))})
 
-    produced = {id(c.outputs[0]): c for c in heads}
-    outputs = []
-    for x, output_name in zip(keras.tree.flatten(graph.outputs), names):
-        if id(x) in produced:
-            call = produced[id(x)]
-            head = copy_layer(call.operation, name=output_name)
-            values[id(x)] = head(values[id(call.inputs[0])])
-        if id(x) not in produced or not isinstance(head, keras.layers.Layer):
-            values[id(x)] = layers.Identity(name=output_name)(values[id(x)])
-        outputs.append(values[id(x)])
+    run(heads, values, outside)
+    outputs = [
+        layers.Identity(name=name)(values[id(x)])
+        for x, name in zip(keras.tree.flatten(graph.outputs), names)
+    ]
     outputs = keras.tree.pack_sequence_as(graph.outputs, outputs)
     return SpikingModel(inputs, outputs, name=f"spiking_{name}")
 
@@ -112,6 +107,11 @@ def _taken(calls, outputs):
 
 
 def _output_names(graph):
-    """The ANN's, except where an input is an output, too: names are unique."""
-    taken = {x.name for x in keras.tree.flatten(graph.inputs)}
-    return [f"{n}_output" if n in taken else n for n in graph.output_names]
+    """The ANN's, changed where an input or another output has the name already."""
+    taken = [x.name for x in keras.tree.flatten(graph.inputs)]
+    inputs = len(taken)
+    for name in graph.output_names:
+        while name in taken:
+            name = f"{name}_output"
+        taken.append(name)
+    return taken[inputs:]

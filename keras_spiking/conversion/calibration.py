@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.rules import Rectifier
+from keras_spiking.validation import check_number
 
 METHODS = ("max", "percentile", "scale", "ltb")
 
@@ -13,6 +14,8 @@ METHODS = ("max", "percentile", "scale", "ltb")
 def check_data(graph, data):
     """Returns calibration data as a list of arrays, one for each input."""
     inputs = keras.tree.flatten(graph.inputs)
+    if isinstance(data, dict) and not isinstance(graph.inputs, dict):
+        data = [data.get(x.name) for x in inputs]  # as Keras does it
     arrays = [np.asarray(x) for x in keras.tree.flatten(data)]
     if len(arrays) != len(inputs):
         raise ValueError(
@@ -45,6 +48,7 @@ def check_data(graph, data):
 
 def batches(data, batch_size):
     """Splits a list of arrays into lists of arrays of `batch_size` samples."""
+    batch_size = int(check_number("batch_size", batch_size, minimum=1))
     for start in range(0, len(data[0]), batch_size):
         yield [x[start : start + batch_size] for x in data]
 

@@ -122,10 +122,7 @@ def convert(
     check_choice("encoding", encoding, ("constant", "poisson"))
     check_choice("correction", correction, (None, "bias", "potential"))
     check_number("scale", scale, above=0.0)
-    if check_number("percentile", percentile, above=0.0) > 100.0:
-        raise ValueError(
-            f"`percentile` must be at most 100. Received: percentile={percentile}"
-        )
+    check_number("percentile", percentile, above=0.0, maximum=100.0)
     if not 0 <= check_number("delay", delay) < timesteps:
         raise ValueError(
             "`delay` must leave at least one step to read out: 0 <= delay < "
@@ -143,7 +140,13 @@ def convert(
     }
     encoders = None
     if encoding == "poisson":
-        encoders = [PoissonInput(float(np.max(np.abs(x))), seed) for x in data]
+        encoders = [
+            PoissonInput(
+                peak=float(np.max(np.abs(x))) or 1.0,
+                seed=None if seed is None else seed + i,
+            )
+            for i, x in enumerate(data)
+        ]
     assemble = functools.partial(
         build, graph, neurons, encoders, timesteps, int(delay), ann.name
     )

@@ -18,10 +18,12 @@ WEIGHTED = (layers.Dense, *_CONVOLUTIONS, *_TRANSPOSED, *_DEPTHWISE, *_SEPARABLE
 
 def copy_layer(operation, **changes):
     """A copy of a layer or operation, with its weights."""
-    config = {**operation.get_config(), **changes}
+    config = operation.get_config()
     if not isinstance(operation, keras.layers.Layer):
-        return type(operation).from_config(operation.get_config())
-    copy = type(operation).from_config(config)
+        # Some functions take no name.
+        changes = {key: changes[key] for key in changes if key in config}
+        return type(operation).from_config({**config, **changes})
+    copy = type(operation).from_config({**config, **changes})
     if operation.built:
         copy.build_from_config(operation.get_build_config())
         weights = operation.get_weights()
@@ -48,6 +50,10 @@ def prepare(graph):
         if rectifier is not None:
             (tensor,) = call.inputs
             call.operation, call.args, call.kwargs = rectifier, (tensor,), {}
+        elif rules.is_maximum(call) and len(call.inputs) > 1:
+            # The layer takes a list, as `CumulativeMaximum` does, the function not.
+            call.operation = layers.Maximum(name=call.name)
+            call.args, call.kwargs = (call.inputs,), {}
         elif rules.is_affine(call) or rules.is_maximum(call):
             call.operation = copy_layer(call.operation, name=call.name)
     for call in list(graph.calls):
@@ -78,6 +84,10 @@ def _split_activations(graph):
 def _affine(call):
     """Scale and shift for each channel, and the axis of channels, or `None`."""
     layer = call.operation
+    # One that takes integers turns them into the floats that others need.
+    takes_floats = keras.backend.is_float_dtype(call.inputs[0].dtype)
+    if not rules.is_affine(call) or not takes_floats:
+        return None
     if isinstance(layer, layers.Rescaling):
         scale, shift = np.asarray(layer.scale), np.asarray(layer.offset)
         axis = len(call.inputs[0].shape) - 1

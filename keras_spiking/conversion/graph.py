@@ -126,7 +126,7 @@ def trace(model):
 
 def _functional(model):
     if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs[0], name=model.name)
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     return model
 
 

@@ -36,6 +36,9 @@ class PoissonInput(keras.layers.Layer):
         self.seed = seed
         self.encoder = PoissonEncoder(timesteps=1, seed=seed)
 
+    def build(self, input_shape):
+        self.encoder.build(input_shape)
+
     def call(self, inputs):
         spikes = ops.squeeze(self.encoder(ops.abs(inputs) / self.peak), 1)
         return self.peak * ops.sign(inputs) * ops.cast(spikes, inputs.dtype)

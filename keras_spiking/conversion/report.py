@@ -85,8 +85,8 @@ class Report:
             f"{'spikes':32}{'':>14}{self.spikes:14,.0f}",
             f"{'accumulations':32}{'':>14}{self.synaptic_operations:14,.0f}",
             f"{'multiply-accumulations':32}{self.ann_macs:14,}{self.snn_macs:14,}",
-            f"{'energy (microjoules)':32}{self.ann_energy * 1e6:14.3f}"
-            f"{self.snn_energy * 1e6:14.3f}",
+            f"{'energy (microjoules)':32}{self.ann_energy * 1e6:14.4g}"
+            f"{self.snn_energy * 1e6:14.4g}",
         ]
         return "\n".join(lines)
 
@@ -144,26 +144,38 @@ def report(snn, ann, data, energy=None, batch_size=32):
         LayerReport(
             name=layer.name,
             scale=float(np.mean(layer.layer.parameter_values["v_threshold"])),
-            firing_rate=rate,
-            spikes=rate * snn.timesteps * np.prod(layer.output.shape[1:]),
+            firing_rate=share,
+            spikes=share * snn.timesteps * np.prod(rate.shape[1:]),
             error=error,
         )
-        for layer, rate, error in zip(neurons, firing, errors)
+        for layer, rate, share, error in zip(neurons, rates, firing, errors)
     ]
-    in_step = [macs(x, x.input.shape, x.output.shape) for x in weighted]
-    calls = [c for c in graph.calls if isinstance(c.operation, WEIGHTED)]
-    all_macs = sum(
-        macs(c.operation, c.inputs[0].shape, c.outputs[0].shape) for c in calls
-    )
+    costs = _costs(graph, data)
+    in_step = [costs[x.name] for x in weighted]
     return Report(
         layers=reports,
         timesteps=snn.timesteps,
         spikes=sum(x.spikes for x in reports),
         synaptic_operations=snn.timesteps * float(np.dot(in_step, shares)),
-        snn_macs=all_macs - sum(in_step),
-        ann_macs=all_macs,
+        snn_macs=sum(costs.values()) - sum(in_step),
+        ann_macs=sum(costs.values()),
         energy=energy,
     )
+
+
+def _costs(graph, data):
+    """Multiply-accumulations of the layers of weights, by the names of their calls."""
+    # From values, since a model may leave open how large its inputs are.
+    values = run_graph(graph, [x[:1] for x in data])
+    return {
+        call.name: macs(
+            call.operation,
+            values[id(call.inputs[0])].shape,
+            values[id(call.outputs[0])].shape,
+        )
+        for call in graph.calls
+        if isinstance(call.operation, WEIGHTED)
+    }
 
 
 def macs(layer, input_shape, output_shape):

@@ -1,6 +1,7 @@
 """Which operations can be converted, and how."""
 
 import keras
+import numpy as np
 from keras import layers
 from keras import ops
 
@@ -87,6 +88,12 @@ _DROPPED_LAYERS = (
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.Identity,
+    layers.RandomBrightness,
+    layers.RandomContrast,
+    layers.RandomFlip,
+    layers.RandomRotation,
+    layers.RandomTranslation,
+    layers.RandomZoom,
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
     layers.SpatialDropout3D,
@@ -104,7 +111,10 @@ _REMEDIES = {
     "UnitNormalization": "use BatchNormalization, which folds into the weights",
     "Lambda": "use Keras layers or functions of keras.ops",
     "Embedding": "start the model at the embedded vectors",
-    "ReLU": "use a ReLU with threshold=0",
+    "ReLU": "use a ReLU with threshold=0, and with one of max_value and "
+    "negative_slope at most",
+    "Resizing": "do this to the data, before the model",
+    "CenterCrop": "do this to the data, before the model",
 }
 
 
@@ -144,15 +154,19 @@ def as_rectifier(call):
     if isinstance(operation, QCFS):
         threshold = float(ops.convert_to_numpy(operation.threshold))
         return Rectifier(maximum=threshold, levels=operation.levels)
-    if isinstance(operation, layers.ReLU):
-        if operation.threshold:
-            return None
-        return Rectifier(float(operation.negative_slope), operation.max_value)
     if isinstance(operation, layers.LeakyReLU):
         return Rectifier(float(operation.negative_slope))
     if isinstance(operation, layers.PReLU):
         return Rectifier(ops.convert_to_numpy(operation.alpha))
+    is_layer = isinstance(operation, keras.layers.Layer)
+    if is_layer and not isinstance(operation, layers.ReLU):
+        return None
     name = getattr(operation, "__name__", type(operation).__name__)
+    if name == "ReLU":  # the layer, or `keras.activations.relu` of a tensor
+        slope, maximum = operation.negative_slope, operation.max_value
+        if operation.threshold or (slope and maximum is not None):
+            return None
+        return Rectifier(float(slope), maximum)
     if name in ("Relu", "relu"):
         return Rectifier()
     if name in ("Relu6", "relu6"):
@@ -161,15 +175,15 @@ def as_rectifier(call):
         return Rectifier(0.2)
     if name == "LeakyRelu":
         return Rectifier(float(operation.negative_slope))
-    if name == "Maximum" and not isinstance(operation, keras.layers.Layer):
-        return Rectifier() if _constants(call) == [0] else None
+    if name == "Maximum" and len(_constants(call)) == 1:
+        return None if np.any(_constants(call)[0]) else Rectifier()
     return None
 
 
 def is_affine(call):
     operation = call.operation
     if isinstance(operation, keras.layers.Layer):
-        return isinstance(operation, _AFFINE_LAYERS)
+        return _computes(operation, _AFFINE_LAYERS)
     name = type(operation).__name__
     if name in _AFFINE_WITH_ONE_TENSOR:
         return len(call.inputs) == 1
@@ -181,7 +195,7 @@ def is_affine(call):
 def is_maximum(call):
     operation = call.operation
     if isinstance(operation, keras.layers.Layer):
-        return isinstance(operation, _MAXIMUM_LAYERS)
+        return _computes(operation, _MAXIMUM_LAYERS)
     name = type(operation).__name__
     return name in _MAXIMUM_OPERATIONS or (name == "Maximum" and not _constants(call))
 
@@ -226,6 +240,11 @@ def explain(call):
     return f"'{call.place}' ({what}): {remedy}"
 
 
+def _computes(layer, kinds):
+    """Whether a layer is of one of these kinds, and computes what they do."""
+    return any(isinstance(layer, x) and type(layer).call is x.call for x in kinds)
+
+
 def _constants(call):
-    arguments = keras.tree.flatten(call.args)
+    arguments = keras.tree.flatten((call.args, call.kwargs))
     return [x for x in arguments if not isinstance(x, keras.KerasTensor)]

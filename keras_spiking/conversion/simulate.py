@@ -46,7 +46,9 @@ def simulate(snn, x, timesteps=None, batch_size=32):
         id(tensor): y.reshape(-1, *y.shape[2:])
         for tensor, y in zip(call.outputs, keras.tree.flatten(sequences))
     }
-    run([c for c in graph.calls if all(id(x) in values for x in c.inputs)], values)
+    for call in graph.calls:
+        if all(id(x) in values for x in call.inputs):
+            run([call], values)
     return keras.tree.map_structure(
         lambda y: np.reshape(
             ops.convert_to_numpy(values[id(y)]), (-1, timesteps, *y.shape[1:])

@@ -10,6 +10,11 @@ from keras_spiking import conversion
 X = np.ones((4, 6), "float32")
 
 
+class SquaredDense(layers.Dense):
+    def call(self, inputs):
+        return keras.ops.square(super().call(inputs))
+
+
 def network():
     return keras.Sequential(
         [keras.Input((6,)), layers.Dense(4, activation="relu"), layers.Dense(2)]
@@ -36,7 +41,14 @@ def test_all_layers_that_cannot_be_converted_are_named_with_place_and_remedy():
 
 
 @pytest.mark.parametrize(
-    "layer", [layers.LSTM(4), layers.ReLU(threshold=0.5), layers.Lambda(abs)]
+    "layer",
+    [
+        layers.LSTM(4),
+        layers.ReLU(threshold=0.5),
+        layers.ReLU(max_value=1.0, negative_slope=0.1),
+        layers.Lambda(abs),
+        SquaredDense(4),
+    ],
 )
 def test_other_layers_are_refused(layer):
     ann = keras.Sequential(
@@ -78,6 +90,7 @@ def test_calibration_data(data, message):
         ({"encoding": "latency"}, "poisson"),
         ({"delay": 4}, "delay"),
         ({"correction": "all"}, "bias"),
+        ({"batch_size": 0}, "batch_size"),
     ],
 )
 def test_arguments(options, message):

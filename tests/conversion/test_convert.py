@@ -44,7 +44,7 @@ def small_network():
 def errors(ann, x, steps, **options):
     snn = conversion.convert(ann, x, max(steps), method="max", **options)
     curve = conversion.simulate(snn, x)
-    expected = to_numpy(ann(x))[:, None]
+    expected = ann.predict(x, verbose=0)[:, None]
     return [np.abs(curve - expected)[:, t - 1].mean() for t in steps]
 
 
@@ -62,6 +62,9 @@ RELUS = {
     "relu6": lambda x: layers.ReLU(max_value=6)(x),
     "low maximum": lambda x: layers.ReLU(max_value=0.3)(x),
     "maximum with 0": lambda x: ops.maximum(x, 0.0),
+    "maximum with zeros": lambda x: ops.maximum(x1=np.zeros(8, "float32"), x2=x),
+    "activation function": lambda x: keras.activations.relu(x, max_value=0.3),
+    "leaky function": lambda x: keras.activations.relu(x, negative_slope=0.1),
     "leaky": lambda x: layers.LeakyReLU(0.3)(x),
     "leaky activation": lambda x: layers.Activation("leaky_relu")(x),
     "leaky op": lambda x: ops.leaky_relu(x, 0.1),
@@ -166,6 +169,64 @@ def test_shape_layers_and_pooling():
     x = layers.Average()([x, layers.Conv1D(2, 1, activation="relu")(x)])
     ann = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
     assert errors(ann, images(), (300,))[0] < 0.01
+
+
+def test_integers_are_rescaled_before_anything_else():
+    ann = keras.Sequential(
+        [
+            keras.Input((6, 6, 1), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.RandomFlip(),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    x = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 1)).astype("uint8")
+    assert errors(ann, x, (200,))[0] < 0.01
+
+
+def test_functions_of_ops():
+    block_input = keras.Input((6, 4))
+    relu = ops.relu(layers.Dense(4)(block_input))
+    block = keras.Model(block_input, 1.0 - 2.0 * relu / 3.0)
+    inputs = keras.Input((6, 4))
+    x = ops.relu(block(block(inputs)))
+    x = ops.maximum(x, layers.Dense(4, activation="relu")(inputs))
+    x = ops.concatenate([ops.max(x, axis=1), ops.mean(x[:, ::2], axis=1)], axis=-1)
+    logits = layers.Dense(3)(x)
+    outputs = [logits, ops.softmax(logits), logits, 1.0 - logits]
+    ann, x = keras.Model(inputs, outputs), images(shape=(6, 4))
+    snn = conversion.convert(ann, x, 300, method="max")
+    curves = conversion.simulate(snn, x, 4)
+    for expected, found, curve in zip(
+        ann.predict(x, verbose=0), snn.predict(x, verbose=0), curves
+    ):
+        np.testing.assert_allclose(found, expected, atol=0.05)
+        assert curve.shape == (8, 4, 3)
+
+
+def test_inputs_of_any_size():
+    inputs = keras.Input((None, None, 2))
+    x = layers.Conv2D(4, 3, activation="relu")(inputs)
+    x = layers.Conv2D(4, 3, activation="leaky_relu")(x)
+    ann = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    assert errors(ann, images(), (200,))[0] < 0.01
+    snn = conversion.convert(ann, images(), 4)
+    report = conversion.report(snn, ann, images())
+    assert report.ann_macs == 6 * 6 * 9 * 2 * 4 + 4 * 4 * 9 * 4 * 4
+
+
+def test_calibration_data_by_the_names_of_inputs():
+    inputs = [keras.Input((4,), name="second"), keras.Input((4,), name="first")]
+    x, y = (layers.Dense(4, activation="relu")(x) for x in inputs)
+    ann = keras.Model(inputs, layers.Dense(3)(x - y))
+    data = {"first": images(shape=(4,)), "second": 10.0 * images(shape=(4,))}
+    by_name, by_order = (
+        conversion.convert(ann, x, 8).predict(data, verbose=0)
+        for x in (data, [data["second"], data["first"]])
+    )
+    np.testing.assert_array_equal(by_name, by_order)
 
 
 def test_structures_of_models():
