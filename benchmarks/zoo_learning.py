@@ -97,7 +97,7 @@ def surrogate_gradients():
 
 # Where 10 epochs at a learning rate of 0.002 do not suit.
 SCHEDULES = {
-    "spiking_lstm": (8, 5e-3),
+    "spiking_lstm": (12, 1e-2),
     "recurrent_lif": (20, 5e-3),
     "event_prop": (4, 5e-3),
     "surrogate_gradients": (4, 5e-3),
