@@ -202,7 +202,7 @@ def error(network, x, timesteps=1000):
         print(f"- {label}, error at T = 1000: {errors[-1] / expected.std():.5f}")
     axes.loglog(steps, expected.std() * 5 / steps, "k:", label="1 / T")
     axes.set(xlabel="time step", ylabel="root mean square error of the outputs")
-    axes.legend()
+    axes.legend(loc="lower left")
     figure.savefig("conversion_error.png", dpi=120)
 
 
