@@ -38,6 +38,7 @@ METHODS = {
     "99.9 percentile, channel-wise": {"channel_wise": True},
     "maximum": {"method": "max"},
     "LTB": {"method": "ltb", "channel_wise": True},
+    "99.9 percentile, potentials corrected": {"correction": "potential"},
     "signed": {"neuron": "signed", "channel_wise": True},
     "bursts": {"neuron": "burst", "channel_wise": True},
 }
