@@ -38,6 +38,7 @@ METHODS = {
     "99.9 percentile, channel-wise": {"channel_wise": True},
     "maximum": {"method": "max"},
     "LTB": {"method": "ltb", "channel_wise": True},
+    "99.9 percentile, potentials corrected": {"correction": "potential"},
     "signed": {"neuron": "signed", "channel_wise": True},
     "bursts": {"neuron": "burst", "channel_wise": True},
 }
@@ -202,7 +203,7 @@ def error(network, x, timesteps=1000):
         print(f"- {label}, error at T = 1000: {errors[-1] / expected.std():.5f}")
     axes.loglog(steps, expected.std() * 5 / steps, "k:", label="1 / T")
     axes.set(xlabel="time step", ylabel="root mean square error of the outputs")
-    axes.legend()
+    axes.legend(loc="lower left")
     figure.savefig("conversion_error.png", dpi=120)
 
 
