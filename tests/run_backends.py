@@ -32,7 +32,8 @@ def main(arguments):
             "TF_NUM_INTEROP_THREADS": "1",
             # Most of the time goes into compiling functions that run once, and many
             # tests compile the same ones.
-            "XLA_FLAGS": "--xla_llvm_disable_expensive_passes=true",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0 "
+            "--xla_llvm_disable_expensive_passes=true",
             "JAX_COMPILATION_CACHE_DIR": str(JAX_CACHE),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
