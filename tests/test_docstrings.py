@@ -8,6 +8,7 @@ import re
 
 import keras
 import pytest
+from backend import BACKEND
 
 import keras_spiking
 
@@ -41,6 +42,8 @@ class ShapesOfAllBackends(doctest.OutputChecker):
         return super().check_output(want, got, flags)
 
 
+# What examples show has tests on every backend; compilers would make them slow.
+@pytest.mark.skipif(BACKEND in ("jax", "tensorflow"), reason="run elsewhere")
 @pytest.mark.parametrize("test", list(examples()))
 def test_examples_run(test):
     report = []
