@@ -28,6 +28,7 @@ FUSES_SINGLE_STEPS = True
 HOST, DEVICE = "keras_spiking_host", "keras_spiking_device"
 
 
+@functools.cache
 def _cuda_devices():
     try:
         return jax.local_devices(backend="cuda")

@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 from backend import BACKEND
 
-import keras_spiking
 from keras_spiking import layers
 
-pytestmark = pytest.mark.skipif(BACKEND != "jax", reason="needs JAX")
-
-
-@pytest.fixture(autouse=True)
-def always():
-    keras_spiking.config.set_fused("always")
-    yield
-    keras_spiking.config.set_fused("auto")
+pytestmark = [
+    pytest.mark.skipif(BACKEND != "jax", reason="needs JAX"),
+    pytest.mark.usefixtures("always"),
+]
 
 
 def lif():

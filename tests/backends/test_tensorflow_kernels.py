@@ -10,14 +10,10 @@ import keras_spiking
 from keras_spiking import layers
 from keras_spiking.backends import explain
 
-pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="needs TensorFlow")
-
-
-@pytest.fixture(autouse=True)
-def always():
-    keras_spiking.config.set_fused("always")
-    yield
-    keras_spiking.config.set_fused("auto")
+pytestmark = [
+    pytest.mark.skipif(BACKEND != "tensorflow", reason="needs TensorFlow"),
+    pytest.mark.usefixtures("always"),
+]
 
 
 def lif(features=5):

@@ -4,18 +4,13 @@ import numpy as np
 import pytest
 from backend import BACKEND
 
-import keras_spiking
 from keras_spiking import layers
 from keras_spiking.backends import fused
 
-pytestmark = pytest.mark.skipif(BACKEND != "torch", reason="needs PyTorch")
-
-
-@pytest.fixture(autouse=True)
-def always():
-    keras_spiking.config.set_fused("always")
-    yield
-    keras_spiking.config.set_fused("auto")
+pytestmark = [
+    pytest.mark.skipif(BACKEND != "torch", reason="needs PyTorch"),
+    pytest.mark.usefixtures("always"),
+]
 
 
 def lif():
