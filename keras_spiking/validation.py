@@ -31,19 +31,17 @@ def check_array(name, value, minimum=None, maximum=None, above=None, below=None)
     return float(array) if array.ndim == 0 else array
 
 
-def check_timesteps(timesteps):
+def check_timesteps(timesteps, name="timesteps"):
     """Returns `timesteps` if it is an integer of at least 1."""
     if isinstance(timesteps, bool) or not isinstance(
         timesteps, (numbers.Integral, np.integer)
     ):
         raise TypeError(
-            "`timesteps` must be an integer, the number of time steps to "
-            f"simulate. Received: timesteps={timesteps!r}"
+            f"`{name}` must be an integer, the number of time steps to "
+            f"simulate. Received: {name}={timesteps!r}"
         )
     if timesteps < 1:
-        raise ValueError(
-            f"`timesteps` must be at least 1. Received: timesteps={timesteps}"
-        )
+        raise ValueError(f"`{name}` must be at least 1. Received: {name}={timesteps}")
     return int(timesteps)
 
 

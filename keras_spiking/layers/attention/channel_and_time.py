@@ -113,7 +113,7 @@ class TemporalAttention(_SqueezeAndExcite):
 
     def __init__(self, T=None, reduction=16, **kwargs):
         super().__init__(**kwargs)
-        self.T = None if T is None else check_timesteps(T)
+        self.T = None if T is None else check_timesteps(T, "T")
         self.reduction = int(check_number("reduction", reduction, minimum=1))
 
     def build(self, input_shape):

@@ -102,7 +102,7 @@ class GatedLIFLayer(SpikingLayer):
         learnable=None,
         **kwargs,
     ):
-        self.T = None if T is None else check_timesteps(T)
+        self.T = None if T is None else check_timesteps(T, "T")
         if inplane is not None:
             inplane = int(check_number("inplane", inplane, minimum=1))
             learnable = normalize_learnable(learnable, type(self))

@@ -97,7 +97,7 @@ class PSN(_ParallelSpikingNeuron):
 
     def __init__(self, T=None, surrogate="atan", **kwargs):
         super().__init__(surrogate, **kwargs)
-        self.T = None if T is None else check_timesteps(T)
+        self.T = None if T is None else check_timesteps(T, "T")
 
     def _build_weights(self, timesteps):
         timesteps = self._check_timesteps(timesteps)

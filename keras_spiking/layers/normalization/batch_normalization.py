@@ -138,7 +138,7 @@ class TemporalEffectiveBatchNormalization(_BatchNormalization):
 
     def __init__(self, T=None, **kwargs):
         super().__init__(**kwargs)
-        self.T = None if T is None else check_timesteps(T)
+        self.T = None if T is None else check_timesteps(T, "T")
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -200,7 +200,7 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
 
     def __init__(self, T=None, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs):
         super().__init__(**kwargs)
-        self.T = None if T is None else check_timesteps(T)
+        self.T = None if T is None else check_timesteps(T, "T")
         self.momentum = check_number("momentum", momentum, 0.0, 1.0)
         self.epsilon = check_number("epsilon", epsilon, above=0.0)
         self.data_format = check_choice(
