@@ -60,6 +60,7 @@ int {name}_part(
     void **in, void **out
 ) {{
 {pointers}
+{pages}
     const INDEX block = block_size(time), blocks = (features + block - 1) / block;
 {scratch}
     for (INDEX item = begin; item < end; item++) {{
@@ -131,6 +132,12 @@ def host_source(program, dtype):
             )
             for k, a in enumerate(arrays)
         ]
+        of_sequence = "sizeof(STORED) * batch * time * features"
+        pages = [
+            f"if (begin == 0) prefer_large_pages({array.name}, {of_sequence});"
+            for array in kernel.outputs
+            if array.kind == "sequence"
+        ]
         scratch, release = [], []
         if kernel.scratch:
             size = f"sizeof(REAL) * time * block * {len(kernel.scratch)}"
@@ -158,6 +165,7 @@ def host_source(program, dtype):
             HOST_FUNCTION,
             name=kernel.name,
             pointers=_indent(pointers, 1),
+            pages=_indent(pages, 1),
             scratch=_indent(scratch, 1),
             passes="\n".join(passes),
             release=_indent(release, 1),
@@ -246,6 +254,18 @@ int omp_get_num_threads(void);
 int omp_get_thread_num(void);
 void *malloc(__SIZE_TYPE__);
 void free(void *);
+/* A large array is often memory that the system has yet to give, page by page, which
+   takes longer than the neurons do. */
+#ifdef __linux__
+#include <sys/mman.h>
+static void prefer_large_pages(void *array, INDEX bytes) {
+    const INDEX page = 65536, first = ((INDEX)array + page - 1) / page * page;
+    const INDEX last = ((INDEX)array + bytes) / page * page;
+    if (bytes >= 4194304) madvise((void *)first, last - first, MADV_HUGEPAGE);
+}
+#else
+#define prefer_large_pages(array, bytes)
+#endif
 #define RESTRICT restrict
 #define AT(v) v[i]
 #define EACH_NEURON _Pragma("omp simd") for (int i = 0; i < n; i++)
