@@ -6,8 +6,6 @@ are those of the framework that calls.
 
 import functools
 
-THREADS = 256  # of a block; each thread runs one neuron
-
 
 def unavailable():
     """Why there are no kernels for CUDA devices, or `None`."""

@@ -18,6 +18,7 @@ from keras_spiking.backends import gpu
 from keras_spiking.backends import xla
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVES
 from keras_spiking.backends.kernels.library import shape_of
@@ -75,8 +76,8 @@ def _custom_call(library, name, inputs):
     on_host = call(HOST, kernel.outputs)
     if not _cuda_devices():
         return on_host(*inputs)
-    # A host keeps its scratch in its cache. A device gets it as further outputs.
-    on_device = call(DEVICE, kernel.outputs + kernel.scratch)
+    # Memory that a kernel needs for itself on a device is further outputs.
+    on_device = call(DEVICE, kernel.outputs + cuda.checkpoints(kernel))
     return jax.lax.platform_dependent(*inputs, cpu=on_host, cuda=on_device)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from keras_spiking.backends import gpu
+from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.library import shape_of
 
@@ -101,8 +102,8 @@ def _launch(library, kernel, inputs, outputs):
     with cupy.cuda.Device(device.index), stream:
         function = gpu.function(library, kernel, device.index)
         sizes = [np.int64(n) for n in (batch, time, features)]
-        arrays = library.kernels[kernel].scratch
+        arrays = cuda.checkpoints(library.kernels[kernel])
         scratch = [_make(torch.empty, library, a, inputs[0]) for a in arrays]
         pointers = [np.uint64(x.data_ptr()) for x in (*inputs, *outputs, *scratch)]
-        if blocks := -(-batch * features // gpu.THREADS):
-            function((blocks,), (gpu.THREADS,), (*sizes, *pointers))
+        if blocks := -(-batch * features // cuda.THREADS):
+            function((blocks,), (cuda.THREADS,), (*sizes, *pointers))

@@ -1,6 +1,6 @@
 """C text of the custom call targets that run kernels for XLA, on CPUs and on GPUs."""
 
-from keras_spiking.backends.gpu import THREADS
+from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import entry
 
 _COMMON_SOURCE = r"""
@@ -135,7 +135,7 @@ XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
 }
 """
 _CONSTANTS = f"""
-#define THREADS {THREADS}
+#define THREADS {cuda.THREADS}
 #define DEVICE_STRIDE {DEVICE_STRIDE}
 """
 DEVICE_SOURCE = entry.TABLE_SOURCE + _CONSTANTS + _COMMON_SOURCE + _DEVICE_SOURCE

@@ -10,6 +10,7 @@ PRELUDE = """
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __launch_bounds__(threads, blocks)
 struct Place { int x; };
 static Place blockIdx, blockDim, threadIdx;
 static float __uint_as_float(unsigned x) { float y; memcpy(&y, &x, 4); return y; }

@@ -9,7 +9,7 @@ parts; how threads come to take them is up to the framework.
 import ctypes
 import threading
 
-from keras_spiking.backends.kernels.printer import BLOCK_SIZE
+from keras_spiking.backends.kernels.host import BLOCK_SIZE
 
 # `ctypes` lets other threads of Python run during a call.
 _registering = threading.Lock()

@@ -3,9 +3,9 @@
 import ctypes
 
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import cuda
+from keras_spiking.backends.kernels import host
 from keras_spiking.backends.kernels.passes import kernels
-from keras_spiking.backends.kernels.printer import gpu_source
-from keras_spiking.backends.kernels.printer import host_source
 
 NO_SECOND_DERIVATIVES = (
     "Fused kernels have no second derivatives: use "
@@ -30,14 +30,14 @@ class Library:
         self.dtype = dtype
         self.state_dtype = "float64" if dtype == "float64" else "float32"
         self.kernels = {k.name: k for k in kernels(program)}
-        self.source = host_source(program, dtype)
+        self.source = host.source(program, dtype)
         self.key = compiler.digest(self.source)
         self._functions = compiler.load(self.source)
         _libraries[self.key] = self
 
     @property
     def gpu_source(self):
-        return gpu_source(self.program, self.dtype)
+        return cuda.source(self.program, self.dtype)
 
     def dtype_of(self, array):
         dtypes = {"sequence": self.dtype, "mask": "uint8"}
@@ -83,7 +83,11 @@ class Library:
 
 def shape_of(array, batch, time, features):
     """Shape of an array of a kernel."""
-    shapes = {"neuron": (batch, features), "mask": (batch, time)}
+    shapes = {
+        "neuron": (batch, features),
+        "mask": (batch, time),
+        "checkpoint": (batch, (time - 1) // cuda.CHUNK, features),
+    }
     return shapes.get(array.kind, (batch, time, features))
 
 

@@ -1,9 +1,10 @@
 """The passes over time that a kernel makes, for one neuron, in lines of C.
 
-The same lines run on the host and on the GPU; `printer` puts the loops of the one
-or the thread of the other around them.
+The same lines run on the host and on the GPU, in loops that `host` and `cuda` put
+around them: `i` counts neurons of a block on the host, steps of a chunk on the GPU.
 """
 
+from collections import ChainMap
 from collections import namedtuple
 
 from keras_spiking.backends.kernels.expression import in_order
@@ -15,8 +16,31 @@ from keras_spiking.backends.kernels.operations import OPERATIONS
 # sequence that nobody reads afterwards.
 Array = namedtuple("Array", ["name", "kind"])
 
-# `name`: "forward" or "backward"; lists of `Array`s and of `Pass`es.
-Kernel = namedtuple("Kernel", ["name", "inputs", "outputs", "scratch", "passes"])
+# `name`: "forward" or "backward"; `constants`: a `Constants`; lists of `Array`s and
+# of `Pass`es.
+Kernel = namedtuple(
+    "Kernel", ["name", "inputs", "outputs", "scratch", "constants", "passes"]
+)
+
+
+class Constants:
+    """What a neuron has that does not change over time: parameters, and what follows.
+
+    Attributes:
+        names: Names of values that live in a register over all passes.
+        setup: Lines of C that compute them.
+        known: Dictionary from expressions to their C.
+    """
+
+    def __init__(self, step):
+        self.names, self.setup, self.known = [], [], {}
+        for i, _ in enumerate(step.parameters):
+            self.add(step.graph.input(f"parameter{i}"), f"p{i}", f"parameter{i}[here]")
+
+    def add(self, node, name, code):
+        self.names.append(name)
+        self.setup.append(f"AT({name}) = {code};")
+        self.known[node] = f"AT({name})"
 
 
 class Pass:
@@ -29,15 +53,13 @@ class Pass:
         setup, body, finish: Lines of C: before the loop, in it, after it.
     """
 
-    def __init__(self, program, sequences, back=False):
+    def __init__(self, constants, sequences, back=False):
         self.back = back
         self.sequences = sequences
         self.states = []
         self.setup, self.body, self.finish = [], [], []
-        self._names = {}
-        for i, _ in enumerate(program.step.parameters):
-            self.state(f"p{i}", f"parameter{i}[here]")
-            self.know(program.step.graph.input(f"parameter{i}"), f"AT(p{i})")
+        self._constants = constants
+        self._names = ChainMap({}, constants.known)
 
     def state(self, name, initial):
         """A value that lives in a register over the whole loop."""
@@ -75,10 +97,9 @@ class Pass:
         self._names[node] = name
 
     def _hoist(self, node):
-        # It does not change over time: it is computed before the loop.
-        name = f"c{len(self._names)}"
-        self.state(name, self._code(node))
-        self._names[node] = f"AT({name})"
+        # It does not change over time: it is computed before the loops.
+        name = f"c{len(self._constants.names)}"
+        self._constants.add(node, name, self._code(node))
 
     def _code(self, node):
         return OPERATIONS[node.op].code.format(*map(self._name_of, node.args))
@@ -112,11 +133,12 @@ def _inputs(program):
 def _forward(program):
     step = program.step
     outputs = [Array("output", "sequence"), *_neurons("final", step.states)]
-    loop = Pass(program, [Array("x", "sequence"), outputs[0]])
+    constants = Constants(step)
+    loop = Pass(constants, [Array("x", "sequence"), outputs[0]])
     (output,) = _advance(loop, step, [step.output])
     loop.body.append(f"STORE(output_row[i], {output});")
     loop.finish += [f"final{i}[here] = AT(s{i});" for i, _ in enumerate(step.states)]
-    return Kernel("forward", _inputs(program), outputs, [], [loop])
+    return Kernel("forward", _inputs(program), outputs, [], constants, [loop])
 
 
 def _advance(loop, step, wanted):
@@ -139,24 +161,26 @@ def _backward(program):
     outputs = [Array("grad_x", "sequence"), *_neurons("grad_initial", step.states)]
     outputs += _neurons("grad_parameter", step.parameters)
     saved = [Array(f"saved{i}", "scratch") for i, _ in enumerate(program.saved)]
-    passes = [_replay(program, saved)] if saved else []
-    passes.append(_way_back(program, saved))
-    return Kernel("backward", inputs, outputs, saved, passes)
+    constants = Constants(step)
+    passes = [_replay(program, constants, saved)] if saved else []
+    passes.append(_way_back(program, constants, saved))
+    return Kernel("backward", inputs, outputs, saved, constants, passes)
 
 
-def _replay(program, saved):
+def _replay(program, constants, saved):
     # Going forward again is cheaper than to write what the gradients need into
-    # the memory and to read it back: here it stays in the processor's cache.
-    loop = Pass(program, [Array("x", "sequence"), *saved])
+    # the memory and to read it back: here it stays in the cache of a processor or
+    # in the registers of a GPU.
+    loop = Pass(constants, [Array("x", "sequence"), *saved])
     values = _advance(loop, program.step, program.saved)
     loop.body += [f"{a.name}_row[i] = {value};" for a, value in zip(saved, values)]
     return loop
 
 
-def _way_back(program, saved):
+def _way_back(program, constants, saved):
     step = program.step
     names = ["x", "grad_output", "grad_x"]
-    loop = Pass(program, [*(Array(n, "sequence") for n in names), *saved], back=True)
+    loop = Pass(constants, [*(Array(n, "sequence") for n in names), *saved], back=True)
     for i, _ in enumerate(step.states):
         loop.state(f"g{i}", f"grad_final{i}[here]")
         loop.finish.append(f"grad_initial{i}[here] = AT(g{i});")
