@@ -42,12 +42,12 @@ class AdaptiveLIF(keras_spiking.layers.SpikingLayer):
         return (ops.zeros_like(x), ops.zeros_like(x))
 
 
-def lif():
-    return keras_spiking.layers.LIFLayer(tau=2.0, surrogate="atan")
+def lif(dtype="float32"):
+    return keras_spiking.layers.LIFLayer(tau=2.0, surrogate="atan", dtype=dtype)
 
 
-def two_states():
-    return AdaptiveLIF(surrogate="atan")
+def two_states(dtype="float32"):
+    return AdaptiveLIF(surrogate="atan", dtype=dtype)
 
 
 def ours(layer, mode):
@@ -73,8 +73,8 @@ def contestants(layer, with_peers, features):
         "reference": (ours(layer, "never"), False),
     }
     if with_peers:
-        makers = {"jax": {"Spyx": lambda: spyx(features)}, "torch": peers.TORCH}
-        others = peers.installed(makers.get(BACKEND, {}))
+        makers = {"jax": lambda: {"Spyx": lambda: spyx(features)}, "torch": peers.torch}
+        others = peers.installed(makers.get(BACKEND, dict)())
         found.update((name, (other, True)) for name, other in others.items())
     return found
 
@@ -91,7 +91,6 @@ def jax_runs(function, x, g):
     # In a network the gradient of the spikes is of no use after the neurons: JAX
     # gives its memory to the first result of its shape.
     both = jax.jit(both, donate_argnums=1)
-    x, g = jax.numpy.asarray(x), jax.numpy.asarray(g)
     kept = jax.tree.leaves(jax.eval_shape(lambda x: jax.vjp(function, x)[1], x))
     return (
         timing.Run(lambda: jax.block_until_ready(forward(x))),
@@ -106,15 +105,17 @@ def jax_runs(function, x, g):
 def torch_runs(function, x, g):
     import torch
 
-    x, g = torch.tensor(x, requires_grad=True), torch.tensor(g)
+    x = x.requires_grad_()
 
     def forward():
         with torch.no_grad():
             function(x)
+        wait()
 
     def both():
         x.grad = None
         function(x).backward(g)
+        wait()
 
     kept = {}
 
@@ -131,8 +132,6 @@ def torch_runs(function, x, g):
 
 def tensorflow_runs(function, x, g):
     import tensorflow as tf
-
-    x, g = tf.convert_to_tensor(x), tf.convert_to_tensor(g)
 
     @tf.function
     def forward(x):
@@ -155,8 +154,44 @@ def tensorflow_runs(function, x, g):
 RUNS = {"jax": jax_runs, "torch": torch_runs, "tensorflow": tensorflow_runs}
 
 
-def copies(x):
-    """Copies of a sequence on two threads, into memory that is there and new."""
+def wait():
+    """Waits for a GPU of PyTorch."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def copies(shape, dtype):
+    """Copies of a sequence into memory that is there and new."""
+    x = ops.ones(shape, dtype)
+    if BACKEND == "torch" and x.is_cuda:
+        return copies_on_gpu_of_torch(x)
+    if BACKEND == "jax" and x.device.platform == "gpu":
+        return copies_on_gpu_of_jax(x)
+    return copies_on_two_threads(np.ones(shape, dtype.replace("bfloat16", "float16")))
+
+
+def copies_on_gpu_of_torch(x):
+    out = x.clone()
+    return {
+        "3 copies": timing.Run(lambda: ([out.copy_(x) for _ in range(3)], wait())),
+        "3 copies, new memory": timing.Run(
+            lambda: ([x.clone() for _ in range(3)], wait())
+        ),
+    }
+
+
+def copies_on_gpu_of_jax(x):
+    import jax
+
+    run = timing.Run(
+        lambda: jax.block_until_ready([jax.numpy.copy(x) for _ in range(3)])
+    )
+    return {"3 copies": run, "3 copies, new memory": run}
+
+
+def copies_on_two_threads(x):
     pool = multiprocessing.pool.ThreadPool(2)
     rows = np.array_split(np.arange(len(x)), 2)
     out = np.zeros_like(x)
@@ -181,14 +216,16 @@ def compare(title, make, with_peers, timesteps, options):
     shape = (options.batch, timesteps, options.features)
     x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
     g = random.standard_normal(shape, dtype="float32")
-    runs, kept = copies(x), {}
-    entrants = contestants(make(), with_peers, options.features)
+    dtype = options.dtype
+    runs, kept = copies(shape, dtype), {}
+    entrants = contestants(make(dtype), with_peers, options.features)
     for name, (function, time_first) in entrants.items():
-        arrays = [np.swapaxes(a, 0, 1).copy() if time_first else a for a in (x, g)]
+        arrays = [np.swapaxes(a, 0, 1) if time_first else a for a in (x, g)]
+        arrays = [ops.convert_to_tensor(a.copy(), dtype) for a in arrays]
         try:
             forward, both, sequences = RUNS[BACKEND](function, *arrays)
             both.function(*both.prepare())
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             print(f"{title}: {name} takes no part: {error}", file=sys.stderr)
             continue
         runs[name, "forward"], runs[name, "both"] = forward, both
@@ -223,7 +260,7 @@ def compare(title, make, with_peers, timesteps, options):
         "kept for backward (sequences)",
     ]
     sizes = " x ".join(map(str, shape))
-    print(f"\n### {title}, {BACKEND}, {sizes}, float32\n")
+    print(f"\n### {title}, {BACKEND}, {sizes}, {dtype}\n")
     print(timing.table(columns, rows), flush=True)
 
 
@@ -266,6 +303,7 @@ def main():
     parser.add_argument("--timesteps", type=int, nargs="+", default=[16, 64, 128])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--features", type=int, default=4096)
+    parser.add_argument("--dtype", default="float32", help="of sequences")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--kernel", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

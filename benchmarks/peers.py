@@ -13,6 +13,7 @@ def spikingjelly():
     from spikingjelly.activation_based import neuron
     from spikingjelly.activation_based import surrogate
 
+    # On a GPU it takes its own kernels by itself.
     node = neuron.LIFNode(2.0, surrogate_function=surrogate.ATan(), step_mode="m")
 
     class Neuron(torch.nn.Module):
@@ -73,7 +74,15 @@ def spyx(features):
     return nn.LIF(features, beta=0.5, activation=axn.arctan(), rngs=nnx.Rngs(0))
 
 
-TORCH = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse}
+def torch():
+    """Makers of neurons for PyTorch, with all that a package has for this machine."""
+    from torch import compile
+    from torch import cuda
+
+    makers = {"SpikingJelly": spikingjelly, "snnTorch": snntorch, "Norse": norse}
+    if cuda.is_available():
+        makers["Norse, compiled"] = lambda: compile(norse())
+    return makers
 
 
 def installed(makers):

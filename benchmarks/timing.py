@@ -5,13 +5,15 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections import namedtuple
 
 PACKAGES = (
-    "keras jax tensorflow-cpu torch numpy spyx spikingjelly snntorch norse".split()
-)
+    "keras jax tensorflow-cpu torch triton cupy-cuda12x cupy-cuda13x numpy spyx "
+    "spikingjelly snntorch norse"
+).split()
 
 # A function to time, and one that makes its arguments, which is not timed.
 Run = namedtuple("Run", ["function", "prepare"], defaults=[tuple])
@@ -57,17 +59,31 @@ def setting():
             versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             pass
-    command = f"KERAS_BACKEND={os.environ['KERAS_BACKEND']} python {' '.join(sys.argv)}"
+    chosen = [
+        f"{name}={value}"
+        for name, value in sorted(os.environ.items())
+        if name.startswith(("KERAS_BACKEND", "MALLOC_"))
+    ]
+    command = " ".join([*chosen, "python", *sys.argv])
     load = os.getloadavg()[0]
     return "\n".join(
         [
             f"- Date: {datetime.date.today()}",
-            f"- Machine: {_processor()}, {os.cpu_count()} cores; "
+            f"- Machine: {_processor()}, {os.cpu_count()} cores{_gpu()}; "
             f"{load:.1f} processes wanted to run in the last minute",
             f"- Versions: Python {platform.python_version()}, {', '.join(versions)}",
             f"- Command: `{command}`",
         ]
     )
+
+
+def _gpu():
+    try:
+        command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv"]
+        rows = subprocess.check_output(command, text=True).strip().split("\n")[1:]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"; {'; '.join(rows)}"
 
 
 def _processor():

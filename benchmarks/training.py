@@ -9,8 +9,8 @@
 All learn to classify by the spikes' mean over time, with cross-entropy and Adam.
 This package's step is the one that `fit` runs, called by `train_on_batch`. The peers
 get the same layers over all time steps at once, only their neurons run over time;
-their data has the time first. All data lies on the device. Everything takes
-turns in one process.
+their data has the time first. All data lies on the device, a GPU where PyTorch or JAX
+finds one. Everything takes turns in one process.
 """
 
 import argparse
@@ -65,7 +65,8 @@ def keras_convolutional(neuron, timesteps):
     ]
 
 
-def keras_step(make, neuron, mode, timesteps, x, y):
+def keras_step(make, neuron, mode, timesteps, batch, inference):
+    x, y = batch
     keras_spiking.config.set_fused(mode)
     model = keras.Sequential(
         make(neuron, timesteps) + [layers.GlobalAveragePooling1D("channels_last")]
@@ -75,7 +76,7 @@ def keras_step(make, neuron, mode, timesteps, x, y):
 
     def step():
         keras_spiking.config.set_fused(mode)
-        model.train_on_batch(x, y)
+        model.predict_on_batch(x) if inference else model.train_on_batch(x, y)
 
     step()
     return timing.Run(step)
@@ -85,13 +86,22 @@ def lif():
     return keras_spiking.layers.LIFLayer(tau=2.0, surrogate="atan")
 
 
-def torch_step(make, neuron, x, y):
+def torch_step(make, neuron, batch, inference):
     import torch
 
-    model = make(neuron)
+    x, y = batch
+    model = make(neuron).to(x.device)
     optimizer = torch.optim.Adam(model.parameters())
     x = x.swapaxes(0, 1).contiguous()
-    y = torch.tensor(y, dtype=torch.long)
+    y = torch.tensor(y, dtype=torch.long, device=x.device)
+
+    @torch.no_grad()
+    def predict():
+        return model(x).mean(0).cpu()
+
+    if inference:
+        model.eval()
+        return timing.Run(predict)
 
     def step():
         optimizer.zero_grad()
@@ -132,11 +142,12 @@ def torch_convolutional(neuron):
     )
 
 
-def spyx_step(make, x, y):
+def spyx_step(make, batch):
     import jax
     import optax
     from flax import nnx
 
+    x, y = batch
     structure, weights, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
     optimizer = optax.adam(1e-3)
     x = x.swapaxes(0, 1)
@@ -218,10 +229,9 @@ def spyx_convolutional(rngs):
 
 
 def compare(title, networks, timesteps, x, y, options):
-    """Prints the table of one network."""
-    with_keras, with_torch, with_spyx = networks
+    """Prints the table of one network, given as its makers for each framework."""
     # One array for all: how long it takes to read one depends on where it lies.
-    x = keras.ops.convert_to_tensor(x)
+    batch, inference = (keras.ops.convert_to_tensor(x), y), options.inference
     makers = {}
     for name, neuron, mode in (
         ("fused", lif, "always"),
@@ -229,20 +239,21 @@ def compare(title, networks, timesteps, x, y, options):
         ("ReLU", layers.ReLU, "never"),
     ):
         makers[name] = functools.partial(
-            keras_step, with_keras, neuron, mode, timesteps, x, y
+            keras_step, networks["keras"], neuron, mode, timesteps, batch, inference
         )
     if BACKEND == "torch":
-        for name, neuron in peers.TORCH.items():
-            makers[name] = functools.partial(torch_step, with_torch, neuron, x, y)
-    if BACKEND == "jax":
-        makers["Spyx"] = functools.partial(spyx_step, with_spyx, x, y)
+        for name, neuron in peers.torch().items():
+            makers[name] = functools.partial(
+                torch_step, networks["torch"], neuron, batch, inference
+            )
+    if BACKEND == "jax" and "spyx" in networks:
+        makers["Spyx"] = functools.partial(spyx_step, networks["spyx"], batch)
     times = timing.take_turns(peers.installed(makers), options.rounds)
     fused = times["fused"]
     rows = [[name, time, fused / time] for name, time in times.items()]
     print(f"\n### {title}, {BACKEND}\n")
-    print(
-        timing.table(["implementation", "step (ms)", "fused / this"], rows), flush=True
-    )
+    columns = ["implementation", "time (ms)", "fused / this"]
+    print(timing.table(columns, rows), flush=True)
 
 
 def main():
@@ -251,13 +262,18 @@ def main():
     parser.add_argument("--timesteps", type=int, nargs="*", default=[4, 16])
     parser.add_argument("--batch", type=int, default=None, help="64 and 32 by default")
     options = parser.parse_args()
+    options.inference = False
     if BACKEND == "torch":
         keras.config.set_image_data_format("channels_first")
     print(timing.setting())
     x, y = batch_of((options.batch or 64, 100, 784))
-    networks = keras_dense, torch_dense, spyx_dense
+    networks = {"keras": keras_dense, "torch": torch_dense, "spyx": spyx_dense}
     compare("(a) Dense10-LIF, T = 100", networks, 100, x, y, options)
-    networks = keras_convolutional, torch_convolutional, spyx_convolutional
+    networks = {
+        "keras": keras_convolutional,
+        "torch": torch_convolutional,
+        "spyx": spyx_convolutional,
+    }
     for timesteps in options.timesteps:
         shape = (1, 28, 28) if BACKEND == "torch" else (28, 28, 1)
         x, y = batch_of((options.batch or 32, timesteps, *shape))

@@ -1,0 +1,123 @@
+"""How long Spiking ResNet-18 takes, in this package and in its peers.
+
+    KERAS_BACKEND=torch python benchmarks/resnet.py --batch 2 --size 64
+    KERAS_BACKEND=torch python benchmarks/resnet.py --timesteps 128 --inference
+
+The network is ResNet-18 with LIF neurons for activation functions, a residual block
+adding its input before its last neurons. Step, peers and layouts are those of
+`training.py`. The defaults are made for a GPU.
+"""
+
+import argparse
+
+import keras
+import timing
+from keras import layers
+from training import BACKEND
+from training import batch_of
+from training import compare
+
+from keras_spiking.layers import SeqToBatch
+
+CLASSES = 1000
+STAGES = (64, 128, 256, 512)
+AXIS = 1 if BACKEND == "torch" else -1
+
+
+def keras_resnet(size):
+    shape = (3, size, size) if BACKEND == "torch" else (size, size, 3)
+
+    def convolution(x, filters, kernel, strides=1):
+        return SeqToBatch(
+            [
+                layers.Conv2D(filters, kernel, strides, "same", use_bias=False),
+                layers.BatchNormalization(axis=AXIS),
+            ]
+        )(x)
+
+    def block(x, neuron, filters, strides):
+        y = neuron()(convolution(x, filters, 3, strides))
+        y = convolution(y, filters, 3)
+        if strides > 1:
+            x = convolution(x, filters, 1, strides)
+        return neuron()(layers.add([x, y]))
+
+    def make(neuron, timesteps):
+        inputs = keras.Input((timesteps, *shape))
+        x = neuron()(convolution(inputs, 64, 7, 2))
+        x = SeqToBatch(layers.MaxPooling2D(3, 2, "same"))(x)
+        for filters in STAGES:
+            x = block(x, neuron, filters, 1 if filters == STAGES[0] else 2)
+            x = block(x, neuron, filters, 1)
+        head = [layers.GlobalAveragePooling2D(), layers.Dense(CLASSES)]
+        return [inputs, keras.Model(inputs, SeqToBatch(head)(x))]
+
+    return make
+
+
+def torch_resnet(neuron):
+    from torch import nn
+
+    class Folded(nn.Sequential):
+        def forward(self, x):
+            y = super().forward(x.flatten(0, 1))
+            return y.unflatten(0, x.shape[:2])
+
+    def convolution(inputs, filters, kernel, strides=1):
+        padding = kernel // 2
+        convolution = nn.Conv2d(inputs, filters, kernel, strides, padding, bias=False)
+        return Folded(convolution, nn.BatchNorm2d(filters))
+
+    class Block(nn.Module):
+        def __init__(self, inputs, filters):
+            super().__init__()
+            strides = 1 if inputs == filters else 2
+            self.path = nn.Sequential(
+                convolution(inputs, filters, 3, strides),
+                neuron(),
+                convolution(filters, filters, 3),
+            )
+            self.shortcut = nn.Identity()
+            if strides > 1:
+                self.shortcut = convolution(inputs, filters, 1, strides)
+            self.neuron = neuron()
+
+        def forward(self, x):
+            return self.neuron(self.shortcut(x) + self.path(x))
+
+    blocks, inputs = [], 64
+    for filters in STAGES:
+        blocks += [Block(inputs, filters), Block(filters, filters)]
+        inputs = filters
+    return nn.Sequential(
+        convolution(3, 64, 7, 2),
+        neuron(),
+        Folded(nn.MaxPool2d(3, 2, 1)),
+        *blocks,
+        Folded(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES)),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--timesteps", type=int, nargs="+", default=[2, 4, 8, 16, 32])
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224, help="of an image, in pixels")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--inference", action="store_true", help="do not train")
+    options = parser.parse_args()
+    if BACKEND == "torch":
+        keras.config.set_image_data_format("channels_first")
+    print(timing.setting())
+    size = options.size
+    shape = (3, size, size) if BACKEND == "torch" else (size, size, 3)
+    for timesteps in options.timesteps:
+        x, y = batch_of((options.batch, timesteps, *shape))
+        what = "inference" if options.inference else "training step"
+        title = f"Spiking ResNet-18, {what}, {options.batch} x {timesteps} x {shape}"
+        networks = {"keras": keras_resnet(size), "torch": torch_resnet}
+        compare(title, networks, timesteps, x, y, options)
+
+
+if __name__ == "__main__":
+    main()
