@@ -98,6 +98,7 @@ def run(library, layer, inputs, states, mask):
     that every array has a batch axis to be split over devices; the gradient sums
     over it in turn.
     """
+    reshape = _backend.reshape  # 20 times as fast as that of `keras.ops`
     batch, time, *features = ops.shape(inputs)
     size = 1
     for n in features:
@@ -106,20 +107,20 @@ def run(library, layer, inputs, states, mask):
     def per_neuron(value):
         value = ops.cast(value, library.state_dtype)
         value = ops.broadcast_to(value, (batch, *features))
-        return ops.reshape(value, (batch, size))
+        return reshape(value, (batch, size))
 
     sources = library.program.step.parameters
     values = [getattr(layer, s) if isinstance(s, str) else s for s in sources]
     values = [ops.convert_to_tensor(v) for v in values]
     output, final = _backend.run(
         library,
-        ops.reshape(ops.cast(inputs, library.dtype), (batch, time, size)),
+        reshape(ops.cast(inputs, library.dtype), (batch, time, size)),
         [per_neuron(s) for s in states],
         [per_neuron(v) for v in values],
         [] if mask is None else [ops.cast(mask, "uint8")],
     )
-    output = ops.reshape(output, ops.shape(inputs))
-    return output, tuple(ops.reshape(s, (batch, *features)) for s in final)
+    output = reshape(output, (batch, time, *features))
+    return output, tuple(reshape(s, (batch, *features)) for s in final)
 
 
 def _log_once(name, reason):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
+from jax.numpy import reshape  # noqa: F401
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends import xla

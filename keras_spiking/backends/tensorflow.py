@@ -9,6 +9,7 @@ import functools
 
 import keras
 import tensorflow as tf
+from tensorflow import reshape  # noqa: F401
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_spiking.backends.exporting import is_exporting

@@ -7,6 +7,7 @@ tensors of a CUDA device to the same text compiled by CuPy.
 
 import torch
 from torch import Tensor
+from torch import reshape  # noqa: F401
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends.kernels import cuda
