@@ -1,8 +1,13 @@
 """Fused kernels inside of what PyTorch does to functions."""
 
+import shutil
+import sys
+import types
+
 import numpy as np
 import pytest
 from backend import BACKEND
+from emulated_gpu import EmulatedKernels
 
 from keras_spiking import layers
 from keras_spiking.backends import fused
@@ -93,3 +98,57 @@ def test_distributed_data_parallel_trains(tmp_path):
         assert weight.grad is not None and torch.isfinite(weight.grad).all()
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+@pytest.mark.parametrize("timesteps", [8, 40])
+def test_launching_on_a_gpu_with_a_cupy_that_runs_on_the_host(
+    timesteps, monkeypatch, tmp_path
+):
+    import torch
+
+    from keras_spiking.backends import torch as kernels
+
+    class Context(types.SimpleNamespace):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    def raw_module(code, options):
+        emulated = EmulatedKernels(code, tmp_path)
+
+        def function(name):
+            def call(grid, block, arguments):
+                numbers = [int(argument) for argument in arguments]
+                sizes, addresses = numbers[:3], numbers[3:]
+                emulated.launch(name, *grid, *block, sizes, addresses)
+
+            return call
+
+        return types.SimpleNamespace(get_function=function)
+
+    cupy = types.ModuleType("cupy")
+    cupy.RawModule = raw_module
+    cupy.cuda = types.SimpleNamespace(
+        Device=lambda number: Context(), ExternalStream=lambda address: Context()
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    stream = types.SimpleNamespace(cuda_stream=0)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+
+    layer = layers.ParametricLIFLayer()
+    layer.build((None, None, 300))  # more than a block of threads
+    library, _ = fused.choose(layer, (300,))
+    x, grad = torch.rand(2, 2, timesteps, 300) * 2
+    zeros, weight = torch.zeros(2, 300), torch.full((2, 300), 0.3)
+    for name, inputs in {
+        "forward": [x, zeros, weight],
+        "backward": [x, zeros, weight, grad, zeros],
+    }.items():
+        expected = kernels.over_time(library.key, name, inputs)
+        outputs = [torch.full_like(y, float("nan")) for y in expected]
+        kernels._launch(library, name, inputs, outputs)
+        for output, value in zip(outputs, expected):
+            torch.testing.assert_close(output, value, rtol=1e-4, atol=1e-6)
