@@ -23,8 +23,10 @@ if keras.config.backend() in ("jax", "tensorflow", "torch"):
     )
 
 
-def serving(layer, inputs, masked):
+def serving(layer, inputs, masked, fresh):
     """The library that serves a call of a layer, or `None` for the reference.
+
+    For `masked` and `fresh` see `Program`.
 
     Raises:
         RuntimeError: if there is none and the mode is `"always"`.
@@ -32,7 +34,7 @@ def serving(layer, inputs, masked):
     mode = config.fused()
     if mode == "never":
         return None
-    library, reason = choose(layer, tuple(inputs.shape[2:]), masked, inputs)
+    library, reason = choose(layer, tuple(inputs.shape[2:]), masked, fresh, inputs)
     if library is None and mode == "always":
         raise RuntimeError(
             f"Layer '{layer.name}' has no fused kernel: {reason}. Fused kernels were "
@@ -52,10 +54,11 @@ def prepare(layer):
     `torch.compile` can trace a call of a kernel, but not a compiler at work.
     """
     if keras.config.backend() == "torch" and config.fused() != "never":
-        choose(layer, layer.features)
+        for fresh in (True, False):
+            choose(layer, layer.features, fresh=fresh)
 
 
-def choose(layer, features, masked=False, inputs=None):
+def choose(layer, features, masked=False, fresh=False, inputs=None):
     """Returns the library for a layer and `None`, or `None` and the reason."""
     if _backend is None:
         backend = keras.config.backend()
@@ -67,14 +70,14 @@ def choose(layer, features, masked=False, inputs=None):
     reason = _backend.unavailable(inputs)
     if reason is not None:
         return None, reason
-    key = (features, masked, dtype)
+    key = (features, masked, fresh, dtype)
     if key not in layer.kernels:
         layer.kernels[key] = _make(layer, *key)
     name, reason = layer.kernels[key]
     return (None if name is None else libraries.get(name)), reason
 
 
-def _make(layer, features, masked, dtype):
+def _make(layer, features, masked, fresh, dtype):
     """Makes the kernels of a layer; returns the key of their library."""
     if dtype not in DTYPES:
         return None, f"there are no kernels for {dtype}"
@@ -83,7 +86,7 @@ def _make(layer, features, masked, dtype):
     if compiler.compiler() is None:
         return None, "there is no C compiler: install gcc or clang, or set CC"
     try:
-        library = libraries.Library(Program(layer, features, masked), dtype)
+        library = libraries.Library(Program(layer, features, masked, fresh), dtype)
         _backend.register(library)
         return library.key, None
     except (NotFusable, RuntimeError, OSError) as error:
@@ -96,7 +99,7 @@ def run(library, layer, inputs, states, mask):
     Kernels see all arrays flat: sequences `(batch, time, features)`, states and
     parameters `(batch, features)`. Parameters are repeated over the batch, so
     that every array has a batch axis to be split over devices; the gradient sums
-    over it in turn.
+    over it in turn. A fresh program has no states, neither first nor final ones.
     """
     reshape = _backend.reshape  # 20 times as fast as that of `keras.ops`
     batch, time, *features = ops.shape(inputs)

@@ -160,7 +160,8 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
         inputs = ops.cast(inputs, self.compute_dtype)
         slot = streaming.Slot()
         states = slot.previous
-        if initial_state is not None or states is None:
+        keeps_state = self.stateful or self.return_state or slot.stream is not None
+        if initial_state is not None or (states is None and keeps_state):
             states = self.first_states(inputs, initial_state)
         outputs, states = run_steps(self, inputs, states, mask)
         slot.put(states)

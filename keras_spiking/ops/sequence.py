@@ -12,10 +12,22 @@ def run_steps(layer, inputs, states, mask=None):
 
     A fused kernel serves where there is one, else the layer's reference.
 
+    Args:
+        layer: The layer.
+        inputs: Tensor `(batch, time, ...)`.
+        states: Tuple of tensors, or `None`: the layer's initial states, and what is
+            returned for the final ones is not used.
+        mask: Tensor of truth values `(batch, time)`, or `None`.
+
     Returns:
         The outputs of all steps, `(batch, time, ...)`, and the final states.
     """
-    library = fused.serving(layer, inputs, masked=mask is not None)
+    fresh = states is None
+    library = fused.serving(layer, inputs, masked=mask is not None, fresh=fresh)
+    if library is not None and library.program.fresh:
+        return fused.run(library, layer, inputs, (), mask)
+    if fresh:
+        states = layer.first_states(inputs, None)
     if library is not None:
         return fused.run(library, layer, inputs, states, mask)
     return layer.reference(inputs, states, mask)

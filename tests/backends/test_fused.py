@@ -72,8 +72,13 @@ def restore_mode():
     keras_spiking.config.set_fused("auto")
 
 
-def outcomes(layer, features=(7,), timesteps=9, masked=False, dtype="float32"):
-    """Everything that a layer computes, on the reference and fused."""
+def outcomes(
+    layer, features=(7,), timesteps=9, masked=False, dtype="float32", fresh=False
+):
+    """Everything that a layer computes, on the reference and fused.
+
+    Calls get initial states and gradients for them, if they are not fresh.
+    """
     random = np.random.default_rng(1)
     shape = (3, timesteps, *features)
     x = random.normal(0.5, 1.0, shape).astype(dtype)
@@ -82,17 +87,18 @@ def outcomes(layer, features=(7,), timesteps=9, masked=False, dtype="float32"):
     states = layer.get_initial_state(ops.convert_to_tensor(x[:, 0]))
     states = [np.asarray(s) for s in to_numpy(states)]
     states[0] = random.normal(size=states[0].shape).astype(states[0].dtype)
+    states = [] if fresh else states
     lengths = np.array([timesteps, max(1, timesteps // 2), 1])
     mask = np.arange(timesteps) < lengths[:, None] if masked else None
 
     def loss(x, *states):
-        outputs = layer(x, initial_state=list(states), mask=mask)
+        outputs = layer(x, initial_state=list(states) or None, mask=mask)
         return ops.sum(ops.cast(outputs, dtype) * weight)
 
     results = []
     for mode in ("never", "always"):
         keras_spiking.config.set_fused(mode)
-        outputs = to_numpy(layer(x, initial_state=states, mask=mask))
+        outputs = to_numpy(layer(x, initial_state=states or None, mask=mask))
         grads = gradients(loss, [x, *states], layer.trainable_variables)
         results.append([np.asarray(a, "float64") for a in [outputs, *grads]])
     return results
@@ -109,11 +115,11 @@ def is_fusable(layer, features=(7,)):
 
 
 @pytest.mark.parametrize("cls", NEURONS)
-@pytest.mark.parametrize("masked", [False, True])
-def test_neuron_equals_reference(cls, masked):
+@pytest.mark.parametrize("fresh", [False, True])
+def test_neuron_equals_reference(cls, fresh):
     if not is_fusable(cls()):
         pytest.skip(explain(cls())[0]["reason"])
-    assert_equal(outcomes(cls(), masked=masked))
+    assert_equal(outcomes(cls(), masked=not fresh, fresh=fresh))
 
 
 @pytest.mark.parametrize("cls", [layers.IFLayer, layers.LIFLayer, AdaptiveThreshold])
@@ -121,6 +127,24 @@ def test_neuron_equals_reference(cls, masked):
 @pytest.mark.parametrize("timesteps", [1, 20])
 def test_reset_equals_reference(cls, reset, timesteps):
     assert_equal(outcomes(cls(**RESETS[reset]), timesteps=timesteps))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_fresh_calls_have_kernels_without_arrays_of_states(masked):
+    layer = layers.LIFLayer(v_reset=-0.3)
+    assert_equal(outcomes(layer, masked=masked, fresh=True))
+    library, _ = fused.choose(layer, (7,), masked, fresh=True)
+    names = ["x", "mask"] if masked else ["x"]
+    assert [a.name for a in library.kernels["forward"].inputs] == names
+    assert [a.name for a in library.kernels["forward"].outputs] == ["output"]
+    assert [a.name for a in library.kernels["backward"].outputs] == ["grad_x"]
+
+
+def test_initial_states_that_are_learned_remain_arrays():
+    layer = layers.LIFLayer(v_reset=0.2, learnable={"v_reset": "layer"})
+    assert_equal(outcomes(layer, fresh=True))
+    library, _ = fused.choose(layer, (7,), fresh=True)
+    assert not library.program.fresh
 
 
 @pytest.mark.parametrize("name", keras_spiking.surrogates.names())

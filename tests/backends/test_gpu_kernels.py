@@ -43,10 +43,10 @@ def numbers(array):
     return (array.astype("uint32") << 16).view("float32")
 
 
-def check(layer, dtype, timesteps, folder):
+def check(layer, dtype, timesteps, folder, fresh=False):
     """Both kernels of a layer as CUDA text, beside those of the host."""
     layer.build((None, None, FEATURES))
-    library = Library(Program(layer, (FEATURES,), masked=True), dtype)
+    library = Library(Program(layer, (FEATURES,), masked=True, fresh=fresh), dtype)
     emulated = EmulatedKernels(library.gpu_source, folder)
     sizes = (BATCH, timesteps, FEATURES)
     blocks = -(-BATCH * FEATURES // cuda.THREADS)
@@ -78,7 +78,7 @@ def test_cuda_text_computes_what_the_host_does(neuron, dtype, tmp_path):
 @pytest.mark.parametrize("timesteps", [1, 16, 17, 32, 45])
 def test_the_way_back_goes_forward_again_from_chunk_to_chunk(timesteps, tmp_path):
     assert cuda.CHUNK == 16
-    check(layers.ALIFLayer(), "float32", timesteps, tmp_path)
+    check(layers.ALIFLayer(), "float32", timesteps, tmp_path, fresh=timesteps > 17)
 
 
 @pytest.mark.parametrize("neuron", ["LILayer", "CubaLIFLayer"])

@@ -123,28 +123,35 @@ def _neurons(prefix, items):
     return [Array(f"{prefix}{i}", "neuron") for i, _ in enumerate(items)]
 
 
+def _states(prefix, program):
+    return [] if program.fresh else _neurons(prefix, program.step.states)
+
+
 def _inputs(program):
-    step = program.step
-    inputs = [Array("x", "sequence"), *_neurons("initial", step.states)]
-    inputs += _neurons("parameter", step.parameters)
+    inputs = [Array("x", "sequence"), *_states("initial", program)]
+    inputs += _neurons("parameter", program.step.parameters)
     return inputs + [Array("mask", "mask")] * program.masked
 
 
 def _forward(program):
-    step = program.step
-    outputs = [Array("output", "sequence"), *_neurons("final", step.states)]
-    constants = Constants(step)
+    final = _states("final", program)
+    outputs = [Array("output", "sequence"), *final]
+    constants = Constants(program.step)
     loop = Pass(constants, [Array("x", "sequence"), outputs[0]])
-    (output,) = _advance(loop, step, [step.output])
+    (output,) = _advance(loop, program, [program.step.output])
     loop.body.append(f"STORE(output_row[i], {output});")
-    loop.finish += [f"final{i}[here] = AT(s{i});" for i, _ in enumerate(step.states)]
+    loop.finish += [f"{a.name}[here] = AT(s{i});" for i, a in enumerate(final)]
     return Kernel("forward", _inputs(program), outputs, [], constants, [loop])
 
 
-def _advance(loop, step, wanted):
+def _advance(loop, program, wanted):
     """Prints one step; returns the names of the wanted expressions."""
+    step = program.step
     for i, state in enumerate(step.states):
-        loop.state(f"s{i}", f"initial{i}[here]")
+        if program.fresh:
+            loop.state(f"s{i}", _literal(step.initial_states[i].value))
+        else:
+            loop.state(f"s{i}", f"initial{i}[here]")
         loop.body.append(f"const REAL {state.value} = AT(s{i});")
     loop.body.append("const REAL x = LOAD(x_row[i]);")
     names = loop.compute([*step.new_states, *wanted])
@@ -154,14 +161,12 @@ def _advance(loop, step, wanted):
 
 
 def _backward(program):
-    step = program.step
     inputs = _inputs(program)
-    inputs += [Array("grad_output", "sequence")]
-    inputs += _neurons("grad_final", step.states)
-    outputs = [Array("grad_x", "sequence"), *_neurons("grad_initial", step.states)]
-    outputs += _neurons("grad_parameter", step.parameters)
+    inputs += [Array("grad_output", "sequence"), *_states("grad_final", program)]
+    outputs = [Array("grad_x", "sequence"), *_states("grad_initial", program)]
+    outputs += _neurons("grad_parameter", program.step.parameters)
     saved = [Array(f"saved{i}", "scratch") for i, _ in enumerate(program.saved)]
-    constants = Constants(step)
+    constants = Constants(program.step)
     passes = [_replay(program, constants, saved)] if saved else []
     passes.append(_way_back(program, constants, saved))
     return Kernel("backward", inputs, outputs, saved, constants, passes)
@@ -172,7 +177,7 @@ def _replay(program, constants, saved):
     # the memory and to read it back: here it stays in the cache of a processor or
     # in the registers of a GPU.
     loop = Pass(constants, [Array("x", "sequence"), *saved])
-    values = _advance(loop, program.step, program.saved)
+    values = _advance(loop, program, program.saved)
     loop.body += [f"{a.name}_row[i] = {value};" for a, value in zip(saved, values)]
     return loop
 
@@ -182,8 +187,11 @@ def _way_back(program, constants, saved):
     names = ["x", "grad_output", "grad_x"]
     loop = Pass(constants, [*(Array(n, "sequence") for n in names), *saved], back=True)
     for i, _ in enumerate(step.states):
-        loop.state(f"g{i}", f"grad_final{i}[here]")
-        loop.finish.append(f"grad_initial{i}[here] = AT(g{i});")
+        if program.fresh:
+            loop.state(f"g{i}", "ZERO")
+        else:
+            loop.state(f"g{i}", f"grad_final{i}[here]")
+            loop.finish.append(f"grad_initial{i}[here] = AT(g{i});")
         loop.body.append(f"const REAL grad_state{i} = AT(g{i});")
     for i, _ in enumerate(step.parameters):
         loop.state(f"w{i}", "ZERO")

@@ -11,18 +11,27 @@ from keras_spiking.backends.kernels.trace import Step
 class Program:
     """A layer's forward and backward pass through time, as expressions of a step.
 
+    Args:
+        layer: The `TemporalLayer`.
+        features: Tuple, the shape of one step of one sample.
+        masked: Whether there is a mask.
+        fresh: Whether all calls start from the layer's initial states and nobody
+            wants the final ones, so that kernels need no arrays of states.
+
     Attributes:
         step: The traced `Step`.
-        masked: Whether there is a mask.
+        masked: As given.
+        fresh: As given, but false if the initial states are not constants.
         saved: List of expressions that the backward pass needs from every step.
         grad_x, grad_states, grad_parameters: Expressions of the backward pass, in
             terms of `saved`, parameters, and the inputs `"x"`, `"grad_output"` and
             `"grad_state0"`, ...
     """
 
-    def __init__(self, layer, features, masked=False):
+    def __init__(self, layer, features, masked=False, fresh=False):
         self.step = step = Step(layer, features, masked)
         self.masked = masked
+        self.fresh = fresh and step.initial_states is not None
         graph = step.graph
         x = graph.input("x")
         weights = [graph.input(f"parameter{i}") for i in range(len(step.parameters))]

@@ -20,6 +20,8 @@ class Step:
         new_states: List of expressions of the states after the step.
         parameters: List of what the step reads besides: names of the layer's
             parameters, or variables. Inputs `"parameter0"`, ...
+        initial_states: List of constants, the states before the first step, or
+            `None` if they are not the same for all neurons in all calls.
     """
 
     def __init__(self, layer, features, masked=False):
@@ -36,6 +38,7 @@ class Step:
             for name, symbol in symbols.items():
                 self._parameter(symbol, name)
             old = _call("get_initial_state", layer.get_initial_state, x)
+            self.initial_states = self._constants(old)
             old = tuple(keras.KerasTensor(s.shape, s.dtype) for s in old)
             self.states = [self._input(s, f"state{i}") for i, s in enumerate(old)]
             output, new = _call("step", layer.step, x, old)
@@ -86,6 +89,14 @@ class Step:
             f"it uses a {type(x).__name__} that is neither its input, a state nor a "
             "`Parameter`"
         )
+
+    def _constants(self, tensors):
+        try:
+            self._lower(list(tensors))
+            expressions = [self._expression(tensor) for tensor in tensors]
+        except NotFusable:
+            return None
+        return expressions if all(e.is_constant() for e in expressions) else None
 
     def _lower(self, outputs):
         """Finds the expressions of symbolic tensors, arguments first.
