@@ -10,6 +10,7 @@ import argparse
 
 import numpy as np
 import timing
+from keras import ops
 from neurons import BACKEND
 from neurons import RUNS
 from neurons import ours
@@ -23,6 +24,7 @@ def compare(timesteps, options):
     shape = (options.batch, timesteps, options.features)
     x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
     g = random.standard_normal(shape, dtype="float32")
+    x, g = ops.convert_to_tensor(x), ops.convert_to_tensor(g)
     arguments = dict(tau=options.tau, surrogate="atan", decay_input=False)
     parallel = ParallelLIFLayer(chunk_length=options.chunk_length, **arguments)
     entrants = {

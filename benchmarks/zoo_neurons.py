@@ -14,6 +14,7 @@ import keras
 import neurons
 import numpy as np
 import timing
+from keras import ops
 
 from keras_spiking.backends import explain
 from keras_spiking.layers import TemporalLayer
@@ -73,6 +74,7 @@ def main():
     shape = (options.batch, options.timesteps, options.features)
     x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
     g = random.standard_normal(shape, dtype="float32")
+    x, g = ops.convert_to_tensor(x), ops.convert_to_tensor(g)
     fused, others = fused_layers(options.features)
     rows = [
         [name, *compare(layer, x, g, options.rounds)]
