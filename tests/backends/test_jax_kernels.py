@@ -16,8 +16,8 @@ pytestmark = [
 ]
 
 
-def lif():
-    layer = layers.LIFLayer()
+def lif(**kwargs):
+    layer = layers.LIFLayer(**kwargs)
     layer.build((None, None, 5))
     return layer
 
@@ -34,9 +34,10 @@ X = np.random.default_rng(0).normal(0.5, 1.0, (3, 2, 8, 5)).astype("float32")
 def test_vmap_equals_a_loop():
     import jax
 
-    layer = lif()
-    np.testing.assert_array_equal(jax.vmap(layer)(X), np.stack([layer(x) for x in X]))
-    gradient = jax.grad(loss(layer))
+    layer = lif(return_state=True)
+    for together, alone in zip(jax.vmap(layer)(X), zip(*[layer(x) for x in X])):
+        np.testing.assert_array_equal(together, np.stack(alone))
+    gradient = jax.grad(loss(lif()))
     together = jax.vmap(gradient)(X)
     np.testing.assert_allclose(together, np.stack([gradient(x) for x in X]), rtol=1e-6)
 
@@ -75,20 +76,24 @@ import jax, keras, numpy as np, keras_spiking
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 mesh = Mesh(np.array(jax.devices()), ("batch",))
 assert mesh.size == 2
-layer = keras_spiking.layers.LIFLayer(learnable="tau")
-layer.build((None, None, 6))
 whole = np.random.default_rng(0).normal(0.5, 1, (4, 7, 6)).astype("float32")
 x = jax.device_put(whole, NamedSharding(mesh, PartitionSpec("batch")))
-def loss(tau, x):
-    with keras.StatelessScope([(layer.trainable_variables[0], tau)]):
-        return (layer(x) * x).sum()
-gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
-tau = layer.trainable_variables[0].value
-text = gradient.lower(tau, x).compile().as_text()
-assert "keras_spiking_host" in text
-assert "all-gather" not in text, text
-for ours, expected in zip(gradient(tau, x), gradient(tau, whole)):
-    np.testing.assert_allclose(ours, expected, rtol=1e-5)
+for with_states in (False, True):
+    layer = keras_spiking.layers.LIFLayer(learnable="tau", return_state=with_states)
+    layer.build((None, None, 6))
+    variable = layer.trainable_variables[0]
+    def loss(tau, x):
+        with keras.StatelessScope([(variable, tau)]):
+            outputs = layer(x)
+        spikes, v = outputs if with_states else (outputs, x[:, 0])
+        return (spikes * x).sum() + (v * v).sum()
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    text = gradient.lower(variable.value, x).compile().as_text()
+    assert "keras_spiking_host" in text
+    assert "all-gather" not in text, text
+    expected = gradient(variable.value, whole)
+    for g, value in zip(gradient(variable.value, x), expected):
+        np.testing.assert_allclose(g, value, rtol=1e-5)
 """
 
 
