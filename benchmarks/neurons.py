@@ -154,6 +154,23 @@ def tensorflow_runs(function, x, g):
 RUNS = {"jax": jax_runs, "torch": torch_runs, "tensorflow": tensorflow_runs}
 
 
+def random_sequences(shape):
+    """An input and a gradient of the spikes, as NumPy arrays."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
+    return x, random.standard_normal(shape, dtype="float32")
+
+
+def runs_of(function, x, g, dtype="float32"):
+    """Runs of a function of sequences, forward and with its gradient.
+
+    Returns:
+        Two `timing.Run`s, and how many sequences are kept between both ways.
+    """
+    arrays = [ops.convert_to_tensor(np.ascontiguousarray(a), dtype) for a in (x, g)]
+    return RUNS[BACKEND](function, *arrays)
+
+
 def wait():
     """Waits for a GPU of PyTorch."""
     import torch
@@ -212,18 +229,15 @@ def copies_on_two_threads(x):
 
 def compare(title, make, with_peers, timesteps, options):
     """Prints the table of one neuron."""
-    random = np.random.default_rng(0)
     shape = (options.batch, timesteps, options.features)
-    x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
-    g = random.standard_normal(shape, dtype="float32")
+    x, g = random_sequences(shape)
     dtype = options.dtype
     runs, kept = copies(shape, dtype), {}
     entrants = contestants(make(dtype), with_peers, options.features)
     for name, (function, time_first) in entrants.items():
         arrays = [np.swapaxes(a, 0, 1) if time_first else a for a in (x, g)]
-        arrays = [ops.convert_to_tensor(a.copy(), dtype) for a in arrays]
         try:
-            forward, both, sequences = RUNS[BACKEND](function, *arrays)
+            forward, both, sequences = runs_of(function, *arrays, dtype)
             both.function(*both.prepare())
         except (RuntimeError, ValueError) as error:
             print(f"{title}: {name} takes no part: {error}", file=sys.stderr)

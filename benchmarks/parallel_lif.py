@@ -8,23 +8,19 @@ is `lax.scan` on JAX; "fused" is the kernel that serves by default on a CPU.
 
 import argparse
 
-import numpy as np
 import timing
-from keras import ops
 from neurons import BACKEND
-from neurons import RUNS
 from neurons import ours
+from neurons import random_sequences
+from neurons import runs_of
 
 from keras_spiking.layers import LIFLayer
 from keras_spiking.layers import ParallelLIFLayer
 
 
 def compare(timesteps, options):
-    random = np.random.default_rng(0)
     shape = (options.batch, timesteps, options.features)
-    x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
-    g = random.standard_normal(shape, dtype="float32")
-    x, g = ops.convert_to_tensor(x), ops.convert_to_tensor(g)
+    x, g = random_sequences(shape)
     arguments = dict(tau=options.tau, surrogate="atan", decay_input=False)
     parallel = ParallelLIFLayer(chunk_length=options.chunk_length, **arguments)
     entrants = {
@@ -34,7 +30,7 @@ def compare(timesteps, options):
     }
     runs = {}
     for name, function in entrants.items():
-        runs[name, "forward"], runs[name, "both"], _ = RUNS[BACKEND](function, x, g)
+        runs[name, "forward"], runs[name, "both"], _ = runs_of(function, x, g)
     times = timing.take_turns(runs, options.rounds)
     return [
         [timesteps, name, forward, both]

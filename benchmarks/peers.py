@@ -74,6 +74,18 @@ def spyx(features):
     return nn.LIF(features, beta=0.5, activation=axn.arctan(), rngs=nnx.Rngs(0))
 
 
+def folded(*modules):
+    """Modules of PyTorch, over all time steps at once."""
+    from torch import nn
+
+    class Folded(nn.Sequential):
+        def forward(self, x):
+            y = super().forward(x.flatten(0, 1))
+            return y.unflatten(0, x.shape[:2])
+
+    return Folded(*modules)
+
+
 def torch():
     """Makers of neurons for PyTorch, with all that a package has for this machine."""
     from torch import compile

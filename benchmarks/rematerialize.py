@@ -15,6 +15,7 @@ import numpy as np
 import timing
 from training import BACKEND
 from training import batch_of
+from training import image_shape
 from training import keras_convolutional
 from training import lif
 
@@ -86,8 +87,7 @@ def main():
     options = parser.parse_args()
     if BACKEND == "torch":
         keras.config.set_image_data_format("channels_first")
-    shape = (1, 28, 28) if BACKEND == "torch" else (28, 28, 1)
-    x, _ = batch_of((options.batch, options.timesteps, *shape))
+    x, _ = batch_of((options.batch, options.timesteps, *image_shape(28, 1)))
     found = {}
     for make in (plain, compact):
         found[make.__name__] = MEASURES[BACKEND](make(options.timesteps), np.array(x))

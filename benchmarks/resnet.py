@@ -11,27 +11,27 @@ adding its input before its last neurons. Step, peers and layouts are those of
 import argparse
 
 import keras
+import peers
 import timing
 from keras import layers
 from training import BACKEND
+from training import CHANNELS
 from training import batch_of
 from training import compare
+from training import image_shape
 
 from keras_spiking.layers import SeqToBatch
 
 CLASSES = 1000
 STAGES = (64, 128, 256, 512)
-AXIS = 1 if BACKEND == "torch" else -1
 
 
 def keras_resnet(size):
-    shape = (3, size, size) if BACKEND == "torch" else (size, size, 3)
-
     def convolution(x, filters, kernel, strides=1):
         return SeqToBatch(
             [
                 layers.Conv2D(filters, kernel, strides, "same", use_bias=False),
-                layers.BatchNormalization(axis=AXIS),
+                layers.BatchNormalization(axis=CHANNELS),
             ]
         )(x)
 
@@ -43,7 +43,7 @@ def keras_resnet(size):
         return neuron()(layers.add([x, y]))
 
     def make(neuron, timesteps):
-        inputs = keras.Input((timesteps, *shape))
+        inputs = keras.Input((timesteps, *image_shape(size, 3)))
         x = neuron()(convolution(inputs, 64, 7, 2))
         x = SeqToBatch(layers.MaxPooling2D(3, 2, "same"))(x)
         for filters in STAGES:
@@ -58,15 +58,10 @@ def keras_resnet(size):
 def torch_resnet(neuron):
     from torch import nn
 
-    class Folded(nn.Sequential):
-        def forward(self, x):
-            y = super().forward(x.flatten(0, 1))
-            return y.unflatten(0, x.shape[:2])
-
     def convolution(inputs, filters, kernel, strides=1):
         padding = kernel // 2
         convolution = nn.Conv2d(inputs, filters, kernel, strides, padding, bias=False)
-        return Folded(convolution, nn.BatchNorm2d(filters))
+        return peers.folded(convolution, nn.BatchNorm2d(filters))
 
     class Block(nn.Module):
         def __init__(self, inputs, filters):
@@ -92,9 +87,9 @@ def torch_resnet(neuron):
     return nn.Sequential(
         convolution(3, 64, 7, 2),
         neuron(),
-        Folded(nn.MaxPool2d(3, 2, 1)),
+        peers.folded(nn.MaxPool2d(3, 2, 1)),
         *blocks,
-        Folded(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES)),
+        peers.folded(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, CLASSES)),
     )
 
 
@@ -110,7 +105,7 @@ def main():
         keras.config.set_image_data_format("channels_first")
     print(timing.setting())
     size = options.size
-    shape = (3, size, size) if BACKEND == "torch" else (size, size, 3)
+    shape = image_shape(size, 3)
     for timesteps in options.timesteps:
         x, y = batch_of((options.batch, timesteps, *shape))
         what = "inference" if options.inference else "training step"

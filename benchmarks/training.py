@@ -27,6 +27,7 @@ from keras_spiking.layers import SeqToBatch
 
 BACKEND = keras.config.backend()
 CLASSES = 10
+CHANNELS = 1 if BACKEND == "torch" else -1  # their axis
 
 
 def batch_of(shape):
@@ -35,19 +36,22 @@ def batch_of(shape):
     return x, random.integers(0, CLASSES, len(x)).astype("int32")
 
 
+def image_shape(size, channels):
+    """Shape of an image in the layout that is fastest."""
+    return (channels, size, size) if BACKEND == "torch" else (size, size, channels)
+
+
 def keras_dense(neuron, timesteps):
     return [keras.Input((timesteps, 784)), layers.Dense(CLASSES), neuron()]
 
 
 def keras_convolutional(neuron, timesteps):
-    shape = (1, 28, 28) if BACKEND == "torch" else (28, 28, 1)
-
     def convolution():
         return [
             SeqToBatch(
                 [
                     layers.Conv2D(32, 3, padding="same", use_bias=False),
-                    layers.BatchNormalization(axis=1 if BACKEND == "torch" else -1),
+                    layers.BatchNormalization(axis=CHANNELS),
                 ]
             ),
             neuron(),
@@ -55,7 +59,7 @@ def keras_convolutional(neuron, timesteps):
         ]
 
     return [
-        keras.Input((timesteps, *shape)),
+        keras.Input((timesteps, *image_shape(28, 1))),
         *convolution(),
         *convolution(),
         SeqToBatch([layers.Flatten(), layers.Dense(256)]),
@@ -122,20 +126,16 @@ def torch_dense(neuron):
 def torch_convolutional(neuron):
     from torch import nn
 
-    class Folded(nn.Sequential):
-        def forward(self, x):
-            y = super().forward(x.flatten(0, 1))
-            return y.unflatten(0, x.shape[:2])
-
     def convolution(channels):
         convolution = nn.Conv2d(channels, 32, 3, padding=1, bias=False)
         normalization = nn.BatchNorm2d(32)
-        return Folded(convolution, normalization), neuron(), Folded(nn.MaxPool2d(2))
+        pool = peers.folded(nn.MaxPool2d(2))
+        return peers.folded(convolution, normalization), neuron(), pool
 
     return nn.Sequential(
         *convolution(1),
         *convolution(32),
-        Folded(nn.Flatten(), nn.Linear(32 * 7 * 7, 256)),
+        peers.folded(nn.Flatten(), nn.Linear(32 * 7 * 7, 256)),
         neuron(),
         nn.Linear(256, CLASSES),
         neuron(),
@@ -261,8 +261,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--timesteps", type=int, nargs="*", default=[4, 16])
     parser.add_argument("--batch", type=int, default=None, help="64 and 32 by default")
+    parser.set_defaults(inference=False)
     options = parser.parse_args()
-    options.inference = False
     if BACKEND == "torch":
         keras.config.set_image_data_format("channels_first")
     print(timing.setting())
@@ -275,8 +275,7 @@ def main():
         "spyx": spyx_convolutional,
     }
     for timesteps in options.timesteps:
-        shape = (1, 28, 28) if BACKEND == "torch" else (28, 28, 1)
-        x, y = batch_of((options.batch or 32, timesteps, *shape))
+        x, y = batch_of((options.batch or 32, timesteps, *image_shape(28, 1)))
         title = f"(b) Convolutional, T = {timesteps}"
         compare(title, networks, timesteps, x, y, options)
 

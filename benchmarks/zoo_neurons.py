@@ -12,9 +12,7 @@ import sys
 
 import keras
 import neurons
-import numpy as np
 import timing
-from keras import ops
 
 from keras_spiking.backends import explain
 from keras_spiking.layers import TemporalLayer
@@ -52,7 +50,7 @@ def compare(layer, x, g, rounds):
     runs = {}
     for mode in ("always", "never"):
         function = without_side_effects(neurons.ours(layer, mode))
-        forward, both, _ = neurons.RUNS[neurons.BACKEND](function, x, g)
+        forward, both, _ = neurons.runs_of(function, x, g)
         runs[mode, "forward"], runs[mode, "both"] = forward, both
     times = timing.take_turns(runs, rounds)
     row = []
@@ -70,11 +68,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", help="names of layers")
     options = parser.parse_args()
-    random = np.random.default_rng(0)
     shape = (options.batch, options.timesteps, options.features)
-    x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
-    g = random.standard_normal(shape, dtype="float32")
-    x, g = ops.convert_to_tensor(x), ops.convert_to_tensor(g)
+    x, g = neurons.random_sequences(shape)
     fused, others = fused_layers(options.features)
     rows = [
         [name, *compare(layer, x, g, options.rounds)]
