@@ -8,8 +8,10 @@ last, to go forward again.
 
 from keras_spiking.backends.kernels.passes import Array
 from keras_spiking.backends.kernels.passes import kernels
+from keras_spiking.backends.kernels.text import deeper
 from keras_spiking.backends.kernels.text import fill
 from keras_spiking.backends.kernels.text import indent
+from keras_spiking.backends.kernels.text import mask_of_step
 from keras_spiking.backends.kernels.text import pointer_name
 from keras_spiking.backends.kernels.text import prelude
 from keras_spiking.backends.kernels.text import type_of
@@ -67,40 +69,40 @@ def _forth(kernel):
     return [
         *_begin(loop),
         "for (INDEX start = 0; start < time; start += CHUNK) {",
-        *_deeper(_steps(kernel, [loop])),
+        *deeper(_steps(kernel, [loop])),
         "}",
         *loop.finish,
     ]
 
 
 def _back(kernel):
-    *replay, loop = kernel.passes
-    place = (
-        "const INDEX place = (b * (last / CHUNK) + start / CHUNK) * features + neuron;"
-    )
-    lines, restore = ["const INDEX last = (time - 1) / CHUNK * CHUNK;"], []
-    for first in replay:
-        keep = [f"checkpoint_{name}[place] = {name};" for name in first.states]
-        lines += [
-            *_begin(first),
-            "for (INDEX start = 0; start < last; start += CHUNK) {",
-            *_deeper([place, *keep, *_steps(kernel, [first])]),
-            "}",
-        ]
-        restore = [
-            "if (start < last) {",
-            *_deeper([place]),
-            *_deeper(f"{name} = checkpoint_{name}[place];" for name in first.states),
-            "}",
-        ]
+    *first, loop = kernel.passes
+    replay, restore = _replay(kernel, *first) if first else ([], [])
     return [
-        *lines,
+        "const INDEX last = (time - 1) / CHUNK * CHUNK;",
+        *replay,
         *_begin(loop),
         "for (INDEX start = last; start >= 0; start -= CHUNK) {",
-        *_deeper([*restore, *_steps(kernel, kernel.passes)]),
+        *deeper([*restore, *_steps(kernel, kernel.passes)]),
         "}",
         *loop.finish,
     ]
+
+
+def _replay(kernel, loop):
+    """Lines that keep the states before each chunk, and lines that restore them."""
+    chunk = "(b * (last / CHUNK) + start / CHUNK)"
+    place = f"const INDEX place = {chunk} * features + neuron;"
+    names = loop.states
+    keep = [place, *(f"checkpoint_{name}[place] = {name};" for name in names)]
+    restore = [place, *(f"{name} = checkpoint_{name}[place];" for name in names)]
+    replay = [
+        *_begin(loop),
+        "for (INDEX start = 0; start < last; start += CHUNK) {",
+        *deeper([*keep, *_steps(kernel, [loop])]),
+        "}",
+    ]
+    return replay, ["if (start < last) {", *deeper(restore), "}"]
 
 
 def _begin(loop):
@@ -109,10 +111,6 @@ def _begin(loop):
 
 def _registers(names):
     return [f"REAL {name};" for name in names]
-
-
-def _deeper(lines):
-    return ["    " + line for line in lines]
 
 
 def _steps(kernel, passes):
@@ -128,9 +126,7 @@ def _steps(kernel, passes):
     lines += [f"EACH_STEP {a}_row[i] = {a}[row + i * features];" for a in reads]
     for loop in passes:
         lines.append("EACH_STEP_BACK {" if loop.back else "EACH_STEP {")
-        if any(array.kind == "mask" for array in kernel.inputs):
-            lines.append("    const int mask = mask_rows[b * time + start + i];")
-        lines += _deeper(loop.body)
+        lines += deeper(mask_of_step(kernel, "start + i") + loop.body)
         lines.append("}")
     lines += [f"EACH_STEP {a}[row + i * features] = {a}_row[i];" for a in writes]
     return lines

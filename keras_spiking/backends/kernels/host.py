@@ -1,8 +1,10 @@
 """Prints the kernels of a program as C: loops over blocks of neurons and over time."""
 
 from keras_spiking.backends.kernels.passes import kernels
+from keras_spiking.backends.kernels.text import deeper
 from keras_spiking.backends.kernels.text import fill
 from keras_spiking.backends.kernels.text import indent
+from keras_spiking.backends.kernels.text import mask_of_step
 from keras_spiking.backends.kernels.text import pointer_name
 from keras_spiking.backends.kernels.text import prelude
 from keras_spiking.backends.kernels.text import type_of
@@ -78,17 +80,15 @@ def _rows(kernel, loop):
         kind = type_of(array, const=array in kernel.inputs)
         row = "t * block" if array.kind == "scratch" else "row"
         lines.append(f"{kind} *{array.name}_row = {array.name} + {row};")
-    if any(array.kind == "mask" for array in kernel.inputs):
-        lines.append("const int mask = mask_rows[b * time + t];")
-    return lines
+    return lines + mask_of_step(kernel, "t")
 
 
 def _each_neuron(lines):
     """Lines outside of the loop over time, for all neurons of a block."""
     if not lines:
         return []
-    here = "    const INDEX here = b * features + first + i;"
-    return ["EACH_NEURON {", here, *("    " + line for line in lines), "}"]
+    here = "const INDEX here = b * features + first + i;"
+    return ["EACH_NEURON {", *deeper([here, *lines]), "}"]
 
 
 FUNCTION = """

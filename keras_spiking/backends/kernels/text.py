@@ -17,6 +17,17 @@ def indent(lines, depth):
     return "\n".join("    " * depth + line for line in lines)
 
 
+def deeper(lines):
+    """Lines one level deeper."""
+    return ["    " + line for line in lines]
+
+
+def mask_of_step(kernel, step):
+    """Lines that read the mask of a step, if the kernel has one."""
+    masked = any(array.kind == "mask" for array in kernel.inputs)
+    return [f"const int mask = mask_rows[b * time + {step}];"] * masked
+
+
 def fill(template, **parts):
     """A template with its parts, each on lines of its own, if it has any."""
     for name, part in parts.items():
