@@ -1,12 +1,20 @@
 """Checks of arguments: what was given, what is allowed, what to do."""
 
+import difflib
+import inspect
 import numbers
 
 import numpy as np
 
+# Arguments that every Keras layer takes.
+_OF_KERAS = {
+    *("name", "dtype", "trainable", "autocast", "activity_regularizer"),
+    *("input_shape", "batch_shape", "batch_input_shape", "input_dtype", "batch_size"),
+}
+
 
 def check_number(name, value, minimum=None, maximum=None, above=None, below=None):
-    """Returns `value` as it was given if it is a number within the bounds."""
+    """Returns `value` as a Python number if it is one within the bounds."""
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, np.number)):
         raise TypeError(
             f"`{name}` must be a number. Received: {name}={value!r} "
@@ -18,31 +26,68 @@ def check_number(name, value, minimum=None, maximum=None, above=None, below=None
     return value
 
 
+def check_integer(name, value, minimum=None, maximum=None):
+    """Returns `value` as an `int` if it is a whole number within the bounds."""
+    whole = isinstance(value, (numbers.Integral, np.integer))
+    if isinstance(value, (bool, np.bool_)) or not whole:
+        raise TypeError(
+            f"`{name}` must be an integer. Received: {name}={value!r} "
+            f"(of type {type(value).__name__})"
+        )
+    _check_bounds(name, np.asarray(value), value, minimum, maximum, None, None)
+    return int(value)
+
+
+def check_bool(name, value):
+    """Returns `value` as a `bool` if it is `True` or `False`."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(
+            f"`{name}` must be True or False. Received: {name}={value!r} "
+            f"(of type {type(value).__name__})"
+        )
+    return bool(value)
+
+
 def check_array(name, value, minimum=None, maximum=None, above=None, below=None):
     """Returns a float, or a float64 array if `value` has dimensions."""
     try:
-        array = np.asarray(value, dtype="float64")
+        array = np.asarray(value)
+        if array.dtype.kind in "bUSOmMc":  # truth values, texts, objects, times
+            raise TypeError
+        array = array.astype("float64")
     except (TypeError, ValueError):
         raise TypeError(
             f"`{name}` must be a number or an array of numbers. "
             f"Received: {name}={value!r}"
         ) from None
+    if array.size == 0:
+        raise ValueError(f"`{name}` must not be empty. Received: {name}={value!r}")
     _check_bounds(name, array, value, minimum, maximum, above, below)
     return float(array) if array.ndim == 0 else array
 
 
 def check_timesteps(timesteps, name="timesteps"):
-    """Returns `timesteps` if it is an integer of at least 1."""
-    if isinstance(timesteps, bool) or not isinstance(
-        timesteps, (numbers.Integral, np.integer)
-    ):
+    """Returns `timesteps`, a number of time steps, as an `int` of at least 1."""
+    return check_integer(name, timesteps, minimum=1)
+
+
+def check_keywords(cls, keywords):
+    """Raises `TypeError` for keyword arguments that a layer does not take.
+
+    Args:
+        cls: Class of the layer.
+        keywords: The keyword arguments that are left for `keras.layers.Layer`.
+    """
+    known = [n for n in inspect.signature(cls).parameters if n != "kwargs"]
+    for name, value in keywords.items():
+        if name in _OF_KERAS:
+            continue
+        nearest = difflib.get_close_matches(name, [*known, *_OF_KERAS], n=1)
+        hint = f"Did you mean `{nearest[0]}`?" if nearest else f"It takes {known}."
         raise TypeError(
-            f"`{name}` must be an integer, the number of time steps to "
-            f"simulate. Received: {name}={timesteps!r}"
+            f"{cls.__name__} has no argument `{name}`. "
+            f"{hint} Received: {name}={value!r}"
         )
-    if timesteps < 1:
-        raise ValueError(f"`{name}` must be at least 1. Received: {name}={timesteps}")
-    return int(timesteps)
 
 
 def _check_bounds(name, array, value, minimum, maximum, above, below):
