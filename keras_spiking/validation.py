@@ -131,6 +131,23 @@ def check_groups(layer, what, size, group):
     return size // group
 
 
+def check_time_axis(layer, shape, rank=3, axes="(batch, time, ...features)"):
+    """Checks that an input has a time axis: `rank` or more axes, time the second."""
+    if len(shape) < rank:
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' needs an input with a time "
+            f"axis, {axes}. Received an input of shape {tuple(shape)}. An encoder "
+            "adds the time axis to (batch, ...features): "
+            "keras_spiking.layers.DirectEncoder, PoissonEncoder, LatencyEncoder or "
+            "WeightedPhaseEncoder."
+        )
+    if shape[1] == 0:
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' needs at least one time "
+            f"step. Received an input of shape {tuple(shape)}."
+        )
+
+
 def check_mask(layer, shape, mask):
     """Checks that a mask fits the inputs `(batch, time, ...)` of a layer."""
     if mask is not None and not same_shape(mask.shape, shape[:2]):

@@ -4,21 +4,33 @@ CuPy keeps what it has compiled on disk. It only compiles here: memory and strea
 are those of the framework that calls.
 """
 
-import functools
-
 
 def unavailable():
     """Why there are no kernels for CUDA devices, or `None`."""
     try:
         import cupy  # noqa: F401
     except ImportError:
-        return 'CuPy is not installed: `pip install "keras3-spiking[cupy]"`'
+        return "CuPy is not installed: `pip install cupy-cuda12x` (or cupy-cuda13x)"
     return None
 
 
-@functools.cache
+def report(device):
+    """What compiles kernels, and for which device, in words."""
+    if reason := unavailable():
+        return reason
+    import cupy
+
+    return f"CuPy {cupy.__version__} on {device}"
+
+
 def function(library, name, device):
     """A kernel of a library as a CuPy function, for the device of a number."""
+    if (name, device) not in library.gpu_functions:
+        library.gpu_functions[name, device] = _function(library, name, device)
+    return library.gpu_functions[name, device]
+
+
+def _function(library, name, device):
     import cupy
 
     with cupy.cuda.Device(device):

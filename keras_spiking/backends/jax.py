@@ -11,12 +11,14 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
-from jax.numpy import reshape  # noqa: F401
+from keras import ops
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends import xla
+from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import cuda
@@ -24,10 +26,74 @@ from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVES
 from keras_spiking.backends.kernels.library import shape_of
 
-# XLA fuses the operations of a single step by itself.
-FUSES_SINGLE_STEPS = True
-
 HOST, DEVICE = "keras_spiking_host", "keras_spiking_device"
+
+
+class Jax(Backend):
+    unrolled_steps = 8  # XLA fuses a few steps, but unrolled code compiles slowly
+    fuses_single_steps = True
+
+    def loop(self, step, inputs, states, timesteps):
+        def scanned(states, x):
+            y, states = step(x, states)
+            return states, y
+
+        inputs = keras.tree.map_structure(lambda x: ops.moveaxis(x, 1, 0), inputs)
+        states, outputs = ops.scan(scanned, states, inputs, length=timesteps)
+        outputs = keras.tree.map_structure(lambda y: ops.moveaxis(y, 0, 1), outputs)
+        return outputs, states
+
+    def require(self, condition, message, tensors):
+        if isinstance(condition, jax.core.Tracer):
+            return tensors  # compiled functions cannot raise
+        return super().require(condition, message, tensors)
+
+    def value_and_gradients(self, function, tensors):
+        return jax.value_and_grad(function, has_aux=True)(list(tensors))
+
+    def compiled(self, function):
+        return jax.jit(function)
+
+    def outside_of_tracing(self):
+        return jax.ensure_compile_time_eval()
+
+    def unavailable(self, x=None):
+        if is_exporting():
+            return "the model is being exported"
+        if jax.default_backend() == "cpu":
+            return None
+        if not _cuda_devices():
+            return f"there are no kernels for JAX on {jax.default_backend()}"
+        return gpu.unavailable()
+
+    def register(self, library):
+        entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), library)
+        if devices := _cuda_devices():
+            target = _target(DEVICE, "CUDA", xla.DEVICE_SOURCE)
+            target.keras_spiking_launcher(ctypes.CDLL("libcuda.so.1").cuLaunchKernel)
+            for device in devices:
+                ordinal = device.local_hardware_id
+                for name in library.kernels:
+                    number = library.number(name) + xla.DEVICE_STRIDE * ordinal
+                    entry.put(target, number, gpu.address(library, name, ordinal))
+
+    def run(self, library, inputs):
+        return list(_over_time(library, tuple(inputs)))
+
+    def reshape(self, x, shape):
+        return jnp.reshape(x, shape)
+
+    def constant(self, values, dtype, like):
+        return np.asarray(values, dtype)
+
+    def call_report(self):
+        header = f"{jax.ffi.include_dir()}/xla/ffi/api/c_api.h"
+        return f"XLA custom calls, compiled against {header}"
+
+    def cuda_report(self):
+        if jax.default_backend() == "cpu":
+            return "JAX sees no GPU"
+        return gpu.report(jax.devices()[0].device_kind)
 
 
 @functools.cache
@@ -45,19 +111,6 @@ def _target(name, platform, source):
     capsule = jax.ffi.pycapsule(target.keras_spiking_call)
     jax.ffi.register_ffi_target(name, capsule, platform=platform)
     return target
-
-
-def register(library):
-    """Makes kernels known to XLA."""
-    entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), library)
-    if devices := _cuda_devices():
-        target = _target(DEVICE, "CUDA", xla.DEVICE_SOURCE)
-        target.keras_spiking_launcher(ctypes.CDLL("libcuda.so.1").cuLaunchKernel)
-        for device in devices:
-            ordinal = device.local_hardware_id
-            for name in library.kernels:
-                number = library.number(name) + xla.DEVICE_STRIDE * ordinal
-                entry.put(target, number, gpu.address(library, name, ordinal))
 
 
 def _custom_call(library, name, inputs):
@@ -82,11 +135,17 @@ def _custom_call(library, name, inputs):
     return jax.lax.platform_dependent(*inputs, cpu=on_host, cuda=on_device)
 
 
-_AXES = {"sequence": "b t f", "neuron": "b f", "mask": "b t"}
+_AXES = {"sequence": "b t f", "neuron": "b f", "mask": "b t", "scalars": "k"}
 
 
-@functools.cache
 def _operator(library, name):
+    """A kernel as a JAX function, made once and kept by its library."""
+    if name not in library.operators:
+        library.operators[name] = _make_operator(library, name)
+    return library.operators[name]
+
+
+def _make_operator(library, name):
     """A kernel as a JAX function that can be split over devices and vmapped."""
     kernel = library.kernels[name]
 
@@ -104,10 +163,11 @@ def _operator(library, name):
         ", ".join(_AXES[array.kind] for array in arrays)
         for arrays in (kernel.inputs, kernel.outputs)
     ]
+    whole = ("t", "k") if "k" in axes[0] else ("t",)
     call.def_partition(
         partition,
         sharding_rule=" -> ".join(axes),
-        need_replication_factors=("t",),
+        need_replication_factors=whole,
     )
 
     @jax.custom_batching.custom_vmap
@@ -117,11 +177,13 @@ def _operator(library, name):
     @operator.def_vmap
     def _(size, batched, *inputs):
         # A further axis is more batch.
-        inputs = [
-            x if is_batched else jnp.broadcast_to(x, (size, *x.shape))
-            for x, is_batched in zip(inputs, batched)
-        ]
-        outputs = operator(*(x.reshape(-1, *x.shape[2:]) for x in inputs))
+        def merged(x, is_batched, array):
+            if array.kind == "scalars":  # numbers, the same for all
+                return x[0] if is_batched else x
+            x = x if is_batched else jnp.broadcast_to(x, (size, *x.shape))
+            return x.reshape(-1, *x.shape[2:])
+
+        outputs = operator(*map(merged, inputs, batched, kernel.inputs))
         outputs = tuple(y.reshape(size, -1, *y.shape[1:]) for y in outputs)
         return outputs, (True,) * len(outputs)
 
@@ -129,14 +191,12 @@ def _operator(library, name):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _over_time(library, x, states, parameters, mask):
-    operator = _operator(library, "forward")
-    output, *final = operator(x, *states, *parameters, *mask)
-    return output, tuple(final)
+def _over_time(library, inputs):
+    return _operator(library, "forward")(*inputs)
 
 
-def _forward(library, *inputs):
-    return _over_time(library, *inputs), inputs
+def _forward(library, inputs):
+    return _over_time(library, inputs), inputs
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -149,31 +209,18 @@ def _(library, inputs, tangents):
     raise RuntimeError(NO_SECOND_DERIVATIVES)
 
 
-def _backward(library, inputs, gradients):
-    x, states, parameters, mask = inputs
-    grad_output, grad_final = gradients
-    arrays = (x, *states, *parameters, *mask, grad_output, *grad_final)
-    grads = _gradients(library, arrays)
-    grad_states = tuple(grads[1 : 1 + len(states)])
-    grad_parameters = tuple(grads[1 + len(states) :])
-    no_gradient = tuple(np.zeros(m.shape, jax.dtypes.float0) for m in mask)
-    return grads[0], grad_states, grad_parameters, no_gradient
+def _backward(library, inputs, upstream):
+    gradients = _gradients(library, (*inputs, *upstream))
+    rest = inputs[len(gradients) :]  # a mask and numbers have no gradient
+    return ((*gradients, *map(_no_gradient, rest)),)
+
+
+def _no_gradient(x):
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        return jnp.zeros_like(x)
+    return np.zeros(x.shape, jax.dtypes.float0)
 
 
 _over_time.defvjp(_forward, _backward)
 
-
-def run(library, x, states, parameters, mask):
-    """Runs a library's kernels; see `backends.fused`."""
-    return _over_time(library, x, tuple(states), tuple(parameters), tuple(mask))
-
-
-def unavailable(x=None):
-    """Why a kernel cannot serve here, or `None`."""
-    if is_exporting():
-        return "the model is being exported"
-    if jax.default_backend() == "cpu":
-        return None
-    if not _cuda_devices():
-        return f"there are no kernels for JAX on {jax.default_backend()}"
-    return gpu.unavailable()
+BACKEND = Jax("jax")

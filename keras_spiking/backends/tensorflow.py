@@ -8,19 +8,85 @@ import ctypes
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
-from tensorflow import reshape  # noqa: F401
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.tensorflow_operator import OPERATOR_SOURCE
 
-# A kernel takes as long as the operations of a step in a graph, and half as long as
-# they take one by one.
-FUSES_SINGLE_STEPS = False
+
+class TensorFlow(Backend):
+    # More steps than that are traced once and compile under XLA, too. A kernel takes as
+    # long as the operations of a single step in a graph, and half as long as they take
+    # one by one.
+    unrolled_steps = 16
+
+    def loop(self, step, inputs, states, timesteps):
+        return _while_loop(step, inputs, states, timesteps)
+
+    def require(self, condition, message, tensors):
+        """In a graph that runs, it raises `tf.errors.InvalidArgumentError`."""
+        if tf.executing_eagerly():
+            return super().require(condition, message, tensors)
+        with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+            return tuple(tf.identity(tensor) for tensor in tensors)
+
+    def value_and_gradients(self, function, tensors):
+        tensors = [tf.stop_gradient(tensor) for tensor in tensors]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value, others = function(tensors)
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(value, tensors, unconnected_gradients=zero)
+        return keras.tree.map_structure(tf.stop_gradient, (value, others)), gradients
+
+    def compiled(self, function):
+        return tf.function(function, autograph=False)
+
+    def outside_of_tracing(self):
+        return tf.init_scope()
+
+    def unavailable(self, x=None):
+        if is_exporting():
+            return "the model is being exported"
+        graph = tf.compat.v1.get_default_graph()
+        if x is not None and GraphOrParentsInXlaContext(graph):
+            return "XLA compiles this function (jit_compile=True)"
+        if tf.config.list_logical_devices("GPU"):
+            return "there are no kernels for TensorFlow on GPUs"
+        return None
+
+    def register(self, library):
+        _, operator = _operator()
+        entry.register(operator, library)
+
+    def run(self, library, inputs):
+        if not tf.executing_eagerly():
+            # A graph may outlive the layer that it was traced from.
+            graph = tf.compat.v1.get_default_graph()
+            vars(graph).setdefault("keras_spiking_libraries", {})[library.key] = library
+        return _call(library, "forward", inputs)
+
+    def reshape(self, x, shape):
+        return tf.reshape(x, shape)
+
+    def constant(self, values, dtype, like):
+        return np.asarray(values, dtype)
+
+    def call_report(self):
+        header = f"{tf.sysconfig.get_include()}/tensorflow/c/kernels.h"
+        xla = "under XLA (jit_compile=True) the reference serves"
+        return f"an operator, compiled against {header}; {xla}"
+
+    def cuda_report(self):
+        if tf.config.list_physical_devices("GPU"):
+            return "no kernels for TensorFlow on GPUs"
+        return "TensorFlow sees no GPU"
 
 
 @functools.cache
@@ -34,12 +100,6 @@ def _operator():
     library = ctypes.CDLL(path)
     library.keras_spiking_start(tf.config.threading.get_intra_op_parallelism_threads())
     return over_time, library
-
-
-def register(library):
-    """Makes kernels known to the operator."""
-    _, operator = _operator()
-    entry.register(operator, library)
 
 
 def _call(library, name, inputs):
@@ -61,37 +121,15 @@ def _differentiate(operation, *upstream):
     if operation.get_attr("kernel") != library.number("forward"):
         raise RuntimeError(libraries.NO_SECOND_DERIVATIVES)
     grads = _call(library, "backward", [*operation.inputs, *upstream])
-    return grads + [None] * library.program.masked
+    # A mask and numbers have no gradient.
+    return grads + [None] * (len(operation.inputs) - len(grads))
 
 
-def run(library, x, states, parameters, mask):
-    """Runs a library's kernels; see `backends.fused`."""
-    output, *final = _call(library, "forward", [x, *states, *parameters, *mask])
-    return output, tuple(final)
+def _while_loop(step, inputs, states, timesteps):
+    """A `tf.while_loop` that compiles under XLA, with its gradient.
 
-
-def unavailable(x=None):
-    """Why a kernel cannot serve here, or `None`."""
-    if is_exporting():
-        return "the model is being exported"
-    if x is not None and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
-        return "XLA compiles this function (jit_compile=True)"
-    if tf.config.list_logical_devices("GPU"):
-        return "there are no kernels for TensorFlow on GPUs"
-    return None
-
-
-def require(condition, message, tensors):
-    """Tensors that raise `tf.errors.InvalidArgumentError` in a graph that runs."""
-    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
-        return tuple(tf.identity(tensor) for tensor in tensors)
-
-
-def while_loop(step, inputs, states, timesteps):
-    """`ops.time_loop` as one `tf.while_loop`.
-
-    The gradient of `keras.ops.scan` does not compile under XLA, which wants to
-    know how many elements a list of saved tensors can have.
+    That of `keras.ops.scan` does not: XLA wants to know how many elements a list of
+    saved tensors can have.
     """
     sequences = keras.tree.flatten(inputs)
     if timesteps is None:
@@ -139,3 +177,6 @@ def while_loop(step, inputs, states, timesteps):
     examples = keras.tree.flatten(example)
     stacked = [stack(a, y) for a, y in zip(outputs, examples)]
     return keras.tree.pack_sequence_as(example, stacked), states
+
+
+BACKEND = TensorFlow("tensorflow")

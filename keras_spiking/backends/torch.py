@@ -5,16 +5,56 @@ differentiable by a registered formula. Tensors of the CPU go to the C kernels,
 tensors of a CUDA device to the same text compiled by CuPy.
 """
 
+import keras
 import torch
 from torch import Tensor
-from torch import reshape  # noqa: F401
 
 from keras_spiking.backends import gpu
+from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.library import shape_of
 
-FUSES_SINGLE_STEPS = False
+
+class Torch(Backend):
+    def value_and_gradients(self, function, tensors):
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
+        with torch.enable_grad():
+            value, others = function(tensors)
+        gradients = [torch.zeros_like(tensor) for tensor in tensors]
+        if value.requires_grad:
+            found = torch.autograd.grad(value, tensors, allow_unused=True)
+            gradients = [z if g is None else g for z, g in zip(gradients, found)]
+        return keras.tree.map_structure(torch.detach, (value, others)), gradients
+
+    def compiled(self, function):
+        return torch.no_grad()(function)
+
+    def unavailable(self, x=None):
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+            return "the model is being exported"
+        if x is None or x.device.type in ("cpu", "meta"):  # symbols are on "meta"
+            return None
+        if x.device.type != "cuda":
+            return f"there are no kernels for the device {x.device.type}"
+        return gpu.unavailable()
+
+    def run(self, library, inputs):
+        return over_time(library.key, "forward", inputs)
+
+    def reshape(self, x, shape):
+        return torch.reshape(x, shape)  # 20 times as fast as that of `keras.ops`
+
+    def constant(self, values, dtype, like):
+        return torch.tensor(values, dtype=getattr(torch, dtype), device=like.device)
+
+    def call_report(self):
+        return f"custom operator {over_time._qualname}"
+
+    def cuda_report(self):
+        if not torch.cuda.is_available():
+            return "PyTorch sees no GPU"
+        return gpu.report(torch.cuda.get_device_name())
 
 
 @torch.library.custom_op("keras_spiking::over_time", mutates_args=())
@@ -49,7 +89,8 @@ def _make(how, library, array, first):
 
 
 def _remember(ctx, inputs, output):
-    ctx.key, ctx.kernel, arrays = inputs
+    key, ctx.kernel, arrays = inputs
+    ctx.library = libraries.get(key)  # its layer may be gone when gradients are taken
     # A gradient that nobody has need not be an array of zeros, except for kernels.
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*arrays)
@@ -58,39 +99,18 @@ def _remember(ctx, inputs, output):
 def _differentiate(ctx, grads):
     if ctx.kernel == "backward":
         raise RuntimeError(libraries.NO_SECOND_DERIVATIVES)
-    library = libraries.get(ctx.key)
     inputs = list(ctx.saved_tensors)
-    wanted = library.kernels["backward"].inputs[len(inputs) :]
+    wanted = ctx.library.kernels["backward"].inputs[len(inputs) :]
     upstream = [
-        _make(torch.zeros, library, array, inputs[0]) if grad is None else grad
+        _make(torch.zeros, ctx.library, array, inputs[0]) if grad is None else grad
         for array, grad in zip(wanted, grads)
     ]
-    results = over_time(ctx.key, "backward", inputs + upstream)
-    return None, None, results + [None] * library.program.masked
+    results = over_time(ctx.library.key, "backward", inputs + upstream)
+    # A mask and numbers have no gradient.
+    return None, None, results + [None] * (len(inputs) - len(results))
 
 
 over_time.register_autograd(_differentiate, setup_context=_remember)
-
-
-def register(library):
-    """Nothing to do: the operator finds a library by its key."""
-
-
-def run(library, x, states, parameters, mask):
-    """Runs a library's kernels; see `backends.fused`."""
-    output, *final = over_time(library.key, "forward", [x, *states, *parameters, *mask])
-    return output, tuple(final)
-
-
-def unavailable(x=None):
-    """Why a kernel cannot serve here, or `None`."""
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
-        return "the model is being exported"
-    if x is None or x.device.type in ("cpu", "meta"):  # symbols are on "meta"
-        return None
-    if x.device.type != "cuda":
-        return f"there are no kernels for the device {x.device.type}"
-    return gpu.unavailable()
 
 
 def _launch(library, kernel, inputs, outputs):
@@ -108,3 +128,6 @@ def _launch(library, kernel, inputs, outputs):
         pointers = [np.uint64(x.data_ptr()) for x in (*inputs, *outputs, *scratch)]
         if blocks := -(-batch * features // cuda.THREADS):
             function((blocks,), (cuda.THREADS,), (*sizes, *pointers))
+
+
+BACKEND = Torch("torch")

@@ -12,7 +12,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking import backends
 from keras_spiking.callbacks import hooks
 from keras_spiking.callbacks.selection import all_layers
 from keras_spiking.layers.containers import contained
@@ -175,5 +175,5 @@ def gradients(model, layers, watch, loss):
         return Capture(model, layers, watch, offsets).run(loss), ()
 
     zeros = [ops.zeros_like(tensor) for tensor in first.tensors]
-    _, found = value_and_gradients(of_offsets, zeros)
+    _, found = backends.active().value_and_gradients(of_offsets, zeros)
     return first.assembled(found)

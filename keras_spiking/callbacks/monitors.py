@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_spiking.backends.gradients import compiled
+from keras_spiking import backends
 from keras_spiking.callbacks import capture
 from keras_spiking.callbacks.selection import check_layers
 from keras_spiking.callbacks.selection import is_spiking
@@ -110,7 +110,9 @@ class Monitor(keras.callbacks.Callback):
         if self._compiled_for is not model:
             self._layers = select_layers(model, self.layers, self.watches)
             self._compiled_for = model
-            self._compiled = compiled(functools.partial(self._run, model))
+            self._compiled = backends.active().compiled(
+                functools.partial(self._run, model)
+            )
         variables = model.variables + model.metrics_variables
         values = [ops.convert_to_tensor(variable) for variable in variables]
         recorded = self._compiled(values, *arrays)
@@ -298,7 +300,7 @@ def _states_over_time(layer, inputs, initial_state=None, mask=None):
     inputs = ops.cast(inputs, layer.state_dtype)
     states = streaming.previous_state()
     if initial_state is not None or states is None:
-        states = layer.first_states(inputs, initial_state)
+        states = layer.states_before(inputs, initial_state)
 
     def step(x, states):
         _, new_states = layer.step(x["input"], states)

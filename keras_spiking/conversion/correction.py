@@ -12,6 +12,7 @@ from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.measure import means_over_time
 from keras_spiking.conversion.measure import step_of
 from keras_spiking.conversion.rules import Rectifier
+from keras_spiking.parameter import current_value
 
 
 def correct(graph, neurons, assemble, data, correction, batch_size):
@@ -41,7 +42,7 @@ def correct(graph, neurons, assemble, data, correction, batch_size):
         name, factor = "current", 1.0
         if correction == "potential":
             name, factor = "v_init", snn.timesteps
-        value = np.asarray(neurons[call.name].parameter_values[name])
+        value = np.asarray(current_value(neurons[call.name], name))
         changed = {name: value + factor * missing}
         neurons[call.name] = copy_layer(neurons[call.name], **changed)
 

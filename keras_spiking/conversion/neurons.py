@@ -5,8 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
-from keras_spiking.layers.parameter import Parameter
-from keras_spiking.layers.parameter import to_config
+from keras_spiking.parameter import Parameter
+from keras_spiking.parameter import current_value
 
 
 class _RateNeurons(IFLayer):
@@ -156,7 +156,7 @@ class SignedIFLayer(_RateNeurons):
 
     @property
     def _is_leaky(self):
-        return bool(np.any(to_config(self.parameter_values["negative_slope"])))
+        return bool(np.any(current_value(self, "negative_slope")))
 
     def _output(self, count):
         y = self.v_threshold * count

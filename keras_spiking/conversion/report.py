@@ -13,6 +13,7 @@ from keras_spiking.conversion.folding import WEIGHTED
 from keras_spiking.conversion.measure import means_over_time
 from keras_spiking.conversion.measure import neuron_layers
 from keras_spiking.conversion.measure import step_of
+from keras_spiking.parameter import current_value
 
 ENERGY_45NM = {"mac": 4.6e-12, "ac": 0.9e-12}
 """Joules for one 32-bit floating point operation in 45 nm: multiply-accumulate
@@ -143,7 +144,7 @@ def report(snn, ann, data, energy=None, batch_size=32):
     reports = [
         LayerReport(
             name=layer.name,
-            scale=float(np.mean(layer.layer.parameter_values["v_threshold"])),
+            scale=float(np.mean(current_value(layer.layer, "v_threshold"))),
             firing_rate=share,
             spikes=share * snn.timesteps * np.prod(rate.shape[1:]),
             error=error,

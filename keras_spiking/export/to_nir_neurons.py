@@ -8,6 +8,9 @@ import numpy as np
 from keras_spiking import layers
 from keras_spiking.export.nir_package import nir
 from keras_spiking.export.to_nir_synapses import per_neuron
+from keras_spiking.parameter import current_value
+from keras_spiking.parameter import parameters
+from keras_spiking.parameter import to_config
 
 # Subclasses may have other equations.
 _LEAKY = (layers.LIFLayer, layers.ParametricLIFLayer)
@@ -141,11 +144,10 @@ def _note(layer):
     config = keras.saving.serialize_keras_object(layer)
     inner = config["config"]
     # Learned values are weights, which a configuration does not hold.
-    for name, weight in layer.parameter_weights.items():
-        value = _array(weight)
-        if name == "w":
-            name, value = "init_tau", 1 + np.exp(-value)
-        inner[name] = value.tolist()
+    for name, parameter in parameters(type(layer)).items():
+        if parameter.weight(layer) is not None:
+            argument = name if name in inner else f"init_{name}"
+            inner[argument] = to_config(current_value(layer, name))
     config.pop("build_config", None)
     return {"keras_spiking": json.dumps(config)}
 

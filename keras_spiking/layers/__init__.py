@@ -63,7 +63,6 @@ from keras_spiking.layers.normalization.batch_normalization import (
     ThresholdDependentBatchNormalization,
 )
 from keras_spiking.layers.normalization.neu_norm import NeuNorm
-from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.readouts.integrator import Integrator
 from keras_spiking.layers.readouts.rates import FiringRate
 from keras_spiking.layers.readouts.rates import SpikeCount
@@ -89,3 +88,4 @@ from keras_spiking.layers.synapses.weight_standardization import (
 )
 from keras_spiking.layers.synapses.weight_standardization import WeightStandardizedDense
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.parameter import Parameter

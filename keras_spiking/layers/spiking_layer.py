@@ -1,11 +1,21 @@
 """The base class of all spiking neurons."""
 
+import inspect
+from typing import Any
+from typing import Unpack
+
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking import surrogates
-from keras_spiking.layers.parameter import Parameter
+from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.parameter import Parameter
+from keras_spiking.parameter import parameters
+from keras_spiking.parameter import to_config
+from keras_spiking.validation import check_bool
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -91,17 +101,17 @@ class SpikingLayer(TemporalLayer):
 
     def __init__(
         self,
-        v_threshold=1.0,
-        v_reset=0.0,
-        surrogate="sigmoid",
-        detach_reset=False,
-        **kwargs,
+        v_threshold: ArrayLike = 1.0,
+        v_reset: ArrayLike | None = 0.0,
+        surrogate: Any = "sigmoid",
+        detach_reset: bool = False,
+        **kwargs: Unpack[TemporalOptions],
     ):
         super().__init__(**kwargs)
         self.v_threshold = v_threshold
         self.v_reset = v_reset
         self.surrogate = surrogates.get(surrogate)
-        self.detach_reset = bool(detach_reset)
+        self.detach_reset = check_bool("detach_reset", detach_reset)
 
     def charge(self, x, v):
         """The membrane potential `H[t]` before a spike: override this.
@@ -125,6 +135,9 @@ class SpikingLayer(TemporalLayer):
             spikes = ops.stop_gradient(spikes)
         if self.v_reset is None:
             return h - self.v_threshold * spikes
+        # What has overflown fires, and is forgotten: infinity times 0 is not 0.
+        largest = float(np.finfo(self.state_dtype).max)
+        h = ops.clip(h, -largest, largest)
         return h * (1.0 - spikes) + self.v_reset * spikes
 
     def step(self, x, states):
@@ -143,13 +156,29 @@ class SpikingLayer(TemporalLayer):
         return spikes, (self.reset(h, spikes),)
 
     def get_initial_state(self, x):
-        """States before the first step, for an input `x` of one step."""
-        return (ops.zeros_like(x, dtype=self.state_dtype) + self.rest,)
+        """States before the first step, for an input `x` of one step.
+
+        The membrane potential starts at rest, all other states at 0.
+        """
+        zeros = ops.zeros_like(x, dtype=self.state_dtype)
+        return (zeros + self.rest, *[zeros] * (len(self.state_names) - 1))
 
     @property
     def rest(self):
         """The membrane potential of a neuron without input."""
         return 0.0 if self.v_reset is None else self.v_reset
+
+    def __repr__(self):
+        shown = {"v_threshold", "surrogate"}
+        arguments = []
+        for name, argument in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, argument.default)
+            if name in parameters(type(self)):
+                value = to_config(parameters(type(self))[name].given(self))
+            matters = name in shown or argument.kind is not argument.KEYWORD_ONLY
+            if matters or name in parameters(type(self)) and value != argument.default:
+                arguments.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     def get_config(self):
         return {

@@ -4,9 +4,14 @@
 of length one. Inside a `Stream`, a layer with a state starts from where the
 previous step left it. States are kept in the order of the calls, so that a
 layer that is called twice in one step has two states.
+
+The stream that a layer finds is that of the present thread (or task): threads that
+call models at the same time do not see each other's.
 """
 
-_streams = []
+from contextvars import ContextVar
+
+_present = ContextVar("stream", default=None)
 
 
 class Stream:
@@ -21,11 +26,11 @@ class Stream:
         self.states = []
 
     def __enter__(self):
-        _streams.append(self)
+        self._outer = _present.set(self)
         return self
 
     def __exit__(self, *_):
-        _streams.pop()
+        _present.reset(self._outer)
 
 
 class Slot:
@@ -37,13 +42,11 @@ class Slot:
     """
 
     def __init__(self):
-        self.stream = _streams[-1] if _streams else None
-        self.previous = None
+        self.stream = _present.get()
+        self.previous = previous_state()
         if self.stream is not None:
             self.index = len(self.stream.states)
             self.stream.states.append(None)
-            if self.stream.previous is not None:
-                self.previous = self.stream.previous[self.index]
 
     def put(self, state):
         """Keeps `state` for the next step, if there is one."""
@@ -51,9 +54,14 @@ class Slot:
             self.stream.states[self.index] = state
 
 
+def is_streaming():
+    """Whether a sequence is being presented step by step."""
+    return _present.get() is not None
+
+
 def previous_state():
     """What the next `Slot` will find, without taking that place."""
-    stream = _streams[-1] if _streams else None
+    stream = _present.get()
     if stream is None or stream.previous is None:
         return None
     return stream.previous[len(stream.states)]

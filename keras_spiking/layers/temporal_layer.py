@@ -1,22 +1,32 @@
 """The base class of all layers with a state that evolves over time."""
 
 import functools
+from typing import Any
+from typing import Unpack
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_spiking import backends
+from keras_spiking import config
 from keras_spiking.backends import fused
 from keras_spiking.layers import streaming
-from keras_spiking.layers.parameter import normalize_learnable
-from keras_spiking.layers.parameter import parameters
-from keras_spiking.layers.parameter import to_config
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.probe import Probe
 from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.ops.reduce import reduce_time
-from keras_spiking.ops.sequence import reference
-from keras_spiking.ops.sequence import run_steps
+from keras_spiking.ops.time_loop import masked
+from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.parameter import normalize_learnable
+from keras_spiking.parameter import parameters
+from keras_spiking.parameter import to_config
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
+from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import same_shape
 
 
@@ -41,40 +51,35 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
     """
 
     has_time_axis = True
+    state_names = ("v",)  # monitors show a state as `{layer}/{name}`
 
     def __init__(
         self,
-        return_sequences=True,
-        return_state=False,
-        stateful=False,
-        learnable=None,
-        data_format=None,
-        **kwargs,
+        return_sequences: bool = True,
+        return_state: bool = False,
+        stateful: bool = False,
+        learnable: Any = None,
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
     ):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
-        self.parameter_values = {}
-        self.parameter_weights = {}
-        self.parameter_symbols = {}  # stand in for values, see `replaced_parameters`
         self.learnable = normalize_learnable(learnable, type(self))
         self.data_format = check_choice(
             "data_format",
-            data_format or keras.config.image_data_format(),
+            keras.config.image_data_format() if data_format is None else data_format,
             ("channels_last", "channels_first"),
         )
-        self.return_sequences = bool(return_sequences)
-        self.return_state = bool(return_state)
-        self.stateful = bool(stateful)
+        self.return_sequences = check_bool("return_sequences", return_sequences)
+        self.return_state = check_bool("return_state", return_state)
+        self.stateful = check_bool("stateful", stateful)
         self.supports_masking = True
         self.probe = Probe()
-
-    def __setattr__(self, name, value):
-        super().__setattr__(name, value)
-        if not name.startswith("_") and name != "built":
-            # The equations may have changed. Not an attribute that Keras tracks.
-            object.__setattr__(self, "kernels", {})
+        fused.forget(self)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        cls.__signature__ = explicit_signature(cls)
         if "step" in vars(cls):
             cls.step = _in_state_dtype(cls.step)
 
@@ -107,7 +112,7 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
         return not self.return_sequences
 
     def build(self, inputs_shape, initial_state_shape=None):
-        _check_rank(self, inputs_shape)
+        check_time_axis(self, inputs_shape)
         batch, self.features = inputs_shape[0], tuple(inputs_shape[2:])
         for parameter in parameters(type(self)).values():
             parameter.build(self, self.features)
@@ -130,17 +135,23 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
             return lambda shape, dtype: self.get_initial_state(zeros)[i]
 
         symbolic = keras.KerasTensor(shape, dtype=self.state_dtype)
+        states = self.get_initial_state(symbolic)
         self.states = [
             self.add_weight(
-                name=f"state_{i}",
+                name=f"state_{name}",
                 shape=state.shape,
                 initializer=initial(i),
                 dtype=self.state_dtype,
                 trainable=False,
                 autocast=False,
             )
-            for i, state in enumerate(self.get_initial_state(symbolic))
+            for i, (name, state) in enumerate(self.named(states).items())
         ]
+
+    def named(self, states):
+        """The states as a dictionary, by their names."""
+        missing = range(len(self.state_names), len(states))
+        return dict(zip([*self.state_names, *(f"state{i}" for i in missing)], states))
 
     def reset_state(self):
         """Sets the state of a stateful layer back to the initial one."""
@@ -155,16 +166,28 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
                 state.assign(value)
 
     def call(self, inputs, initial_state=None, mask=None):
-        _check_rank(self, inputs.shape)
+        return self.over_time(self.run_steps, inputs, initial_state, mask)
+
+    def over_time(self, run, inputs, initial_state=None, mask=None):
+        """A call, from the states before it to the outputs.
+
+        Args:
+            run: Callable, runs all time steps, as `run_steps` does.
+            inputs, initial_state, mask: See `call`.
+        """
+        check_time_axis(self, inputs.shape)
         check_mask(self, inputs.shape, mask)
         inputs = ops.cast(inputs, self.compute_dtype)
+        mask = None if mask is None else ops.cast(mask, "bool")
+        keeps_state = self.stateful or self.return_state or streaming.is_streaming()
+        states = None
+        if initial_state is not None or keeps_state:
+            states = self.states_before(inputs, initial_state)
         slot = streaming.Slot()
-        states = slot.previous
-        keeps_state = self.stateful or self.return_state or slot.stream is not None
-        if initial_state is not None or (states is None and keeps_state):
-            states = self.first_states(inputs, initial_state)
-        outputs, states = run_steps(self, inputs, states, mask)
+        outputs, states = run(inputs, states, mask)
         slot.put(states)
+        if config.checks_finite():
+            _check_finite(self, states)
         if self.stateful:
             for variable, value in zip(self.states, states):
                 variable.assign(value)
@@ -173,20 +196,51 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
         outputs = ops.cast(outputs, self.compute_dtype)
         return (outputs, *states) if self.return_state else outputs
 
-    def reference(self, inputs, states, mask):
-        """All time steps in `keras.ops`, where no fused kernel serves."""
-        return reference(self, inputs, states, mask)
+    def run_steps(self, inputs, states=None, mask=None):
+        """Runs all time steps: by a fused kernel if there is one, else in `keras.ops`.
+
+        Args:
+            inputs: Tensor `(batch, time, ...)`.
+            states: Tuple of tensors, or `None`: the states are the initial ones, and
+                what is returned for the final ones may be empty.
+            mask: Boolean tensor `(batch, time)`, or `None`.
+
+        Returns:
+            The outputs of all steps, `(batch, time, ...)`, and the final states.
+        """
+        kernel = fused.serving(self, inputs, mask is not None, fresh=states is None)
+        if kernel is not None and kernel.fresh:
+            return fused.run(kernel, self, inputs, (), mask)
+        if states is None:
+            states = self.states_before(inputs)
+        if kernel is not None:
+            return fused.run(kernel, self, inputs, states, mask)
+        return self.reference(inputs, states, mask)
+
+    def reference(self, inputs, states, mask=None):
+        """`run_steps` in `keras.ops`, from given states."""
+        inputs = ops.cast(inputs, self.state_dtype)
+        if mask is None:
+            return time_loop(self.step, inputs, states)
+        return time_loop(masked(self.step), (inputs, mask), states)
 
     def collapse(self, outputs, mask=None):
         """What is returned for a whole sequence if `return_sequences=False`."""
         return reduce_time(outputs, "last", mask)
 
-    def first_states(self, inputs, initial_state):
-        """What a call begins with: a tuple of states."""
+    def states_before(self, inputs, initial_state=None):
+        """The states that a call with these inputs starts from, as a tuple.
+
+        They are the given ones, or those that the last time step of a stream or the
+        last call of a stateful layer left behind, or the initial ones.
+        """
         if initial_state is not None:
             states = keras.tree.flatten(initial_state)
             _check_states(self, states, self.get_initial_state(inputs[:, 0]))
             return tuple(ops.cast(s, self.state_dtype) for s in states)
+        states = streaming.previous_state()
+        if states is not None:
+            return states
         if self.stateful:
             # Copies: PyTorch assigns in place, and the gradient needs the old ones.
             states = tuple(ops.copy(s) for s in self.states)
@@ -198,7 +252,7 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
         return keras.tree.map_structure(lambda tensor: tensor.shape, spec)
 
     def compute_output_spec(self, inputs, initial_state=None, mask=None):
-        _check_rank(self, inputs.shape)
+        check_time_axis(self, inputs.shape)
         batch, time, *features = inputs.shape
         shape = (batch, time, *features)
         if not self.return_sequences:
@@ -219,8 +273,8 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        for name, value in self.parameter_values.items():
-            config[name] = to_config(value)
+        for name, parameter in parameters(type(self)).items():
+            config[name] = to_config(parameter.given(self))
         config.update(
             return_sequences=self.return_sequences,
             return_state=self.return_state,
@@ -243,22 +297,6 @@ def _in_state_dtype(step):
     return converted
 
 
-def _check_rank(layer, shape):
-    if len(shape) < 3:
-        raise ValueError(
-            f"{type(layer).__name__} '{layer.name}' needs an input with a time "
-            "axis, (batch, time, ...features). Received an input of shape "
-            f"{tuple(shape)}. An encoder adds the time axis to (batch, "
-            "...features): keras_spiking.layers.DirectEncoder, PoissonEncoder, "
-            "LatencyEncoder or WeightedPhaseEncoder."
-        )
-    if shape[1] == 0:
-        raise ValueError(
-            f"{type(layer).__name__} '{layer.name}' needs at least one time "
-            f"step. Received an input of shape {tuple(shape)}."
-        )
-
-
 def _for_batch_of(layer, inputs, states):
     """The states, if they are for as many samples as the inputs have."""
     received = inputs.shape[0]
@@ -267,22 +305,31 @@ def _for_batch_of(layer, inputs, states):
         f"{layer.batch_size}. Received a batch of {received or 'another size'}: "
         "drop the last, smaller batch, or use `stateful=False`."
     )
-    if received is None and keras.config.backend() == "tensorflow":
-        # Only a running graph knows; it raises an error of TensorFlow's.
-        from keras_spiking.backends.tensorflow import require
-
-        return require(ops.shape(inputs)[0] == layer.batch_size, message, states)
+    if received is None:  # only a running graph of TensorFlow knows
+        condition = ops.shape(inputs)[0] == layer.batch_size
+        return backends.active().require(condition, message, states)
     if received not in (None, layer.batch_size):
         raise ValueError(message)
     return states
 
 
 def _check_states(layer, states, expected):
-    given = [tuple(state.shape) for state in states]
+    given = [np.shape(state) for state in states]
     shapes = [tuple(state.shape) for state in expected]
     if not (len(given) == len(shapes) and all(map(same_shape, given, shapes))):
         raise ValueError(
             f"The `initial_state` of layer '{layer.name}' must be {len(shapes)} "
             f"tensor(s) of shape {', '.join(map(str, shapes))}. Received: "
             f"{len(given)} of shape {', '.join(map(str, given))}."
+        )
+
+
+def _check_finite(layer, states):
+    for name, state in layer.named(states).items():
+        backends.active().require(
+            ops.all(ops.isfinite(state)),
+            f"The state `{name}` of layer '{layer.name}' is not finite any more: "
+            "inputs that overflow (mixed_float16?) or a neuron that runs away. See "
+            "`keras_spiking.config.set_check_finite`.",
+            (state,),
         )

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking import backends
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
 
@@ -136,7 +136,7 @@ class Learner:
                 return ops.sum(post * type(synapse).call(synapse, pre)), ()
 
         weights = ops.convert_to_tensor(kernel)
-        return value_and_gradients(overlap, [weights])[1][0]
+        return backends.active().value_and_gradients(overlap, [weights])[1][0]
 
     def over_time(self, pre, post):
         """Brings spikes with time folded into the batch to `(batch, time, ...)`."""

@@ -3,7 +3,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking import backends
 from keras_spiking.callbacks.selection import all_layers
 from keras_spiking.layers import streaming
 from keras_spiking.layers.neurons.leaky_integrator import LILayer
@@ -116,7 +116,7 @@ def _at_synapse(layer, seen, call, x, *args, **kwargs):
 def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
     states = streaming.previous_state()
     if states is None:
-        states = layer.first_states(inputs, None)
+        states = layer.states_before(inputs)
     outputs = call(inputs, *args, **kwargs)
     slot = streaming.Slot()
     derivatives = _derivatives(layer, inputs[:, 0], states)
@@ -148,7 +148,7 @@ def _derivatives(layer, x, states):
             outputs, states = layer.step(tensors[0], tensors[1:])
             return ops.sum([outputs, *states][i]), ()
 
-        gradients = value_and_gradients(function, before)[1]
+        gradients = backends.active().value_and_gradients(function, before)[1]
         return [ops.stop_gradient(ops.expand_dims(g, 1)) for g in gradients]
 
     return [row(i) for i in range(len(before))]

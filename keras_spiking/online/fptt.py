@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking import backends
 from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.validation import check_number
 
@@ -111,7 +111,9 @@ class FPTT(OnlineModel):
 
     def learn(self, weights, gradients, memory):
         averages, estimates = memory["averages"], memory["estimates"]
-        _, penalties = value_and_gradients(self._weight_penalty, weights)
+        _, penalties = backends.active().value_and_gradients(
+            self._weight_penalty, weights
+        )
         terms = zip(gradients, penalties, weights, averages, estimates)
         gradients = [
             gradient + penalty - g + self.alpha * (w - a)

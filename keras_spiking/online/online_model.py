@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_spiking.backends.gradients import value_and_gradients
+from keras_spiking import backends
 from keras_spiking.callbacks import hooks
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
@@ -128,7 +128,9 @@ class OnlineModel(keras.Model):
                 value = self.compute_loss(x, target, y, sample_weight, training=True)
                 return sum(losses, value), (y, new_states, new_values)
 
-            (_, (y, *others)), gradients = value_and_gradients(loss, weights)
+            (_, (y, *others)), gradients = backends.active().value_and_gradients(
+                loss, weights
+            )
             return y, (*others, *self.learn(weights, gradients, memory))
 
         def step(x, carry):

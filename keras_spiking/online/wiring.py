@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_spiking.backends.gradients import outside_of_tracing
+from keras_spiking import backends
 from keras_spiking.callbacks import hooks
 from keras_spiking.callbacks.selection import all_layers
 from keras_spiking.layers.temporal_layer import TemporalLayer
@@ -63,7 +63,7 @@ def find_synapses(network, step_shape):
 
     around = [(x, functools.partial(at_dense, n)) for n, x in dense.items()]
     around += [(x, functools.partial(at_neuron, n)) for n, x in neurons.items()]
-    with outside_of_tracing(), hooks.around_calls(around):
+    with backends.active().outside_of_tracing(), hooks.around_calls(around):
         InCallContext(run)(ops.convert_to_tensor(inputs, "float32"), training=True)
     if not neurons or set(neurons) != set(synapses):
         raise ValueError(

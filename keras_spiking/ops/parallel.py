@@ -15,32 +15,29 @@ linear recurrence, which is an associative scan.
 import keras
 from keras import ops
 
-from keras_spiking.backends.gradients import value_and_gradients
-from keras_spiking.layers.parameter import replaced_parameters
-from keras_spiking.ops.sequence import masked_step
+from keras_spiking import backends
 from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.ops.time_loop import time_loop
 
 
-def run_in_parallel(layer, inputs, states, mask, chunk_length):
-    """`run_steps` for a `TemporalLayer` that is element-wise and has one state.
+def run_in_parallel(step, fixed_step, sequences, states, chunk_length):
+    """`time_loop` for an element-wise step with one state.
 
     Args:
-        layer: `TemporalLayer` whose one state has the shape of the features.
-        inputs: Tensor `(batch, time, ...)`, of a fixed number of time steps.
-        states: Tuple of one tensor `(batch, ...)`.
-        mask: Boolean tensor `(batch, time)` or `None`.
+        step: Callable, one time step.
+        fixed_step: The same, with parameters that no gradient flows to.
+        sequences: Nested structure of tensors `(batch, time, ...)`, of a fixed
+            number of time steps.
+        states: Tuple of one tensor `(batch, ...)`, of the shape of the features.
         chunk_length: Integer, the number of time steps in a chunk.
     """
     (start,) = states
-    step, sequences = masked_step(layer, inputs, mask)
     fixed = keras.tree.map_structure(ops.stop_gradient, sequences)
-    with replaced_parameters(layer, ops.stop_gradient):
-        fixed_start = ops.stop_gradient(start)
-        outputs, v = _solve(step, fixed, fixed_start, chunk_length)
-        if keras.config.backend() == "numpy":
-            return outputs, (v[:, -1],)
-        slopes = _slopes(step, fixed, _shift(v, fixed_start))
+    fixed_start = ops.stop_gradient(start)
+    outputs, v = _solve(fixed_step, fixed, fixed_start, chunk_length)
+    if keras.config.backend() == "numpy":
+        return outputs, (v[:, -1],)
+    slopes = _slopes(fixed_step, fixed, _shift(v, fixed_start))
     _, local = _all_steps(step, sequences, _shift(v, start))
     v = v + _carried(local, slopes)
     moving_outputs, moving_v = _all_steps(step, sequences, _shift(v, start))
@@ -110,7 +107,7 @@ def _slopes(step, sequences, before):
     def total(tensors):
         return ops.sum(_all_steps(step, sequences, tensors[0])[1]), ()
 
-    _, (slopes,) = value_and_gradients(total, [before])
+    _, (slopes,) = backends.active().value_and_gradients(total, [before])
     return ops.stop_gradient(slopes)
 
 

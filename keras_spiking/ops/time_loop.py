@@ -12,23 +12,24 @@ Which loop is best was measured (`benchmarks/time_loop.py`):
 """
 
 import contextlib
+from contextvars import ContextVar
 
 import keras
 from keras import ops
 
-UNROLLED_STEPS = {"jax": 8, "tensorflow": 16}
-_unrolling = False
+from keras_spiking import backends
+
+_unrolling = ContextVar("unrolling", default=False)
 
 
 @contextlib.contextmanager
 def unrolled():
     """Unrolls all loops inside, so that what a step computes can be looked at."""
-    global _unrolling
-    before, _unrolling = _unrolling, True
+    before = _unrolling.set(True)
     try:
         yield
     finally:
-        _unrolling = before
+        _unrolling.reset(before)
 
 
 def time_loop(step, inputs, states, timesteps=None, unroll=True):
@@ -49,15 +50,11 @@ def time_loop(step, inputs, states, timesteps=None, unroll=True):
     sequences = keras.tree.flatten(inputs)
     if sequences:
         timesteps = sequences[0].shape[1]
-    backend = keras.config.backend()
-    limit = UNROLLED_STEPS.get(backend)
-    if limit is not None and timesteps != 1 and not _unrolling:
+    backend = backends.active()
+    limit = backend.unrolled_steps
+    if limit is not None and timesteps != 1 and not _unrolling.get():
         if not unroll or timesteps is None or timesteps > limit:
-            if backend == "jax":
-                return _scan(step, inputs, states, timesteps)
-            from keras_spiking.backends.tensorflow import while_loop
-
-            return while_loop(step, inputs, states, timesteps)
+            return backend.loop(step, inputs, states, timesteps)
     return _unrolled(step, inputs, states, timesteps)
 
 
@@ -78,15 +75,19 @@ def _split(x, timesteps):
     return [ops.squeeze(s, 1) for s in ops.split(x, timesteps, axis=1)]
 
 
-def _scan(step, inputs, states, timesteps):
-    def scanned(states, x):
-        y, states = step(x, states)
-        return states, y
+def masked(step):
+    """A step that takes pairs of an input and a mask, and skips masked samples.
 
-    inputs = keras.tree.map_structure(lambda x: ops.moveaxis(x, 1, 0), inputs)
-    states, outputs = ops.scan(scanned, states, inputs, length=timesteps)
-    outputs = keras.tree.map_structure(lambda y: ops.moveaxis(y, 0, 1), outputs)
-    return outputs, states
+    Their output is 0, and they keep their states.
+    """
+
+    def masked_step(x, states):
+        x, mask = x
+        outputs, new_states = step(x, states)
+        silent = ops.zeros_like(outputs)
+        return hold(mask, (outputs, new_states), (silent, tuple(states)))
+
+    return masked_step
 
 
 def hold(mask, new, old):

@@ -6,7 +6,7 @@ import numpy as np
 from keras_spiking.backends.kernels.expression import Graph
 from keras_spiking.backends.kernels.expression import NotFusable
 from keras_spiking.backends.kernels.operations import OPERATIONS
-from keras_spiking.layers.parameter import replaced_parameters
+from keras_spiking.parameter import replaced_parameters
 from keras_spiking.surrogates import Surrogate
 
 

@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.remat import Rematerializable
+from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -56,7 +57,7 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        _check_rank(self, input_shape)
+        check_time_axis(self, input_shape)
         shape = (None, *input_shape[2:])
         for layer in self.layers:
             if not layer.built:
@@ -64,7 +65,7 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
 
     def call(self, inputs, training=None):
-        _check_rank(self, inputs.shape)
+        check_time_axis(self, inputs.shape)
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (-1, *features))
         for layer in self.layers:
@@ -74,7 +75,7 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
         return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))
 
     def compute_output_shape(self, input_shape):
-        _check_rank(self, input_shape)
+        check_time_axis(self, input_shape)
         shape = (None, *input_shape[2:])
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
@@ -88,11 +89,3 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
     def from_config(cls, config):
         layers = contained.deserialize(config["layer"])
         return cls(**{**config, "layer": layers})
-
-
-def _check_rank(layer, shape):
-    if len(shape) < 3:
-        raise ValueError(
-            f"SeqToBatch '{layer.name}' needs an input (batch, time, "
-            f"...features). Received an input of shape {tuple(shape)}."
-        )

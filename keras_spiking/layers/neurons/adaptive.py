@@ -6,8 +6,8 @@ from keras import ops
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.neurons.nonlinear_integrate_and_fire import EIFLayer
 from keras_spiking.layers.neurons.nonlinear_integrate_and_fire import QIFLayer
-from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.parameter import Parameter
 
 
 class AdaptationCurrent(SpikingLayer):

@@ -3,8 +3,8 @@ import numpy as np
 from keras import ops
 
 from keras_spiking import quantizers
-from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.parameter import Parameter
 
 # What the registers hold: 12 bits behind the point in the states and the decays,
 # 6 in the input, the threshold and the bias.

@@ -1,11 +1,11 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.parameter import Fraction
-from keras_spiking.layers.parameter import normalize_learnable
 from keras_spiking.layers.per_step import first_step
 from keras_spiking.layers.per_step import weight_at
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.parameter import Fraction
+from keras_spiking.parameter import normalize_learnable
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
 
@@ -110,7 +110,7 @@ class GatedLIFLayer(SpikingLayer):
             learnable.update(dict.fromkeys(names, "channel"))
         super().__init__(init_v_threshold, None, learnable=learnable, **kwargs)
         self.inplane = inplane
-        threshold = self.parameter_values["v_threshold"]
+        threshold = type(self).v_threshold.given(self)
         if init_linear_decay is None:
             init_linear_decay = threshold / (2 * (T or 4))
         self.linear_decay = init_linear_decay
@@ -124,7 +124,7 @@ class GatedLIFLayer(SpikingLayer):
 
     def build(self, inputs_shape, initial_state_shape=None):
         super().build(inputs_shape, initial_state_shape)
-        shape = self.parameter_weights["beta"].shape
+        shape = type(self).beta.weight(self).shape
         if self.inplane and self.inplane not in shape:
             raise ValueError(
                 f"GatedLIFLayer '{self.name}' has weights for inplane="

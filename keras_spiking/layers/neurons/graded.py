@@ -4,9 +4,9 @@ import keras
 from keras import ops
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
-from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.ops.straight_through import straight_through
+from keras_spiking.parameter import Parameter
 from keras_spiking.validation import check_number
 
 

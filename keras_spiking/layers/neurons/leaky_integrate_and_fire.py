@@ -1,7 +1,12 @@
-import keras
+from typing import Unpack
 
-from keras_spiking.layers.parameter import Parameter
+import keras
+from numpy.typing import ArrayLike
+
+from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.parameter import Parameter
+from keras_spiking.validation import check_bool
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -56,10 +61,16 @@ class LIFLayer(SpikingLayer):
 
     tau = Parameter(minimum=1.0)
 
-    def __init__(self, tau=2.0, decay_input=True, **kwargs):
+    def __init__(
+        self,
+        tau: ArrayLike = 2.0,
+        *,
+        decay_input: bool = True,
+        **kwargs: Unpack[SpikingOptions],
+    ):
         super().__init__(**kwargs)
         self.tau = tau
-        self.decay_input = bool(decay_input)
+        self.decay_input = check_bool("decay_input", decay_input)
 
     def charge(self, x, v):
         leak = v - self.rest

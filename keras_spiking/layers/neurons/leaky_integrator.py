@@ -1,8 +1,8 @@
 import keras
 
-from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.ops.reduce import reduce_time
+from keras_spiking.parameter import Parameter
 from keras_spiking.validation import check_choice
 
 

@@ -2,7 +2,6 @@ import keras
 from keras import ops
 
 from keras_spiking.constraints import Interval
-from keras_spiking.layers import streaming
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
@@ -104,23 +103,17 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
                 "statistics from all samples of a time step and cannot be trained "
                 "with a mask."
             )
+        return self.over_time(self._run_training, inputs, initial_state)
+
+    def _run_training(self, inputs, states=None, mask=None):
         inputs = ops.cast(inputs, self.state_dtype)
-        slot = streaming.Slot()
-        states = slot.previous
-        if initial_state is not None or states is None:
-            states = self.first_states(inputs, initial_state)
         averages = (self.moving_mean, self.moving_variance)
-        carry = (*states, *(ops.convert_to_tensor(a) for a in averages))
+        carry = (self.states_before(inputs) if states is None else states)[0:1]
+        carry = (*carry, *(ops.convert_to_tensor(a) for a in averages))
         outputs, (v, *new) = time_loop(self._training_step, inputs, carry)
-        slot.put((v,))
         for average, value in zip(averages, new):
             average.assign(value)
-        if self.stateful:
-            self.states[0].assign(v)
-        if not self.return_sequences:
-            outputs = self.collapse(outputs)
-        outputs = ops.cast(outputs, self.compute_dtype)
-        return (outputs, v) if self.return_state else outputs
+        return outputs, (v,)
 
     def compute_output_spec(self, inputs, initial_state=None, mask=None, training=None):
         return super().compute_output_spec(inputs, initial_state, mask)

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_spiking.layers.parameter import Parameter
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.parameter import Parameter
 
 
 @keras.saving.register_keras_serializable("keras_spiking")

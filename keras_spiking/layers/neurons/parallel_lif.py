@@ -1,7 +1,10 @@
 import keras
+from keras import ops
 
+from keras_spiking.layer_copy import copy_of
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.ops.parallel import run_in_parallel
+from keras_spiking.ops.time_loop import masked
 from keras_spiking.validation import check_number
 
 
@@ -63,11 +66,19 @@ class ParallelLIFLayer(LIFLayer):
         super().__init__(tau=tau, decay_input=decay_input, **kwargs)
         self.chunk_length = int(check_number("chunk_length", chunk_length, minimum=1))
 
-    def reference(self, inputs, states, mask):
+    def reference(self, inputs, states, mask=None):
         timesteps = inputs.shape[1]
         if timesteps is None or timesteps <= self.chunk_length:
             return super().reference(inputs, states, mask)
-        return run_in_parallel(self, inputs, states, mask, self.chunk_length)
+        steps = [self.step, copy_of(self, _without_gradient).step]
+        sequences = ops.cast(inputs, self.state_dtype)
+        if mask is not None:
+            steps, sequences = [masked(step) for step in steps], (sequences, mask)
+        return run_in_parallel(*steps, sequences, states, self.chunk_length)
 
     def get_config(self):
         return {**super().get_config(), "chunk_length": self.chunk_length}
+
+
+def _without_gradient(name, value):
+    return ops.stop_gradient(value) if keras.ops.is_tensor(value) else value

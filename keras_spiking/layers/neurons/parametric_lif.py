@@ -1,15 +1,15 @@
-import keras
-import numpy as np
-from keras import ops
+from typing import Unpack
 
-from keras_spiking.layers.parameter import Parameter
-from keras_spiking.layers.parameter import to_config
-from keras_spiking.layers.spiking_layer import SpikingLayer
-from keras_spiking.validation import check_array
+import keras
+from numpy.typing import ArrayLike
+
+from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import SpikingOptions
+from keras_spiking.parameter import TimeConstant
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class ParametricLIFLayer(SpikingLayer):
+class ParametricLIFLayer(LIFLayer):
     """Leaky integrate-and-fire neurons that learn their time constant.
 
     As `LIFLayer`, with a weight `w` in place of `tau`, which keeps
@@ -22,7 +22,7 @@ class ParametricLIFLayer(SpikingLayer):
         init_tau: Float or array that broadcasts over the features, > 1, the time
             constant to start from: `w = -log(init_tau - 1)`. `w` has the shape of
             this array: a float means one `w` for the layer, unless
-            `learnable={"w": "channel"}` or `{"w": "neuron"}` says otherwise.
+            `learnable={"tau": "channel"}` or `{"tau": "neuron"}` says otherwise.
             Defaults to `2.0`.
         decay_input: Boolean, whether the input is divided by `tau`, too.
             Defaults to `True`.
@@ -61,29 +61,18 @@ class ParametricLIFLayer(SpikingLayer):
         - [Fang et al., 2021](https://arxiv.org/abs/2007.05785)
     """
 
-    w = Parameter(learnable=True)
+    tau = TimeConstant()
 
-    def __init__(self, init_tau=2.0, decay_input=True, **kwargs):
-        super().__init__(**kwargs)
-        self.init_tau = check_array("init_tau", init_tau, above=1.0)
-        self.w = -np.log(self.init_tau - 1.0)
-        self.decay_input = bool(decay_input)
-
-    @property
-    def tau(self):
-        """The membrane time constant at present, in time steps."""
-        return 1.0 / ops.sigmoid(self.w)
-
-    def charge(self, x, v):
-        leak = v - self.rest
-        rate = ops.sigmoid(self.w)
-        if self.decay_input:
-            return v + (x - leak) * rate
-        return v - leak * rate + x
+    def __init__(
+        self,
+        init_tau: ArrayLike = 2.0,
+        *,
+        decay_input: bool = True,
+        **kwargs: Unpack[SpikingOptions],
+    ):
+        super().__init__(init_tau, decay_input=decay_input, **kwargs)
 
     def get_config(self):
         config = super().get_config()
-        del config["w"]
-        config["init_tau"] = to_config(self.init_tau)
-        config["decay_input"] = self.decay_input
+        config["init_tau"] = config.pop("tau")
         return config

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_spiking.layers.parameter import Parameter
-from keras_spiking.layers.parameter import to_config
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.parameter import Parameter
+from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_number
 
@@ -59,13 +59,13 @@ class SynapseFilter(TemporalLayer):
     @property
     def tau(self):
         """The time constant at present, in time steps."""
-        if "w" not in self.parameter_weights:
+        if type(self).w.weight(self) is None:
             return self.initial_tau
         return 1.0 / ops.sigmoid(self.w)
 
     def step(self, x, states):
         (current,) = states
-        if "w" in self.parameter_weights:
+        if type(self).w.weight(self) is not None:
             rate = ops.sigmoid(self.w)
         else:
             rate = to_config(1.0 / self.initial_tau)

@@ -1,6 +1,4 @@
-"""Parameters of neurons: fixed or learnable, one for all or one each."""
-
-import contextlib
+"""Parameters of layers: fixed or learnable, one for all neurons or one each."""
 
 import numpy as np
 from keras import ops
@@ -13,15 +11,20 @@ SHARING = ("layer", "channel", "neuron")
 
 
 class Parameter:
-    """Declares a parameter of a `SpikingLayer`, as a class attribute.
+    """Declares a parameter of a `TemporalLayer`, as a class attribute.
 
-    Assigning to it checks the value. Reading it gives a float, or, for an array
-    and for what the layer learns, a tensor that broadcasts over the features.
+    Assigning to it checks the value, before and after the layer is built; if the
+    layer learns the parameter, the weight is set. Reading it gives a float, or, for
+    an array and for a learned parameter, a tensor that broadcasts over the features.
+
+    A function that has been compiled (by `fit`, `predict`, `jax.jit`, ...) keeps the
+    value of a fixed parameter that it was compiled with, as Keras does for all
+    attributes of layers.
 
     Args:
-        minimum: Float, the smallest value that makes sense, or `None`.
-        maximum: Float, the largest value that makes sense, or `None`.
-        optional: Boolean, whether `None` is a value.
+        minimum: Float, the smallest allowed value, or `None`.
+        maximum: Float, the largest allowed value, or `None`.
+        optional: Boolean, whether `None` is allowed.
         learnable: Boolean, whether it is a weight without being asked for.
 
     Example:
@@ -55,27 +58,42 @@ class Parameter:
                     f"leave it out of `learnable={layer.learnable}`."
                 )
         else:
-            value = check_array(self.name, value, self.minimum, self.maximum)
-        layer.parameter_values[self.name] = value
+            value = self.check(layer, value)
+        weight = self.weight(layer)
+        if weight is not None:
+            self._assign(weight, value)
+        elif layer.built:
+            _check_broadcast(self.name, np.shape(value), layer.features)
+        vars(layer)[self.name] = value
 
     def __get__(self, layer, owner=None):
         if layer is None:
             return self
-        if self.name in layer.parameter_symbols:
-            return layer.parameter_symbols[self.name]
-        weight = layer.parameter_weights.get(self.name)
+        weight = self.weight(layer)
         if weight is not None:
             return self.from_weight(ops.convert_to_tensor(weight))
-        if self.name not in layer.parameter_values:
-            raise AttributeError(f"`{self.name}` has not been set yet.")
-        value = layer.parameter_values[self.name]
+        value = self.given(layer)
         if isinstance(value, np.ndarray):
             return ops.convert_to_tensor(value, dtype=layer.state_dtype)
         return value
 
+    def check(self, layer, value):
+        """Returns the value as a float or a float64 array, if it is allowed."""
+        return check_array(self.name, value, self.minimum, self.maximum)
+
+    def given(self, layer):
+        """The value that was assigned: a float, an array or `None`."""
+        if self.name not in vars(layer):
+            raise AttributeError(f"`{self.name}` has not been set yet.")
+        return vars(layer)[self.name]
+
+    def weight(self, layer):
+        """The variable that the layer learns in its place, or `None`."""
+        return vars(layer).get(f"{self.name}_weight")
+
     def build(self, layer, features):
         """Checks the shape of the value; makes a weight of what is learned."""
-        value = layer.parameter_values[self.name]
+        value = self.given(layer)
         if value is None:
             return
         _check_broadcast(self.name, np.shape(value), features)
@@ -85,7 +103,7 @@ class Parameter:
         shape = _shape(self.name, value, sharing, features, layer.data_format)
         value = self.to_weight(np.broadcast_to(value, shape))
         bounded = self.minimum is not None or self.maximum is not None
-        layer.parameter_weights[self.name] = layer.add_weight(
+        vars(layer)[f"{self.name}_weight"] = layer.add_weight(
             name=self.name,
             shape=shape,
             initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype),
@@ -93,6 +111,17 @@ class Parameter:
             dtype=layer.state_dtype,
             autocast=False,
         )
+
+    def _assign(self, weight, value):
+        try:
+            value = np.broadcast_to(value, weight.shape)
+        except ValueError:
+            raise ValueError(
+                f"The layer learns `{self.name}` as a weight of shape "
+                f"{tuple(weight.shape)}. Received: {self.name}={value!r}, of shape "
+                f"{np.shape(value)}."
+            ) from None
+        weight.assign(self.to_weight(value))
 
     def to_weight(self, value):
         """The array that is learned in place of the parameter's value."""
@@ -106,22 +135,41 @@ class Parameter:
 class Fraction(Parameter):
     """A parameter between 0 and 1 that is learned as `sigmoid(weight)`.
 
-    The layer takes the value to start from as the argument `init_{name}`.
+    The layer takes the initial value as the argument `init_{name}`.
     """
 
     def __init__(self, optional=False):
         super().__init__(optional=optional, learnable=True)
 
-    def __set__(self, layer, value):
-        if value is not None:
-            check_array(f"init_{self.name}", value, above=0.0, below=1.0)
-        super().__set__(layer, value)
+    def check(self, layer, value):
+        name = self.name if layer.built else f"init_{self.name}"
+        return check_array(name, value, above=0.0, below=1.0)
 
     def to_weight(self, value):
         return np.log(value) - np.log1p(-value)
 
     def from_weight(self, weight):
         return ops.sigmoid(weight)
+
+
+class TimeConstant(Parameter):
+    """A time constant above 1 that is learned as `1 / sigmoid(weight)`.
+
+    The layer takes the initial value as the argument `init_{name}`.
+    """
+
+    def __init__(self):
+        super().__init__(learnable=True)
+
+    def check(self, layer, value):
+        name = self.name if layer.built else f"init_{self.name}"
+        return check_array(name, value, above=1.0)
+
+    def to_weight(self, value):
+        return -np.log(value - 1.0)
+
+    def from_weight(self, weight):
+        return 1.0 / ops.sigmoid(weight)
 
 
 def parameters(cls):
@@ -134,26 +182,13 @@ def parameters(cls):
     }
 
 
-@contextlib.contextmanager
-def replaced_parameters(layer, replace):
-    """Lets something else stand in for a layer's tensor-valued parameters.
-
-    Args:
-        layer: Layer that declares parameters.
-        replace: Function from a parameter's tensor to what stands in for it.
-
-    Yields:
-        Dictionary from names to what stands in.
-    """
-    symbols = layer.parameter_symbols
-    for name in parameters(type(layer)):
-        value = getattr(layer, name)
-        if value is not None and not isinstance(value, float):
-            symbols[name] = replace(value)
-    try:
-        yield dict(symbols)
-    finally:
-        symbols.clear()
+def current_value(layer, name):
+    """A parameter's value at present: a float, a NumPy array, or `None`."""
+    value = getattr(layer, name)
+    if value is None or isinstance(value, float):
+        return value
+    value = ops.convert_to_numpy(value)
+    return float(value) if value.ndim == 0 else value
 
 
 def normalize_learnable(learnable, cls):
@@ -162,6 +197,12 @@ def normalize_learnable(learnable, cls):
         return {}
     if isinstance(learnable, str):
         learnable = (learnable,)
+    if not isinstance(learnable, (list, tuple, set, dict)):
+        raise TypeError(
+            "`learnable` must be the name of a parameter, a list of names, or a "
+            "dictionary from names to 'layer', 'channel' or 'neuron'. "
+            f"Received: learnable={learnable!r}"
+        )
     if not isinstance(learnable, dict):
         learnable = dict.fromkeys(learnable)
     for name, sharing in learnable.items():

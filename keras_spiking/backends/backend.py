@@ -1,0 +1,127 @@
+"""What Keras has no operation for, and what a backend does better than `keras.ops`.
+
+One class a framework, in a module of its own, which is imported only if Keras runs on
+that framework. The class here is the protocol, and what serves where there is nothing
+better: on a backend that the package does not know, layers run in `keras.ops`.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+
+import keras
+from keras import ops
+
+
+class Backend:
+    """A framework that Keras runs on.
+
+    Attributes:
+        name: What `keras.config.backend()` says.
+        unrolled_steps: Integer, up to how many time steps a loop is unrolled, or `None`
+            if it always is.
+        fuses_single_steps: Boolean, whether the framework's own compiler makes a
+            fused kernel of a single time step, so that ours has no advantage.
+    """
+
+    unrolled_steps = None
+    fuses_single_steps = False
+
+    def __init__(self, name):
+        self.name = name
+
+    # Running in `keras.ops`
+
+    def loop(self, step, inputs, states, timesteps):
+        """`ops.time_loop` for many or an unknown number of steps, as one operation."""
+        raise NotImplementedError
+
+    def require(self, condition, message, tensors):
+        """The tensors, or an error with a message if a condition does not hold.
+
+        Args:
+            condition: Boolean scalar tensor.
+            message: String.
+            tensors: Tuple of tensors.
+        """
+        if not ops.convert_to_numpy(condition):
+            raise ValueError(message)
+        return tensors
+
+    # Gradients and compilation
+
+    def value_and_gradients(self, function, tensors):
+        """Value of a scalar function of tensors, and its gradients.
+
+        Args:
+            function: Callable, takes a list of tensors and returns a scalar and
+                whatever else it has computed.
+            tensors: List of float tensors.
+
+        Returns:
+            A tuple: what `function` returned, without connection to any gradient,
+            and a list of gradients, zeros where nothing depends on a tensor.
+        """
+        raise NotImplementedError(
+            f"The backend '{self.name}' has no gradients. Use jax, tensorflow or torch."
+        )
+
+    def compiled(self, function):
+        """A pure function of tensors, compiled if the backend compiles functions."""
+        return function
+
+    def outside_of_tracing(self):
+        """A context in which tensors have values, even where a function is traced."""
+        return contextlib.nullcontext()
+
+    # Fused kernels
+
+    def unavailable(self, x=None):
+        """Why fused kernels cannot run here, or `None`.
+
+        Args:
+            x: Tensor, the input of the call, or `None`: for any call.
+        """
+        return f"there are no fused kernels for the {self.name} backend"
+
+    def register(self, library):
+        """Makes the kernels of a `Library` known to the framework."""
+
+    def run(self, library, inputs):
+        """Runs the forward kernel of a library, differentiably.
+
+        Args:
+            library: `Library`.
+            inputs: List of the kernel's inputs, flat tensors: see `passes`.
+
+        Returns:
+            A list of the kernel's outputs.
+        """
+        raise NotImplementedError
+
+    def reshape(self, x, shape):
+        """`ops.reshape`, without what Keras does besides."""
+        return ops.reshape(x, shape)
+
+    def constant(self, values, dtype, like):
+        """A vector of Python numbers, on the device of the tensor `like`."""
+        return ops.convert_to_tensor(values, dtype)
+
+    # `python -m keras_spiking.backends`
+
+    def call_report(self):
+        """How the framework calls kernels, in words."""
+        return self.unavailable()
+
+    def cuda_report(self):
+        """Which GPU kernels run on, in words."""
+        return f"{self.name} runs on the CPU"
+
+
+def load():
+    """The `Backend` that Keras runs on."""
+    name = keras.config.backend()
+    module = f"{__package__}.{name}"
+    if importlib.util.find_spec(module) is None:
+        return Backend(name)
+    return importlib.import_module(module).BACKEND
