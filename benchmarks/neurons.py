@@ -304,7 +304,7 @@ def make_kernels():
     }.items():
         start = time.perf_counter()
         layer.build((None, None, 4096))
-        library, reason = fused.choose(layer, (4096,))
+        _, library, _, reason = fused.choose(layer, (4096,))
         if library is None:
             raise RuntimeError(reason)
         times[name] = (time.perf_counter() - start) * 1e3

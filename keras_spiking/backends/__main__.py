@@ -6,9 +6,9 @@ import platform
 import keras
 
 import keras_spiking
+from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking.backends import explain
-from keras_spiking.backends import gpu
 from keras_spiking.backends.kernels import compiler
 
 BACKEND = keras.config.backend()
@@ -30,8 +30,8 @@ def report():
             ("vector math", _vector_math()),
             ("cache", _cache()),
         ]
-    if BACKEND in _CALLS:
-        rows += [("kernel calls", _CALLS[BACKEND]()), ("CUDA", _CUDA[BACKEND]())]
+    backend = backends.active()
+    rows += [("kernel calls", backend.call_report()), ("CUDA", backend.cuda_report())]
     return [*rows, ("LIFLayer", _try_layer())]
 
 
@@ -59,62 +59,6 @@ def _cache():
     libraries = list(folder.glob("*.so")) if folder.is_dir() else []
     size = sum(library.stat().st_size for library in libraries) / 1e6
     return f"{folder} ({len(libraries)} libraries, {size:.1f} MB)"
-
-
-def _jax_calls():
-    import jax
-
-    header = f"{jax.ffi.include_dir()}/xla/ffi/api/c_api.h"
-    return f"XLA custom calls, compiled against {header}"
-
-
-def _torch_calls():
-    from keras_spiking.backends import torch
-
-    return f"custom operator {torch.over_time._qualname}"
-
-
-def _tensorflow_calls():
-    import tensorflow as tf
-
-    header = f"{tf.sysconfig.get_include()}/tensorflow/c/kernels.h"
-    xla = "under XLA (jit_compile=True) the reference serves"
-    return f"an operator, compiled against {header}; {xla}"
-
-
-def _cupy(device):
-    return gpu.unavailable() or f"CuPy {_version('cupy')} on {device}"
-
-
-def _jax_cuda():
-    import jax
-
-    if jax.default_backend() == "cpu":
-        return "JAX sees no GPU"
-    return _cupy(jax.devices()[0].device_kind)
-
-
-def _torch_cuda():
-    import torch
-
-    if not torch.cuda.is_available():
-        return "PyTorch sees no GPU"
-    return _cupy(torch.cuda.get_device_name())
-
-
-def _tensorflow_cuda():
-    import tensorflow as tf
-
-    devices = tf.config.list_physical_devices("GPU")
-    return "no kernels for TensorFlow on GPUs" if devices else "TensorFlow sees no GPU"
-
-
-_CALLS = {
-    "jax": _jax_calls,
-    "torch": _torch_calls,
-    "tensorflow": _tensorflow_calls,
-}
-_CUDA = {"jax": _jax_cuda, "torch": _torch_cuda, "tensorflow": _tensorflow_cuda}
 
 
 def _try_layer():

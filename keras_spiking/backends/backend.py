@@ -74,6 +74,10 @@ class Backend:
         """A context in which tensors have values, even where a function is traced."""
         return contextlib.nullcontext()
 
+    def is_compiling(self):
+        """Whether Python code is being compiled, which cannot make kernels."""
+        return False
+
     # Fused kernels
 
     def unavailable(self, x=None):

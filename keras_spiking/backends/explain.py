@@ -59,7 +59,7 @@ def _explain(layer):
     elif not layer.built:
         reason = "the layer has not been built yet"
     else:
-        library, reason = fused.choose(layer, layer.features)
+        _, library, _, reason = fused.choose(layer, layer.features)
     if library is not None:
         kernel = f"C, {library.dtype}, for {keras.config.backend()}"
         reason = f"a kernel made from its equations ({kernel})"

@@ -6,6 +6,7 @@ once and finds a kernel by its number. XLA cannot take it.
 
 import ctypes
 import functools
+import weakref
 
 import keras
 import numpy as np
@@ -18,6 +19,9 @@ from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.tensorflow_operator import OPERATOR_SOURCE
+
+
+_libraries_of = weakref.WeakKeyDictionary()  # what graphs call
 
 
 class TensorFlow(Backend):
@@ -69,7 +73,7 @@ class TensorFlow(Backend):
         if not tf.executing_eagerly():
             # A graph may outlive the layer that it was traced from.
             graph = tf.compat.v1.get_default_graph()
-            vars(graph).setdefault("keras_spiking_libraries", {})[library.key] = library
+            _libraries_of.setdefault(graph, {})[library.key] = library
         return _call(library, "forward", inputs)
 
     def reshape(self, x, shape):

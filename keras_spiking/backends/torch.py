@@ -30,6 +30,9 @@ class Torch(Backend):
     def compiled(self, function):
         return torch.no_grad()(function)
 
+    def is_compiling(self):
+        return torch.compiler.is_compiling()
+
     def unavailable(self, x=None):
         if torch.compiler.is_exporting() or torch.jit.is_tracing():
             return "the model is being exported"

@@ -13,7 +13,6 @@ from keras_spiking import surrogates
 from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.parameter import Parameter
-from keras_spiking.parameter import parameters
 from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_bool
 
@@ -137,7 +136,7 @@ class SpikingLayer(TemporalLayer):
             return h - self.v_threshold * spikes
         # What has overflown fires, and is forgotten: infinity times 0 is not 0.
         largest = float(np.finfo(self.state_dtype).max)
-        h = ops.clip(h, -largest, largest)
+        h = ops.where(h > largest, largest, h)
         return h * (1.0 - spikes) + self.v_reset * spikes
 
     def step(self, x, states):
@@ -173,10 +172,10 @@ class SpikingLayer(TemporalLayer):
         arguments = []
         for name, argument in inspect.signature(type(self)).parameters.items():
             value = getattr(self, name, argument.default)
-            if name in parameters(type(self)):
-                value = to_config(parameters(type(self))[name].given(self))
+            if name in self.declared:
+                value = to_config(self.declared[name].given(self))
             matters = name in shown or argument.kind is not argument.KEYWORD_ONLY
-            if matters or name in parameters(type(self)) and value != argument.default:
+            if matters or name in self.declared and value != argument.default:
                 arguments.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(arguments)})"
 

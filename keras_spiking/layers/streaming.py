@@ -5,13 +5,18 @@ of length one. Inside a `Stream`, a layer with a state starts from where the
 previous step left it. States are kept in the order of the calls, so that a
 layer that is called twice in one step has two states.
 
-The stream that a layer finds is that of the present thread (or task): threads that
-call models at the same time do not see each other's.
+The stream that a layer finds is that of its thread: threads that call models at the
+same time do not see each other's. (`torch.compile` cannot trace a `ContextVar`.)
 """
 
-from contextvars import ContextVar
+import threading
 
-_present = ContextVar("stream", default=None)
+
+class _Present(threading.local):
+    stream = None
+
+
+_present = _Present()
 
 
 class Stream:
@@ -26,11 +31,11 @@ class Stream:
         self.states = []
 
     def __enter__(self):
-        self._outer = _present.set(self)
+        self._outer, _present.stream = _present.stream, self
         return self
 
     def __exit__(self, *_):
-        _present.reset(self._outer)
+        _present.stream = self._outer
 
 
 class Slot:
@@ -42,7 +47,7 @@ class Slot:
     """
 
     def __init__(self):
-        self.stream = _present.get()
+        self.stream = _present.stream
         self.previous = previous_state()
         if self.stream is not None:
             self.index = len(self.stream.states)
@@ -56,12 +61,12 @@ class Slot:
 
 def is_streaming():
     """Whether a sequence is being presented step by step."""
-    return _present.get() is not None
+    return _present.stream is not None
 
 
 def previous_state():
     """What the next `Slot` will find, without taking that place."""
-    stream = _present.get()
+    stream = _present.stream
     if stream is None or stream.previous is None:
         return None
     return stream.previous[len(stream.states)]

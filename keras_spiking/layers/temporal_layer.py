@@ -52,6 +52,8 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
 
     has_time_axis = True
     state_names = ("v",)  # monitors show a state as `{layer}/{name}`
+    declared = {}  # the parameters of the class: `{name: Parameter}`
+    traced_steps = {}
 
     def __init__(
         self,
@@ -79,6 +81,8 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        cls.declared = parameters(cls)
+        cls.traced_steps = {}  # see `backends.fused`
         cls.__signature__ = explicit_signature(cls)
         if "step" in vars(cls):
             cls.step = _in_state_dtype(cls.step)
@@ -114,7 +118,7 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
     def build(self, inputs_shape, initial_state_shape=None):
         check_time_axis(self, inputs_shape)
         batch, self.features = inputs_shape[0], tuple(inputs_shape[2:])
-        for parameter in parameters(type(self)).values():
+        for parameter in self.declared.values():
             parameter.build(self, self.features)
         if self.stateful:
             self._build_state((batch, *self.features))
@@ -273,7 +277,7 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        for name, parameter in parameters(type(self)).items():
+        for name, parameter in self.declared.items():
             config[name] = to_config(parameter.given(self))
         config.update(
             return_sequences=self.return_sequences,

@@ -12,24 +12,29 @@ Which loop is best was measured (`benchmarks/time_loop.py`):
 """
 
 import contextlib
-from contextvars import ContextVar
+import threading
 
 import keras
 from keras import ops
 
 from keras_spiking import backends
 
-_unrolling = ContextVar("unrolling", default=False)
+
+class _Present(threading.local):
+    unrolls = False
+
+
+_present = _Present()
 
 
 @contextlib.contextmanager
 def unrolled():
     """Unrolls all loops inside, so that what a step computes can be looked at."""
-    before = _unrolling.set(True)
+    before, _present.unrolls = _present.unrolls, True
     try:
         yield
     finally:
-        _unrolling.reset(before)
+        _present.unrolls = before
 
 
 def time_loop(step, inputs, states, timesteps=None, unroll=True):
@@ -52,7 +57,7 @@ def time_loop(step, inputs, states, timesteps=None, unroll=True):
         timesteps = sequences[0].shape[1]
     backend = backends.active()
     limit = backend.unrolled_steps
-    if limit is not None and timesteps != 1 and not _unrolling.get():
+    if limit is not None and timesteps != 1 and not _present.unrolls:
         if not unroll or timesteps is None or timesteps > limit:
             return backend.loop(step, inputs, states, timesteps)
     return _unrolled(step, inputs, states, timesteps)

@@ -111,7 +111,7 @@ def assert_equal(results, tolerance=1e-4):
 
 def is_fusable(layer, features=(7,)):
     layer.build((None, None, *features))
-    return fused.choose(layer, features)[0] is not None
+    return fused.choose(layer, features).library is not None
 
 
 @pytest.mark.parametrize("cls", NEURONS)
@@ -133,8 +133,8 @@ def test_reset_equals_reference(cls, reset, timesteps):
 def test_fresh_calls_have_kernels_without_arrays_of_states(masked):
     layer = layers.LIFLayer(v_reset=-0.3)
     assert_equal(outcomes(layer, masked=masked, fresh=True))
-    library, _ = fused.choose(layer, (7,), masked, fresh=True)
-    names = ["x", "mask"] if masked else ["x"]
+    library = fused.choose(layer, (7,), masked, fresh=True).library
+    names = ["x", "mask", "scalars"] if masked else ["x", "scalars"]
     assert [a.name for a in library.kernels["forward"].inputs] == names
     assert [a.name for a in library.kernels["forward"].outputs] == ["output"]
     assert [a.name for a in library.kernels["backward"].outputs] == ["grad_x"]
@@ -143,8 +143,7 @@ def test_fresh_calls_have_kernels_without_arrays_of_states(masked):
 def test_initial_states_that_are_learned_remain_arrays():
     layer = layers.LIFLayer(v_reset=0.2, learnable={"v_reset": "layer"})
     assert_equal(outcomes(layer, fresh=True))
-    library, _ = fused.choose(layer, (7,), fresh=True)
-    assert not library.program.fresh
+    assert not fused.choose(layer, (7,), fresh=True).fresh
 
 
 @pytest.mark.parametrize("name", keras_spiking.surrogates.names())

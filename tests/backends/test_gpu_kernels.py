@@ -10,9 +10,10 @@ from emulated_gpu import EmulatedKernels
 from keras_spiking import layers
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import cuda
-from keras_spiking.backends.kernels.library import Library
+from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.library import shape_of
 from keras_spiking.backends.kernels.program import Program
+from keras_spiking.backends.kernels.trace import Step
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "numpy" or compiler.compiler() is None or shutil.which("g++") is None,
@@ -21,7 +22,10 @@ pytestmark = pytest.mark.skipif(
 BATCH, FEATURES = 3, 131  # more threads than one block has
 
 
-def draw(array, dtype, random, sizes):
+def draw(array, library, random, sizes):
+    dtype = library.dtype_of(array)
+    if array.kind == "scalars":
+        return np.array(library.program.step.scalars, dtype)
     if array.kind == "mask":
         return random.integers(0, 2, shape_of(array, *sizes), "uint8")
     values = random.uniform(0.5, 2.0, shape_of(array, *sizes))
@@ -46,13 +50,14 @@ def numbers(array):
 def check(layer, dtype, timesteps, folder, fresh=False):
     """Both kernels of a layer as CUDA text, beside those of the host."""
     layer.build((None, None, FEATURES))
-    library = Library(Program(layer, (FEATURES,), masked=True, fresh=fresh), dtype)
+    program = Program(Step(layer, (FEATURES,)), masked=True, fresh=fresh)
+    library = libraries.make(program, dtype)
     emulated = EmulatedKernels(library.gpu_source, folder)
     sizes = (BATCH, timesteps, FEATURES)
     blocks = -(-BATCH * FEATURES // cuda.THREADS)
     for name, kernel in library.kernels.items():
         random = np.random.default_rng(0)
-        inputs = [draw(a, library.dtype_of(a), random, sizes) for a in kernel.inputs]
+        inputs = [draw(a, library, random, sizes) for a in kernel.inputs]
         expected = empty(kernel.outputs, library, sizes)
         addresses = [[a.ctypes.data for a in group] for group in (inputs, expected)]
         library.call(name, sizes, *addresses)

@@ -135,8 +135,13 @@ def test_lowers_for_cuda_devices_where_there_is_one(monkeypatch):
         local_hardware_id = 0
 
     monkeypatch.setattr(backend, "_cuda_devices", lambda: [Device])
-    monkeypatch.setattr(backend, "register", lambda library: None)
-    layer = layers.LIFLayer(tau=2.25)  # of no other test: nothing is known of it yet
+    monkeypatch.setattr(backend.Jax, "register", lambda self, library: None)
+
+    class Unknown(layers.LIFLayer):  # of no other test: JAX has traced nothing of it
+        def charge(self, x, v):
+            return 0.75 * super().charge(x, v)
+
+    layer = Unknown()
     layer.build((None, None, 5))
     traced = jax.jit(jax.grad(loss(layer))).trace(X[0])
     for platform, target in (("cuda", backend.DEVICE), ("cpu", backend.HOST)):

@@ -12,8 +12,9 @@ import keras_spiking
 from keras_spiking import layers
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import cuda
-from keras_spiking.backends.kernels.library import Library
+from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.program import Program
+from keras_spiking.backends.kernels.trace import Step
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "numpy", reason="the same on every backend: tested once, with NumPy"
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 def program(layer, features=(5,), **kwargs):
     layer.build((None, None, *features))
-    return Program(layer, features, **kwargs)
+    return Program(Step(layer, features), **kwargs)
 
 
 def saved(layer):
@@ -58,9 +59,10 @@ def run(library, name, *inputs):
 
 
 def test_kernel_computes_the_equations():
-    library = Library(program(layers.LIFLayer(tau=3.0)), "float32")
+    library = libraries.make(program(layers.LIFLayer(tau=3.0)), "float32")
     x = np.random.default_rng(0).normal(1.0, 1.0, (2, 6, 5)).astype("f4")
-    spikes, final = run(library, "forward", x, np.zeros((2, 5), "f4"))
+    numbers = np.array(library.program.step.scalars, "f4")
+    spikes, final = run(library, "forward", x, np.zeros((2, 5), "f4"), numbers)
     v = np.zeros((2, 5), "f4")
     for t in range(6):
         h = v + (x[:, t] - v) / np.float32(3.0)

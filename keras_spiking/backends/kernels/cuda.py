@@ -49,7 +49,11 @@ def _function(kernel):
         )
         for a in arrays
     ]
-    constants = _registers(kernel.constants.names) + kernel.constants.setup
+    constants = [
+        *kernel.constants.numbers,
+        *_registers(kernel.constants.names),
+        *kernel.constants.setup,
+    ]
     return fill(
         FUNCTION,
         name=kernel.name,

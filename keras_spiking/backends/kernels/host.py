@@ -45,7 +45,7 @@ def _function(kernel):
     return fill(
         FUNCTION,
         name=kernel.name,
-        pointers=indent(pointers, 1),
+        pointers=indent(pointers + kernel.constants.numbers, 1),
         pages=indent(pages, 1),
         scratch=indent(scratch, 1),
         constants=indent(_registers(kernel.constants.names), 2),

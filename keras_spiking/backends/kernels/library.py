@@ -1,6 +1,8 @@
 """A layer's compiled kernels, by any name that a framework can carry."""
 
+import collections
 import ctypes
+import weakref
 
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import cuda
@@ -12,7 +14,11 @@ NO_SECOND_DERIVATIVES = (
     '`keras_spiking.config.set_fused("never")`.'
 )
 
-_libraries = {}
+# Frameworks carry the key of a library. It lives as long as a layer, a graph or a
+# gradient to come holds it, and the last ones stay in case that their layer has gone
+# while a call of theirs was under way.
+_libraries = weakref.WeakValueDictionary()
+_recent = collections.deque(maxlen=64)
 
 
 class Library:
@@ -23,17 +29,22 @@ class Library:
         dtype: Dtype of the sequences; states have `state_dtype`.
         key: Name of the library: the hash of its text.
         kernels: `{"forward" | "backward": Kernel}`.
+        operators: What a backend has made of the kernels, by name.
+        gpu_functions: What CuPy has made of them, by name and device.
     """
 
-    def __init__(self, program, dtype):
+    def __init__(self, program, dtype, source):
         self.program = program
         self.dtype = dtype
         self.state_dtype = "float64" if dtype == "float64" else "float32"
         self.kernels = {k.name: k for k in kernels(program)}
-        self.source = host.source(program, dtype)
-        self.key = compiler.digest(self.source)
-        self._functions = compiler.load(self.source)
-        _libraries[self.key] = self
+        self.source = source
+        self.key = compiler.digest(source)
+        self.operators, self.gpu_functions = {}, {}
+        self._functions = compiler.load(source)
+
+    def __deepcopy__(self, memo):
+        return self  # a copy of a layer has the same kernels
 
     @property
     def gpu_source(self):
@@ -89,6 +100,24 @@ def shape_of(array, batch, time, features):
         "checkpoint": (batch, (time - 1) // cuda.CHUNK, features),
     }
     return shapes.get(array.kind, (batch, time, features))
+
+
+def make(program, dtype, register=lambda library: None):
+    """The library of a program, which all programs with the same text share.
+
+    Args:
+        program: The `Program`.
+        dtype: Dtype of the sequences.
+        register: Callable, makes a new library known to a framework.
+    """
+    source = host.source(program, dtype)
+    library = _libraries.get(compiler.digest(source))
+    if library is None:
+        library = Library(program, dtype, source)
+        register(library)
+        _libraries[library.key] = library
+        _recent.append(library)
+    return library
 
 
 def get(key):

@@ -4,6 +4,7 @@ The same lines run on the host and on the GPU, in loops that `host` and `cuda` p
 around them: `i` counts neurons of a block on the host, steps of a chunk on the GPU.
 """
 
+import functools
 from collections import ChainMap
 from collections import namedtuple
 
@@ -12,8 +13,8 @@ from keras_spiking.backends.kernels.expression import inputs_of
 from keras_spiking.backends.kernels.operations import OPERATIONS
 
 # An array that a kernel reads or writes. `kind`: "sequence" (batch, time,
-# features), "neuron" (batch, features), "mask" (batch, time), or "scratch", a
-# sequence that nobody reads afterwards.
+# features), "neuron" (batch, features), "mask" (batch, time), "scalars" (numbers), or
+# "scratch", a sequence that nobody reads afterwards.
 Array = namedtuple("Array", ["name", "kind"])
 
 # `name`: "forward" or "backward"; `constants`: a `Constants`; lists of `Array`s and
@@ -24,23 +25,43 @@ Kernel = namedtuple(
 
 
 class Constants:
-    """What a neuron has that does not change over time: parameters, and what follows.
+    """What does not change over time: numbers, parameters, and what follows from them.
 
     Attributes:
-        names: Names of values that live in a register over all passes.
+        numbers: Lines of C that define values that are the same for all neurons.
+        names: Names of values of a neuron that live in a register over all passes.
         setup: Lines of C that compute them.
         known: Dictionary from expressions to their C.
     """
 
     def __init__(self, step):
-        self.names, self.setup, self.known = [], [], {}
+        self.numbers, self.names, self.setup, self.known = [], [], [], {}
+        for i, _ in enumerate(step.scalars):
+            self.define(step.graph.input(f"scalar{i}"), f"k{i}", f"scalars[{i}]")
         for i, _ in enumerate(step.parameters):
             self.add(step.graph.input(f"parameter{i}"), f"p{i}", f"parameter{i}[here]")
 
+    def define(self, node, name, code):
+        """A value that is the same for all neurons."""
+        self.numbers.append(f"const REAL {name} = {code};")
+        self.known[node] = name
+
     def add(self, node, name, code):
+        """A value that each neuron has of its own."""
         self.names.append(name)
         self.setup.append(f"AT({name}) = {code};")
         self.known[node] = f"AT({name})"
+
+    def place(self, node):
+        """Where an expression belongs that needs no states and no inputs, or `None`."""
+        used = inputs_of([node])
+        if not used or node.is_bool:
+            return None
+        if all(name.startswith("scalar") for name in used):
+            return functools.partial(self.define, node, f"n{len(self.numbers)}")
+        if all(name.startswith(("scalar", "parameter")) for name in used):
+            return functools.partial(self.add, node, f"c{len(self.names)}")
+        return None
 
 
 class Pass:
@@ -72,9 +93,9 @@ class Pass:
         for node in in_order(expressions, known):
             if node.op == "input" or node.is_constant():
                 continue
-            used = inputs_of([node])
-            if used and all(name.startswith("parameter") for name in used):
-                self._hoist(node)
+            keep = self._constants.place(node)
+            if keep is not None:
+                keep(self._code(node))  # it is computed once, before the loops
             else:
                 self._print(node)
         return [self._name_of(e) for e in expressions]
@@ -95,11 +116,6 @@ class Pass:
         name = f"a{len(self._names)}"
         self.body.append(f"const {kind} {name} = {self._code(node)};")
         self._names[node] = name
-
-    def _hoist(self, node):
-        # It does not change over time: it is computed before the loops.
-        name = f"c{len(self._constants.names)}"
-        self._constants.add(node, name, self._code(node))
 
     def _code(self, node):
         return OPERATIONS[node.op].code.format(*map(self._name_of, node.args))
@@ -130,7 +146,8 @@ def _states(prefix, program):
 def _inputs(program):
     inputs = [Array("x", "sequence"), *_states("initial", program)]
     inputs += _neurons("parameter", program.step.parameters)
-    return inputs + [Array("mask", "mask")] * program.masked
+    inputs += [Array("mask", "mask")] * program.masked
+    return inputs + [Array("scalars", "scalars")] * bool(program.step.scalars)
 
 
 def _forward(program):
@@ -138,7 +155,7 @@ def _forward(program):
     outputs = [Array("output", "sequence"), *final]
     constants = Constants(program.step)
     loop = Pass(constants, [Array("x", "sequence"), outputs[0]])
-    (output,) = _advance(loop, program, [program.step.output])
+    (output,) = _advance(loop, program, [program.output])
     loop.body.append(f"STORE(output_row[i], {output});")
     loop.finish += [f"{a.name}[here] = AT(s{i});" for i, a in enumerate(final)]
     return Kernel("forward", _inputs(program), outputs, [], constants, [loop])
@@ -149,12 +166,13 @@ def _advance(loop, program, wanted):
     step = program.step
     for i, state in enumerate(step.states):
         if program.fresh:
-            loop.state(f"s{i}", _literal(step.initial_states[i].value))
+            (initial,) = loop.compute([step.initial_states[i]])
+            loop.state(f"s{i}", initial)
         else:
             loop.state(f"s{i}", f"initial{i}[here]")
         loop.body.append(f"const REAL {state.value} = AT(s{i});")
     loop.body.append("const REAL x = LOAD(x_row[i]);")
-    names = loop.compute([*step.new_states, *wanted])
+    names = loop.compute([*program.new_states, *wanted])
     count = len(step.states)
     loop.body += [f"AT(s{i}) = {value};" for i, value in enumerate(names[:count])]
     return names[count:]

@@ -5,53 +5,102 @@ import numpy as np
 
 from keras_spiking.backends.kernels.expression import Graph
 from keras_spiking.backends.kernels.expression import NotFusable
+from keras_spiking.backends.kernels.expression import inputs_of
+from keras_spiking.backends.kernels.fingerprint import fingerprint
 from keras_spiking.backends.kernels.operations import OPERATIONS
-from keras_spiking.parameter import replaced_parameters
+from keras_spiking.backends.kernels.scalar import Scalar
+from keras_spiking.layer_copy import copy_of
 from keras_spiking.surrogates import Surrogate
 
 
 class Step:
     """One time step of a layer as expressions.
 
+    It is traced through a copy of the layer, which has symbols in place of arrays and
+    weights and `Scalar`s in place of fixed numbers, and which notes what is read.
+
+    Args:
+        layer: The `TemporalLayer`.
+        features: Tuple, the shape of one step of one sample.
+
     Attributes:
         graph: The `Graph` of the expressions.
         output: Expression of the output.
         states: List of the states before the step, inputs `"state0"`, ...
         new_states: List of expressions of the states after the step.
-        parameters: List of what the step reads besides: names of the layer's
-            parameters, or variables. Inputs `"parameter0"`, ...
-        initial_states: List of constants, the states before the first step, or
-            `None` if they are not the same for all neurons in all calls.
+        parameters: List of what the step reads besides: names of attributes, or places
+            among the layer's variables. Inputs `"parameter0"`, ...
+        scalars: List of numbers. Inputs `"scalar0"`, ...
+        initial_states: List of expressions of scalars, the states before the first
+            step, or `None` if they are not the same for all neurons in all calls.
+        reads: Tuple of the names of the attributes that were read.
+        fingerprint: The `fingerprint` of the layer under these names.
+        refusal: Why there are no kernels, or `None`.
+        libraries: Dictionary of weak references to the libraries made from it.
     """
 
-    def __init__(self, layer, features, masked=False):
+    def __init__(self, layer, features):
         self.graph = Graph()
-        self.parameters = []
+        self.parameters, self.scalars, self.refusal = [], [], None
+        self.libraries = {}
+        self._layer, self._declared = layer, type(layer).declared
+        self._names, self._symbols, self._origins = {}, {}, {}
         self._values = {}
         self._alive = []  # ids are keys only as long as what they name lives
-        x = self._symbol("x", (1, *features), layer.state_dtype)
+        try:
+            self._trace(copy_of(layer, self._read), features)
+        except NotFusable as reason:
+            self.refusal = str(reason)
+        self.reads = tuple(self._names)
+        self.fingerprint = fingerprint(layer, self.reads)
+        # A step is kept for other layers of the class, which outlive this one.
+        del self._layer, self._symbols, self._values, self._alive
 
-        def symbol(value):
-            return keras.KerasTensor(value.shape, dtype=layer.state_dtype)
-
-        with replaced_parameters(layer, symbol) as symbols:
-            for name, symbol in symbols.items():
-                self._parameter(symbol, name)
-            old = _call("get_initial_state", layer.get_initial_state, x)
-            self.initial_states = self._constants(old)
-            old = tuple(keras.KerasTensor(s.shape, s.dtype) for s in old)
-            self.states = [self._input(s, f"state{i}") for i, s in enumerate(old)]
-            output, new = _call("step", layer.step, x, old)
-            _check_shapes(layer, x, output, old, new)
-            self._lower([output, *new])
+    def _trace(self, layer, features):
+        x = self._symbol("x", (1, *features), self._layer.state_dtype)
+        old = _call("get_initial_state", layer.get_initial_state, x)
+        self.initial_states = self._constants(old)
+        old = tuple(keras.KerasTensor(s.shape, s.dtype) for s in old)
+        self.states = [self._input(s, f"state{i}") for i, s in enumerate(old)]
+        output, new = _call("step", layer.step, x, old)
+        _check_shapes(layer, x, output, old, new)
+        self._lower([output, *new])
         self.output = self._expression(output)
         self.new_states = [self._expression(s) for s in new]
-        if masked:
-            # A masked step gives no output and holds the state.
-            mask = self.graph.input("mask", is_bool=True)
-            self.output = self.graph.apply("where", mask, self.output, 0.0)
-            pairs = zip(self.new_states, self.states)
-            self.new_states = [self.graph.apply("where", mask, *p) for p in pairs]
+
+    def _read(self, name, value):
+        """What the copy has for an attribute of the layer."""
+        if isinstance(getattr(type(self._layer), name, None), property):
+            return value  # it has read through the copy what it is made of
+        if isinstance(value, keras.DTypePolicy):
+            return value  # kernels are made for a dtype
+        self._names[name] = None
+        if name in self._declared:
+            if isinstance(value, float):
+                return Scalar(value, name)
+            return value if value is None else self._symbol_for(name, value.shape)
+        if isinstance(value, keras.Variable):
+            return self._symbol_for(name, value.shape)
+        if isinstance(value, Surrogate):
+            return self._surrogate(name, value)
+        return value
+
+    def _symbol_for(self, source, shape):
+        if source not in self._symbols:
+            symbol = keras.KerasTensor(shape, dtype=self._layer.state_dtype)
+            self._symbols[source] = symbol
+            self._parameter(symbol, source)
+        return self._symbols[source]
+
+    def _surrogate(self, name, surrogate):
+        """A copy, since operations keep a record of all symbols that they meet."""
+        if name not in self._symbols:
+            copy = self._symbols[name] = object.__new__(type(surrogate))
+            for key, value in vars(surrogate).items():
+                number = type(value) is float
+                vars(copy)[key] = Scalar(value, (name, key)) if number else value
+            vars(copy).update(vars(keras.Operation(name=surrogate.name)))
+        return self._symbols[name]
 
     def _symbol(self, name, shape, dtype):
         tensor = keras.KerasTensor(shape, dtype=dtype)
@@ -73,9 +122,12 @@ class Step:
     def _expression(self, x):
         if id(x) in self._values:
             return self._values[id(x)]
+        if isinstance(x, Scalar):
+            return self._scalar(x)
         if isinstance(x, keras.Variable):
-            self._parameter(x, x)
-            return self._values[id(x)]
+            return self._variable(x)
+        if keras.ops.is_tensor(x):
+            x = keras.ops.convert_to_numpy(x)
         if isinstance(x, (bool, np.bool_)):
             # `==` does not make a symbol: Python answers it at once.
             raise NotFusable("it compares with `==` or `!=`: use `keras.ops.equal`")
@@ -83,12 +135,29 @@ class Step:
             if np.size(x) == 1:
                 return self.graph.constant(np.asarray(x).item())
             raise NotFusable(
-                f"it uses an array of shape {np.shape(x)}: make it a `Parameter`"
+                f"it uses an array of shape {np.shape(x)}, computed from neither its "
+                "input nor its states: make it a `Parameter` of the layer"
             )
         raise NotFusable(
-            f"it uses a {type(x).__name__} that is neither its input, a state nor a "
-            "`Parameter`"
+            f"it uses an object of type {type(x).__name__} as a number: make it a "
+            "`Parameter` of the layer"
         )
+
+    def _scalar(self, x):
+        if x == 0.0:  # as `v_reset` mostly is: text, since it makes most of it go away
+            return self.graph.constant(0.0)
+        if x.origin not in self._origins:
+            self._origins[x.origin] = self.graph.input(f"scalar{len(self.scalars)}")
+            self.scalars.append(float(x))
+        return self._origins[x.origin]
+
+    def _variable(self, variable):
+        """The expression of a variable that was reached through another layer."""
+        for i, known in enumerate(self._layer.variables):
+            if known is variable:
+                self._parameter(variable, i)
+                return self._values[id(variable)]
+        raise NotFusable(f"it uses a variable, {variable.name}, of another layer")
 
     def _constants(self, tensors):
         try:
@@ -96,7 +165,8 @@ class Step:
             expressions = [self._expression(tensor) for tensor in tensors]
         except NotFusable:
             return None
-        return expressions if all(e.is_constant() for e in expressions) else None
+        fixed = all(name.startswith("scalar") for name in inputs_of(expressions))
+        return expressions if fixed else None
 
     def _lower(self, outputs):
         """Finds the expressions of symbolic tensors, arguments first.
