@@ -12,7 +12,8 @@ def copy_of(layer, replace):
     Args:
         layer: The layer.
         replace: Callable, takes the name of an attribute and the layer's value, and
-            returns what the copy has instead.
+            returns what the copy has instead. A missing attribute counts as `None`,
+            and stays missing.
     """
     cls = type(layer)
     copy_class = type(cls.__name__, (_Copy, cls), {"__module__": cls.__module__})
@@ -27,16 +28,22 @@ class _Copy:
         """Nothing: Keras need not hear of the class of a copy."""
 
     def __getattribute__(self, name):
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        replace = object.__getattribute__(self, "__dict__")["_replace"]
         try:
             value = super().__getattribute__(name)
         except AttributeError:
             # PyTorch's modules find their submodules only here.
-            if name.startswith("__") or not hasattr(super(), "__getattr__"):
+            find = getattr(super(), "__getattr__", None)
+            try:
+                if find is None:
+                    raise
+                value = find(name)
+            except AttributeError:
+                replace(name, None)  # a step that looks for it depends on it, too
                 raise
-            value = super().__getattr__(name)
-        if name.startswith("__"):
-            return value
-        return object.__getattribute__(self, "__dict__")["_replace"](name, value)
+        return replace(name, value)
 
     def __setattr__(self, name, value):
         raise AttributeError(

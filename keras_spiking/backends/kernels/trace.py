@@ -193,7 +193,9 @@ class Step:
             fill = [*args, *kwargs.values()][1] if fill is None else fill
             return self._expression(fill)
         args = [self._expression(a) for a in [*args, *kwargs.values()]]
-        if name == "Cast":
+        if name == "ConvertToTensor" and operation.dtype is None:
+            return args[0]
+        if name in ("Cast", "ConvertToTensor"):
             if keras.backend.is_float_dtype(operation.dtype):
                 return self.graph.to_real(args[0])
             if operation.dtype == "bool":
