@@ -17,9 +17,10 @@ class Expression:
         args: Tuple of expressions.
         value: Number of a constant, or name of an input.
         is_bool: Whether the value is true or false.
+        inputs: Frozen set, names of the inputs that the value depends on.
     """
 
-    __slots__ = ("graph", "op", "args", "value", "is_bool")
+    __slots__ = ("graph", "op", "args", "value", "is_bool", "inputs")
 
     def __init__(self, graph, op, args, value, is_bool):
         self.graph = graph
@@ -27,6 +28,8 @@ class Expression:
         self.args = args
         self.value = value
         self.is_bool = is_bool
+        own = [value] if op == "input" else []
+        self.inputs = frozenset(own).union(*(a.inputs for a in self.operands))
 
     @property
     def operands(self):
@@ -148,30 +151,21 @@ def inputs_of(expressions, known=()):
         expressions: List of expressions.
         known: Expressions whose value is known, so that theirs do not count.
     """
-    found, seen, stack = set(), set(), list(expressions)
-    while stack:
-        node = stack.pop()
-        if id(node) in seen or any(node is k for k in known):
-            continue
-        seen.add(id(node))
-        if node.op == "input":
-            found.add(node.value)
-        stack.extend(node.operands)
-    return found
+    if not known:
+        return set().union(*(e.inputs for e in expressions))
+    return {e.value for e in in_order(expressions, known) if e.op == "input"}
 
 
 def in_order(expressions, known=()):
     """All expressions that the given ones need, each after its arguments."""
     order, seen = [], {id(k) for k in known}
-
-    def visit(node):
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        for argument in node.operands:
-            visit(argument)
-        order.append(node)
-
-    for expression in expressions:
-        visit(expression)
+    stack = list(reversed(expressions))
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):  # its arguments are done
+            order += node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node,))
+            stack.extend(reversed(node.operands))
     return order
