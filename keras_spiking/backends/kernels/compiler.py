@@ -28,9 +28,11 @@ from keras_spiking.backends.kernels.cache import folder as cache_folder
 # Results shall not depend on how a compiler groups operations: no `-ffast-math`,
 # no contraction. What is left out is only the bookkeeping of errors, and two passes
 # that make branches of selections: loops with branches do not become vectors.
+# The root that a compiler takes for `pow(x, 0.5)` is another value at -infinity.
 FLAGS = (
     "-O3 -march=native -std=gnu11 -shared -fPIC -fopenmp -ffp-contract=off "
-    "-fno-math-errno -fno-trapping-math -fno-tree-pre -fno-thread-jumps -w"
+    "-fno-math-errno -fno-trapping-math -fno-tree-pre -fno-thread-jumps "
+    "-fno-builtin-pow -fno-builtin-powf -w"
 ).split()
 VECTOR_MATH = ("-DVECTOR_MATH", "-lmvec")
 

@@ -83,7 +83,7 @@ class Graph:
         self._nodes = {}
 
     def _node(self, op, args=(), value=None, is_bool=False):
-        key = (op, tuple(id(a) for a in args), value, is_bool)
+        key = (op, tuple(id(a) for a in args), repr(value), is_bool)
         if key not in self._nodes:
             self._nodes[key] = Expression(self, op, args, value, is_bool)
         return self._nodes[key]
@@ -99,6 +99,8 @@ class Graph:
     def apply(self, op, *args):
         """The expression of an operation, simplified where that is exact."""
         args = tuple(self.constant(a) for a in args)
+        if op in _KEEPS_BOOL and all(a.is_bool for a in args):
+            raise NotFusable(f"it calls `{op}` with truth values: cast them first")
         if op not in _TAKES_BOOL:
             args = tuple(self.to_real(a) for a in args)
         if op in ("subtract", "add") and args[1].is_constant(0.0):
@@ -111,6 +113,10 @@ class Graph:
             return args[1]
         if op == "multiply" and any(_vanishes(*p) for p in (args, args[::-1])):
             return self.constant(0.0)
+        if op == "power" and args[1].is_constant(2.0):
+            return args[0] * args[0]
+        if op == "power" and args[1].is_constant(-1.0):
+            return 1.0 / args[0]
         if op == "negative" and args[0].is_constant():
             return self.constant(-args[0].value)
         if op == "where" and args[1] is args[2]:
@@ -125,6 +131,27 @@ class Graph:
         return self._node("to_real", (x,)) if x.is_bool else x
 
 
+def exactly(expression, dtype, computed):
+    """An expression whose dtype is said to be `dtype`, but is `computed` in kernels.
+
+    Truth values and spikes are the same in all of them.
+
+    Raises:
+        NotFusable: if that makes a difference.
+    """
+    if dtype.startswith(("float", "bfloat")):
+        is_same = dtype == computed or expression.op in ("to_real", "spike")
+    elif expression.is_constant():
+        is_same = expression.value in (0, 1) or (
+            dtype != "bool" and expression.value.is_integer()
+        )
+    else:
+        is_same = True
+    if not is_same:
+        raise NotFusable(f"it computes in {dtype}, kernels in {computed}")
+    return expression
+
+
 _GIVES_BOOL = {
     "greater",
     "greater_equal",
@@ -137,6 +164,12 @@ _GIVES_BOOL = {
     "logical_not",
 }
 _TAKES_BOOL = {"logical_and", "logical_or", "logical_not", "where", "to_real"}
+
+# Of truth values backends make truth values again, or raise.
+_KEEPS_BOOL = set(
+    "add subtract multiply power maximum minimum clip relu negative absolute sign "
+    "floor ceil trunc round stop_gradient".split()
+)
 
 
 def _vanishes(x, factor):
