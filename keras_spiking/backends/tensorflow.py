@@ -20,7 +20,6 @@ from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.tensorflow_operator import OPERATOR_SOURCE
 
-
 _libraries_of = weakref.WeakKeyDictionary()  # what graphs call
 
 

@@ -181,10 +181,13 @@ def test_equal_layers_are_traced_once(monkeypatch):
     assert len(traced) == 1
 
 
+def network():
+    dense = layers.SeqToBatch(keras.layers.Dense(5))
+    return keras.Sequential([keras.Input((6, 5)), dense, layers.LIFLayer()])
+
+
 def test_calls_do_not_trace_again(monkeypatch):
-    model = keras.Sequential(
-        [keras.Input((6, 5)), layers.SeqToBatch(keras.layers.Dense(5)), layers.LIFLayer()]
-    )
+    model = network()
     x = draw(4, 6, 5)
     model.predict(x, verbose=0)
     monkeypatch.setattr(fused, "_make", lambda *args: pytest.fail("traced again"))
@@ -199,9 +202,7 @@ def test_calls_do_not_trace_again(monkeypatch):
 
 @trains
 def test_training_again_does_not_trace_again(monkeypatch):
-    model = keras.Sequential(
-        [keras.Input((6, 5)), layers.SeqToBatch(keras.layers.Dense(5)), layers.LIFLayer()]
-    )
+    model = network()
     model.compile("sgd", "mse")
     x = draw(4, 6, 5)
     model.fit(x, x, verbose=0)

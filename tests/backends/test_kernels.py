@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from backend import BACKEND
 
 import keras_spiking
 from keras_spiking import layers
-from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.program import Program
@@ -69,53 +67,6 @@ def test_kernel_computes_the_equations():
         np.testing.assert_array_equal(spikes[:, t], h >= 1.0)
         v = h * (h < 1.0)
     np.testing.assert_array_equal(final, v)
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_SPIKING_CACHE", str(tmp_path))
-    compiler.load.cache_clear()
-    yield tmp_path
-    compiler.load.cache_clear()
-
-
-TEXT = "int answer(void) { return 42; }"
-
-
-@pytest.mark.parametrize("damage", [b"", b"not a library", None])
-def test_damaged_library_is_made_anew(cache, damage):
-    compiler.load(TEXT)
-    (path,) = cache.iterdir()
-    whole = path.read_bytes()
-    # A new file: the old one is mapped into this process.
-    path.unlink()
-    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
-    compiler.load.cache_clear()
-    assert compiler.load(TEXT).answer() == 42
-    assert compiler._is_whole(path)
-
-
-def test_processes_that_start_together_share_the_cache(cache):
-    code = (
-        "from keras_spiking.backends.kernels import compiler;"
-        f"assert compiler.load({TEXT!r}).answer() == 42"
-    )
-    started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [process.wait(120) for process in started] == [0, 0, 0]
-    (path,) = cache.iterdir()
-    assert compiler._is_whole(path)
-
-
-def test_another_processor_has_another_key(monkeypatch):
-    before = compiler.digest(TEXT)
-    monkeypatch.setattr(compiler, "_machine", lambda: "another processor")
-    assert compiler.digest(TEXT) != before
-
-
-def test_what_does_not_compile_is_reported(cache):
-    with pytest.raises(RuntimeError, match="could not compile"):
-        compiler.load("this is not C")
-    assert list(cache.iterdir()) == []
 
 
 def exported_neurons():

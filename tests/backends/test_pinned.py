@@ -1,6 +1,5 @@
 """Which layers have a kernel, by name: a layer that loses its kernel fails here."""
 
-import keras
 import pytest
 from backend import BACKEND
 from registry import layer_names

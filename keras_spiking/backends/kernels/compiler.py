@@ -1,61 +1,100 @@
-"""Compiles C text with the system's compiler and keeps the libraries on disk.
+"""Compiles C text with the system's compiler and loads the libraries.
 
-A library is found again by a hash of its text, the compiler, the flags and the
-processor, since a home folder may be shared by unlike machines. It is written
-under a temporary name and then renamed, so that processes which start at the
-same time do not disturb each other, and it ends with a checksum, so that a
-damaged one is noticed and made anew.
+Libraries are kept on disk (`cache`) under a hash of their text, the compiler, the
+flags and the processor, since a home folder may be shared by unlike machines. They
+are loaded from a private copy, so that a cache that cannot be written, has no space
+left, or is mounted `noexec`, costs time, but never the kernels.
 """
 
+import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import pathlib
 import platform
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 
+from keras_spiking.backends.kernels import cache
+from keras_spiking.backends.kernels.cache import folder as cache_folder
+
 # Results shall not depend on how a compiler groups operations: no `-ffast-math`,
 # no contraction. What is left out is only the bookkeeping of errors, and two passes
 # that make branches of selections: loops with branches do not become vectors.
+# The root that a compiler takes for `pow(x, 0.5)` is another value at -infinity.
 FLAGS = (
     "-O3 -march=native -std=gnu11 -shared -fPIC -fopenmp -ffp-contract=off "
-    "-fno-math-errno -fno-trapping-math -fno-tree-pre -fno-thread-jumps -w"
+    "-fno-math-errno -fno-trapping-math -fno-tree-pre -fno-thread-jumps "
+    "-fno-builtin-pow -fno-builtin-powf -w"
 ).split()
 VECTOR_MATH = ("-DVECTOR_MATH", "-lmvec")
+
+TIMEOUT = 60.0
+"""Seconds that the compiler may take for a text."""
+
+_logger = logging.getLogger("keras_spiking")
+_hanging = set()  # commands that took too long: nobody waits for them again
+
+# What has been loaded stays mapped (some 20 kB a library): frameworks keep addresses
+# of kernels, and JAX may still run one when Python has forgotten the layer.
+_handles = {}
 
 
 @functools.cache
 def compiler():
     """Path of the C compiler, or `None`. The variable `CC` names another one."""
-    names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
-    return next(filter(None, map(shutil.which, names)), None)
-
-
-def cache_folder():
-    """Where libraries are kept; `KERAS_SPIKING_CACHE` names another folder."""
-    if folder := os.environ.get("KERAS_SPIKING_CACHE"):
-        return pathlib.Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "keras_spiking"
+    return next(iter(_command()), None)
 
 
 @functools.cache
-def _machine():
-    """What a compiled library depends on besides its text."""
-    path = os.path.realpath(compiler())
-    stat = os.stat(path)
-    parts = [path, stat.st_size, stat.st_mtime_ns, FLAGS, platform.machine()]
+def _command():
+    """The compiler's path and the options that `CC` gives it, or nothing."""
+    named = os.environ.get("CC", "").strip()
+    if not named:
+        path = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+        return (path,) if path else ()
+    try:
+        words = [named] if shutil.which(named) else shlex.split(named)
+    except ValueError:  # a quotation mark is missing
+        words = [named]
+    if path := shutil.which(words[0]):
+        return (path, *words[1:])
+    _logger.warning(
+        "The environment variable CC is %r, but there is no program %r: there are no "
+        "compiled kernels. Set CC to a C compiler, such as gcc, or unset it.",
+        named,
+        words[0],
+    )
+    return ()
+
+
+@functools.cache
+def _processor():
     try:
         with open("/proc/cpuinfo") as file:
-            lines = [line for line in file if line.startswith(("model name", "flags"))]
-        parts += sorted(set(lines))
+            names = ("model name", "flags", "CPU part", "Features")
+            return sorted({line for line in file if line.startswith(names)})
     except OSError:
-        parts.append(platform.processor())
-    return repr(parts)
+        return platform.processor()
+
+
+def _machine():
+    """What a compiled library depends on besides its text."""
+    if compiler() is None:
+        raise RuntimeError(
+            f"there is no C compiler (CC is {os.environ.get('CC')!r}): install gcc or "
+            "clang, or set CC"
+        )
+    programs = [os.path.realpath(p) for p in map(shutil.which, _command()) if p]
+    versions = [(p, os.stat(p).st_size, os.stat(p).st_mtime_ns) for p in programs]
+    return repr([_command(), versions, FLAGS, platform.machine(), _processor()])
 
 
 def digest(text):
@@ -63,61 +102,125 @@ def digest(text):
     return hashlib.sha256((_machine() + text).encode()).hexdigest()[:32]
 
 
-def build(text, flags=()):
-    """Returns the path of the library of a C text.
+def load(text, flags=()):
+    """Returns the library of a C text as a `ctypes.CDLL`.
 
     Args:
         text: C source.
         flags: Tuple of further compiler flags.
 
     Raises:
-        RuntimeError: if the compiler refuses the text.
+        RuntimeError: if the compiler refuses the text, or takes too long.
     """
-    folder = cache_folder()
-    path = folder / f"{digest(text + repr(flags))}.so"
-    if not _is_whole(path):
-        _write(path, _compile(text, flags))
+    key = digest(text + repr(flags))
+    if key not in _handles:
+        try:
+            handle = _map(cache.read(key) or _make(key, text, flags))
+        except OSError:  # it is whole, but not a library for this machine
+            handle = _map(_make(key, text, flags))
+        _handles.setdefault(key, handle)
+    return ctypes.CDLL(key, handle=_handles[key])
+
+
+def build(text, flags=()):
+    """Returns the path of the library of a C text, for others to load.
+
+    It is a copy that is removed when the process ends. Arguments and errors are
+    those of `load`.
+    """
+    key = digest(text + repr(flags))
+    path = _private_copy(cache.read(key) or _make(key, text, flags))
+    atexit.register(_remove, path.parent, os.getpid())
     return str(path)
 
 
-@functools.cache
-def load(text, flags=()):
-    """Returns the library of a C text as a `ctypes.CDLL`; see `build`."""
-    return ctypes.CDLL(build(text, flags))
+def _make(key, text, flags):
+    content = _compile(text, flags)
+    cache.write(key, content)
+    return content
 
 
-def _is_whole(path):
+def _map(content):
+    """Loads a library; returns its handle."""
+    path = _private_copy(content)
     try:
-        content = path.read_bytes()
-    except OSError:
-        return False
-    return hashlib.sha256(content[:-32]).digest() == content[-32:]
+        return ctypes.CDLL(str(path))._handle
+    finally:
+        shutil.rmtree(path.parent, ignore_errors=True)
 
 
-def _write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
+def _private_copy(content):
+    """Writes a library into a new folder that belongs to this process."""
+    places = [tempfile.gettempdir()]
+    if cache.is_private(cache_folder()):
+        places.append(cache_folder())
+    place = next(filter(_runs_libraries, places), None)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="keras_spiking-", dir=place))
+    path = folder / "kernel.so"
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content + hashlib.sha256(content).digest())
-        os.replace(temporary, path)
+        path.write_bytes(content)
     except BaseException:
-        os.unlink(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+    return path
+
+
+def _runs_libraries(place):
+    return not os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 0)
+
+
+def _remove(folder, process):
+    if os.getpid() == process:  # and not a fork of it
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _compile(text, flags):
     glibc = sys.platform == "linux" and platform.machine() == "x86_64"
     attempts = [VECTOR_MATH, ()] if glibc else [()]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="keras_spiking-") as folder:
         source = pathlib.Path(folder, "kernel.c")
         library = pathlib.Path(folder, "kernel.so")
-        source.write_text(text)
+        source.write_text(text, "utf-8")
         for extra in attempts:
-            command = [compiler(), *FLAGS, "-o", library, source]
-            command += [*flags, *extra, "-lm"]
-            result = subprocess.run(command, capture_output=True, text=True)
-            if result.returncode == 0:
+            options = [*FLAGS, "-o", library, source, *flags, *extra, "-lm"]
+            message = _run([*_command(), *options], folder)
+            if not message and library.exists():
                 return library.read_bytes()
-    message = result.stderr.strip().split("\n")[0]
-    raise RuntimeError(f"{compiler()} could not compile a kernel: {message}")
+    message = message or "it wrote no library"
+    raise RuntimeError(
+        f"{shlex.join(_command())} could not compile a kernel: {message}"
+    )
+
+
+def _run(command, folder):
+    """Runs a compiler; returns its complaint, or `None` if it succeeded."""
+    name = shlex.join(_command())
+    late = (
+        f"the C compiler, {name}, did not finish within {TIMEOUT:g} s and is not "
+        "called again: set CC to another one"
+    )
+    if name in _hanging:
+        raise RuntimeError(late)
+    # Its errors go to a file, and it has a group of its own: what it has started
+    # may hang with it, and would keep a pipe open.
+    with open(pathlib.Path(folder, "errors"), "w+b") as errors:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            failed = process.wait(TIMEOUT)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            _hanging.add(name)
+            raise RuntimeError(late) from None
+        errors.seek(0)
+        message = errors.read().decode(errors="replace").strip().split("\n")[0]
+    return (message or f"exit status {failed}") if failed else None

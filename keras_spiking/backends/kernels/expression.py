@@ -17,9 +17,10 @@ class Expression:
         args: Tuple of expressions.
         value: Number of a constant, or name of an input.
         is_bool: Whether the value is true or false.
+        inputs: Frozen set, names of the inputs that the value depends on.
     """
 
-    __slots__ = ("graph", "op", "args", "value", "is_bool")
+    __slots__ = ("graph", "op", "args", "value", "is_bool", "inputs")
 
     def __init__(self, graph, op, args, value, is_bool):
         self.graph = graph
@@ -27,6 +28,8 @@ class Expression:
         self.args = args
         self.value = value
         self.is_bool = is_bool
+        own = [value] if op == "input" else []
+        self.inputs = frozenset(own).union(*(a.inputs for a in self.operands))
 
     @property
     def operands(self):
@@ -80,7 +83,7 @@ class Graph:
         self._nodes = {}
 
     def _node(self, op, args=(), value=None, is_bool=False):
-        key = (op, tuple(id(a) for a in args), value, is_bool)
+        key = (op, tuple(id(a) for a in args), repr(value), is_bool)
         if key not in self._nodes:
             self._nodes[key] = Expression(self, op, args, value, is_bool)
         return self._nodes[key]
@@ -96,6 +99,8 @@ class Graph:
     def apply(self, op, *args):
         """The expression of an operation, simplified where that is exact."""
         args = tuple(self.constant(a) for a in args)
+        if op in _KEEPS_BOOL and all(a.is_bool for a in args):
+            raise NotFusable(f"it calls `{op}` with truth values: cast them first")
         if op not in _TAKES_BOOL:
             args = tuple(self.to_real(a) for a in args)
         if op in ("subtract", "add") and args[1].is_constant(0.0):
@@ -108,6 +113,10 @@ class Graph:
             return args[1]
         if op == "multiply" and any(_vanishes(*p) for p in (args, args[::-1])):
             return self.constant(0.0)
+        if op == "power" and args[1].is_constant(2.0):
+            return args[0] * args[0]
+        if op == "power" and args[1].is_constant(-1.0):
+            return 1.0 / args[0]
         if op == "negative" and args[0].is_constant():
             return self.constant(-args[0].value)
         if op == "where" and args[1] is args[2]:
@@ -120,6 +129,27 @@ class Graph:
 
     def to_real(self, x):
         return self._node("to_real", (x,)) if x.is_bool else x
+
+
+def exactly(expression, dtype, computed):
+    """An expression whose dtype is said to be `dtype`, but is `computed` in kernels.
+
+    Truth values and spikes are the same in all of them.
+
+    Raises:
+        NotFusable: if that makes a difference.
+    """
+    if dtype.startswith(("float", "bfloat")):
+        is_same = dtype == computed or expression.op in ("to_real", "spike")
+    elif expression.is_constant():
+        is_same = expression.value in (0, 1) or (
+            dtype != "bool" and expression.value.is_integer()
+        )
+    else:
+        is_same = True
+    if not is_same:
+        raise NotFusable(f"it computes in {dtype}, kernels in {computed}")
+    return expression
 
 
 _GIVES_BOOL = {
@@ -135,6 +165,12 @@ _GIVES_BOOL = {
 }
 _TAKES_BOOL = {"logical_and", "logical_or", "logical_not", "where", "to_real"}
 
+# Of truth values backends make truth values again, or raise.
+_KEEPS_BOOL = set(
+    "add subtract multiply power maximum minimum clip relu negative absolute sign "
+    "floor ceil trunc round stop_gradient".split()
+)
+
 
 def _vanishes(x, factor):
     # 0 * x is 0 only where x is known to be finite: spikes and truth values.
@@ -148,30 +184,21 @@ def inputs_of(expressions, known=()):
         expressions: List of expressions.
         known: Expressions whose value is known, so that theirs do not count.
     """
-    found, seen, stack = set(), set(), list(expressions)
-    while stack:
-        node = stack.pop()
-        if id(node) in seen or any(node is k for k in known):
-            continue
-        seen.add(id(node))
-        if node.op == "input":
-            found.add(node.value)
-        stack.extend(node.operands)
-    return found
+    if not known:
+        return set().union(*(e.inputs for e in expressions))
+    return {e.value for e in in_order(expressions, known) if e.op == "input"}
 
 
 def in_order(expressions, known=()):
     """All expressions that the given ones need, each after its arguments."""
     order, seen = [], {id(k) for k in known}
-
-    def visit(node):
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        for argument in node.operands:
-            visit(argument)
-        order.append(node)
-
-    for expression in expressions:
-        visit(expression)
+    stack = list(reversed(expressions))
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):  # its arguments are done
+            order += node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node,))
+            stack.extend(reversed(node.operands))
     return order

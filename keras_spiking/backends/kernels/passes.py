@@ -9,7 +9,6 @@ from collections import ChainMap
 from collections import namedtuple
 
 from keras_spiking.backends.kernels.expression import in_order
-from keras_spiking.backends.kernels.expression import inputs_of
 from keras_spiking.backends.kernels.operations import OPERATIONS
 
 # An array that a kernel reads or writes. `kind`: "sequence" (batch, time,
@@ -54,7 +53,7 @@ class Constants:
 
     def place(self, node):
         """Where an expression belongs that needs no states and no inputs, or `None`."""
-        used = inputs_of([node])
+        used = node.inputs
         if not used or node.is_bool:
             return None
         if all(name.startswith("scalar") for name in used):

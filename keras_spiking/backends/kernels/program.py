@@ -1,9 +1,10 @@
 """The forward and the backward pass of a layer."""
 
-import itertools
+import math
+from collections import defaultdict
+from collections import deque
 
 from keras_spiking.backends.kernels.expression import in_order
-from keras_spiking.backends.kernels.expression import inputs_of
 from keras_spiking.backends.kernels.gradient import gradients
 
 
@@ -55,21 +56,67 @@ def _cheapest(grads, states, results):
     """The fewest values of a step that its gradients need, besides the input.
 
     For many neurons that is the membrane potential before the spike alone, from
-    which they need not even the input; for any it is the states.
+    which they need not even the input; for any it is the states. Everything that
+    gradients get from the states passes through these values: they are a smallest
+    cut of the graph of expressions.
     """
     memory = {state.value for state in states}
-
-    def suffices(values, memory):
-        return not inputs_of(grads, known=values) & memory
-
     candidates = [
         node
-        for node in in_order(results)
-        if not node.is_bool and inputs_of([node]) & memory
+        for node in in_order([*results, *states])
+        if not node.is_bool and node.inputs & memory
     ]
-    for count in range(len(states) + 1):
-        for needed in (memory | {"x"}, memory):
-            for values in itertools.combinations(candidates, count):
-                if suffices(values, needed):
-                    return list(values)
-    return [state for state in states if state.value in inputs_of(grads)]
+    cut = _smallest_cut(grads, memory, candidates)
+    without_x = _smallest_cut(grads, memory | {"x"}, candidates, len(cut))
+    return cut if without_x is None else without_x
+
+
+def _smallest_cut(outputs, inputs, candidates, limit=math.inf):
+    """The fewest candidates that suffice to compute outputs without inputs.
+
+    As many paths as possible from inputs to outputs are found that share no
+    candidate (Ford and Fulkerson): a node is a pipe from `(node, 0)` to `(node, 1)`
+    with room for one path if it is a candidate. The first full pipes on the way from
+    the inputs are the cut.
+
+    Returns:
+        A list of candidates, or `None` if it takes more than `limit`, or cannot be.
+    """
+    start, end = "start", "end"
+    room = defaultdict(dict)  # from a place to the places after it
+
+    def pipe(a, b, size=math.inf):
+        room[a][b], room[b][a] = size, 0
+
+    single = set(candidates)
+    for node in in_order(outputs):
+        pipe((node, 0), (node, 1), 1 if node in single else math.inf)
+        for operand in node.operands:
+            pipe((operand, 1), (node, 0))
+        if node.op == "input" and node.value in inputs:
+            pipe(start, (node, 0))
+    for node in outputs:
+        pipe((node, 1), end)
+
+    for _ in range(1 + min(limit, len(candidates))):
+        before = _places_within_reach(room, start, end)
+        if end not in before:
+            return [c for c in candidates if (c, 0) in before and (c, 1) not in before]
+        place = end
+        while place != start:
+            room[before[place]][place] -= 1
+            room[place][before[place]] += 1
+            place = before[place]
+    return None
+
+
+def _places_within_reach(room, start, end):
+    """Places that a path from the start leads to, each with the place before it."""
+    before, queue = {start: None}, deque([start])
+    while queue and end not in before:
+        place = queue.popleft()
+        for after, size in room[place].items():
+            if size > 0 and after not in before:
+                before[after] = place
+                queue.append(after)
+    return before

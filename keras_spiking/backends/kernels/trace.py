@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_spiking.backends.kernels.expression import Graph
 from keras_spiking.backends.kernels.expression import NotFusable
-from keras_spiking.backends.kernels.expression import inputs_of
+from keras_spiking.backends.kernels.expression import exactly
 from keras_spiking.backends.kernels.fingerprint import fingerprint
 from keras_spiking.backends.kernels.operations import OPERATIONS
 from keras_spiking.backends.kernels.scalar import Scalar
@@ -165,7 +165,7 @@ class Step:
             expressions = [self._expression(tensor) for tensor in tensors]
         except NotFusable:
             return None
-        fixed = all(name.startswith("scalar") for name in inputs_of(expressions))
+        fixed = all(name.startswith("scalar") for e in expressions for name in e.inputs)
         return expressions if fixed else None
 
     def _lower(self, outputs):
@@ -173,14 +173,27 @@ class Step:
 
         Keras records on every symbolic tensor the operation that made it.
         """
-        for tensor in keras.tree.flatten(outputs):
-            if id(tensor) in self._values or not isinstance(tensor, keras.KerasTensor):
-                continue
+        stack = self._unknown(outputs)
+        while stack:
+            tensor = stack[-1]
             operation, node_index, _ = tensor._keras_history
             arguments = operation._inbound_nodes[node_index].arguments
             args, kwargs = list(arguments.args), dict(arguments.kwargs)
-            self._lower([args, list(kwargs.values())])
-            self._set(tensor, self._operation(operation, args, kwargs))
+            if unknown := self._unknown([args, list(kwargs.values())]):
+                stack += unknown
+            elif id(stack.pop()) not in self._values:
+                expression = self._operation(operation, args, kwargs)
+                dtype = tensor.dtype
+                if dtype == "float32":  # PyTorch's symbols forget that it was float64
+                    dtype = self._layer.state_dtype
+                self._set(tensor, exactly(expression, dtype, self._layer.state_dtype))
+
+    def _unknown(self, structure):
+        return [
+            tensor
+            for tensor in reversed(keras.tree.flatten(structure))
+            if isinstance(tensor, keras.KerasTensor) and id(tensor) not in self._values
+        ]
 
     def _operation(self, operation, args, kwargs):
         apply = self.graph.apply
@@ -197,14 +210,15 @@ class Step:
             return args[0]
         if name in ("Cast", "ConvertToTensor"):
             if keras.backend.is_float_dtype(operation.dtype):
-                return self.graph.to_real(args[0])
+                real = self.graph.to_real(args[0])
+                return exactly(real, operation.dtype, self._layer.state_dtype)
             if operation.dtype == "bool":
                 return args[0] if args[0].is_bool else apply("not_equal", args[0], 0.0)
             raise NotFusable(f"it casts to {operation.dtype}")
         if name == "Clip":
             self._lower([operation.x_min, operation.x_max])
-            low = apply("maximum", args[0], self._expression(operation.x_min))
-            return apply("minimum", low, self._expression(operation.x_max))
+            bounds = (operation.x_min, operation.x_max)
+            return apply("clip", args[0], *map(self._expression, bounds))
         if name == "Round" and operation.decimals:
             raise NotFusable("it rounds to decimals")
         if name in _COMPOSED:
@@ -218,7 +232,7 @@ class Step:
         return apply(name, *args)
 
     def _derivative(self, surrogate, x):
-        symbol = keras.KerasTensor((1,), dtype="float32")
+        symbol = keras.KerasTensor((1,), dtype=self._layer.state_dtype)
         self._set(symbol, x)
         slope = _call(f"{surrogate}.derivative", surrogate.derivative, symbol)
         self._lower([slope])
@@ -229,10 +243,7 @@ _NAMES = {"TrueDivide": "divide", "Abs": "absolute"}
 
 _COMPOSED = {
     "Square": lambda x: x * x,
-    "Reciprocal": lambda x: 1.0 / x,
-    "Rsqrt": lambda x: 1.0 / x.graph.apply("sqrt", x),
-    "Relu": lambda x: x.graph.apply("maximum", x, 0.0),
-    "ReLU": lambda x: x.graph.apply("maximum", x, 0.0),
+    "ReLU": lambda x: x.graph.apply("relu", x),
     "Identity": lambda x: x,
 }
 
