@@ -20,11 +20,13 @@ class Backend:
         name: What `keras.config.backend()` says.
         unrolled_steps: Integer, up to how many time steps a loop is unrolled, or `None`
             if it always is.
+        has_kernels: Boolean, whether there are fused kernels for it at all.
         fuses_single_steps: Boolean, whether the framework's own compiler makes a
             fused kernel of a single time step, so that ours has no advantage.
     """
 
     unrolled_steps = None
+    has_kernels = False
     fuses_single_steps = False
 
     def __init__(self, name):

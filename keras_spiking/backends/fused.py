@@ -55,7 +55,8 @@ def serving(layer, inputs, masked, fresh):
             "the reference runs instead."
         )
     if kernel.library is None:
-        _log_once(type(layer).__name__, kernel.reason)
+        if backends.active().has_kernels:
+            _log_once(type(layer).__name__, kernel.reason)
         return None
     if mode == "auto" and inputs.shape[1] == 1 and backends.active().fuses_single_steps:
         return None

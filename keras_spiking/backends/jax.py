@@ -30,6 +30,7 @@ HOST, DEVICE = "keras_spiking_host", "keras_spiking_device"
 
 
 class Jax(Backend):
+    has_kernels = True
     unrolled_steps = 8  # XLA fuses a few steps, but unrolled code compiles slowly
     fuses_single_steps = True
 

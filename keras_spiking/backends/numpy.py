@@ -7,6 +7,8 @@ from keras_spiking.backends.kernels.library import shape_of
 
 
 class NumPy(Backend):
+    has_kernels = True
+
     def unavailable(self, x=None):
         return None
 

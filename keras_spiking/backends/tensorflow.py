@@ -24,6 +24,7 @@ _libraries_of = weakref.WeakKeyDictionary()  # what graphs call
 
 
 class TensorFlow(Backend):
+    has_kernels = True
     # More steps than that are traced once and compile under XLA, too. A kernel takes as
     # long as the operations of a single step in a graph, and half as long as they take
     # one by one.

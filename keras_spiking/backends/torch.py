@@ -17,6 +17,8 @@ from keras_spiking.backends.kernels.library import shape_of
 
 
 class Torch(Backend):
+    has_kernels = True
+
     def value_and_gradients(self, function, tensors):
         tensors = [tensor.detach().requires_grad_() for tensor in tensors]
         with torch.enable_grad():
