@@ -49,11 +49,8 @@ def _extreme_gradient(wins, wins_or_ties):
         if TENSORFLOW:
             chosen = _apply(wins_or_ties, x, y)
             return _where(chosen, g, 0.0), _where(chosen, 0.0, g)
-        x_wins, y_wins, tie = (
-            _apply(wins, x, y),
-            _apply(wins, y, x),
-            _apply("equal", x, y),
-        )
+        x_wins, y_wins = _apply(wins, x, y), _apply(wins, y, x)
+        tie = _apply("equal", x, y)
         if TORCH:  # both get all of it where one is NaN
             g = _where(tie, 0.5 * g, g)
             return _where(y_wins, 0.0, g), _where(x_wins, 0.0, g)
