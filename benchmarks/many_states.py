@@ -16,6 +16,7 @@ import time
 import keras
 import neurons
 import timing
+import zoo_neurons
 
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.program import Program
@@ -45,14 +46,17 @@ def main():
     arguments = parser.parse_args()
     layers = {f"{n} coupled states": Coupled(n) for n in arguments.states}
     layers["Hodgkin-Huxley"] = HodgkinHuxley()
+    x, g = neurons.random_sequences(arguments.shape)
     rows = []
     for name, layer in layers.items():
         plan, build, saved = making(layer, arguments.shape[-1])
-        medians = neurons.reference_and_fused(layer, arguments.shape, arguments.rounds)
-        rows.append([name, saved, plan, build, *medians, medians[1] / medians[0]])
-    columns = "neuron, values kept, plan s, compile s, reference ms, fused ms, ratio"
-    print(timing.setting(), f"backend: {keras.config.backend()}", sep="\n")
-    print(timing.table(columns.split(", "), rows))
+        times = zoo_neurons.compare(layer, x, g, arguments.rounds)
+        rows.append([name, saved, plan, build, *times[3:]])
+    columns = "neuron, values kept, plan (s), compile (s), fused (ms), reference (ms)"
+    print(timing.setting())
+    shape = " x ".join(map(str, arguments.shape))
+    print(f"\n### {keras.config.backend()}, {shape}, forward and backward\n")
+    print(timing.table([*columns.split(", "), "fused / reference"], rows))
 
 
 if __name__ == "__main__":

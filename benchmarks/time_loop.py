@@ -16,7 +16,6 @@ in place of time on the wall.
 """
 
 import argparse
-import importlib
 import itertools
 import os
 import statistics
@@ -27,11 +26,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 import numpy as np
 
+from keras_spiking import backends
 from keras_spiking.layers import LIFLayer
 
 BACKEND = keras.config.backend()
-# The module, which the function of the same name hides.
-LIMITS = importlib.import_module("keras_spiking.ops.time_loop").UNROLLED_STEPS
+LIMIT = backends.active().unrolled_steps
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 MODES = {
     "jax": {"jit": True},
@@ -118,11 +117,11 @@ def lif_step(x, weight, jit, limit=None):
         return step
 
     def limited(x):
-        kept, LIMITS[BACKEND] = LIMITS[BACKEND], limit
+        backends.active().unrolled_steps = limit
         try:
             return step(x)
         finally:
-            LIMITS[BACKEND] = kept
+            backends.active().unrolled_steps = LIMIT
 
     return limited
 
@@ -184,7 +183,7 @@ def main():
     common = arguments.modes, arguments.batch
     if arguments.only != "loops":
         compare_with_rnn(*common, arguments.timesteps, arguments.features, timing)
-    if arguments.only != "rnn" and BACKEND in LIMITS:
+    if arguments.only != "rnn" and LIMIT is not None:
         compare_loops(*common, arguments.steps, arguments.sizes, timing)
 
 
