@@ -13,7 +13,7 @@ from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.recordings import identify
 from keras_spiking.datasets.recordings import sensor_shape_of
 from keras_spiking.datasets.recordings import stream_of
-from keras_spiking.datasets.representation import Representation
+from keras_spiking.datasets.representations import Representation
 from keras_spiking.validation import check_choice
 
 _INPUTS = ("frames", "mask", "lengths")

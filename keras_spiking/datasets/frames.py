@@ -6,7 +6,7 @@ from keras_spiking.datasets.counting import count_events
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import check_order
 from keras_spiking.datasets.events import check_sensor_shape
-from keras_spiking.datasets.representation import Representation
+from keras_spiking.datasets.representations import Representation
 from keras_spiking.validation import check_choice
 
 
