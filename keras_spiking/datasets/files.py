@@ -18,7 +18,7 @@ def replacing(path):
     If it fails (a full disk, an interrupt), nothing is left behind, and a file that
     had the name before still has it.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".part-{uuid.uuid4().hex}"
     try:

@@ -1,5 +1,7 @@
 """Representations: arrays over time, made from the events of one recording."""
 
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,8 @@ class Representation:
     """Base class of representations: `(time, ...)` arrays made from events.
 
     Subclasses implement `represent(events, sensor_shape)`, and `get_config()` if
-    they take arguments: a cache recognises its entries by it. `cell_index` tells
-    where in the array an event belongs.
+    they take arguments: a cache recognises its entries by it. `cell_index` gives
+    the place of each event in the array.
 
     Call arguments:
         events: Events in order of time, see `as_events`.
@@ -39,18 +41,20 @@ class Representation:
     [0.5]
     """
 
-    def __call__(self, events, sensor_shape):
+    def __call__(self, events: Any, sensor_shape: Sequence[int]) -> np.ndarray:
         sensor_shape = check_sensor_shape(sensor_shape)
         events = as_events(events)
         check_order(events)
         return self.represent(events, sensor_shape)
 
-    def represent(self, events, sensor_shape):
+    def represent(
+        self, events: np.ndarray, sensor_shape: tuple[int, ...]
+    ) -> np.ndarray:
         raise NotImplementedError(
             f"{type(self).__name__} must implement `represent(events, sensor_shape)`."
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     def __repr__(self):
@@ -80,7 +84,7 @@ class VoxelGrid(Representation):
         - [Zhu et al., 2019](https://arxiv.org/abs/1812.08156)
     """
 
-    def __init__(self, timesteps):
+    def __init__(self, timesteps: int):
         self.timesteps = check_timesteps(timesteps)
 
     def represent(self, events, sensor_shape):
@@ -127,7 +131,7 @@ class TimeSurface(Representation):
         - [Lagorce et al., 2017](https://doi.org/10.1109/TPAMI.2016.2574707)
     """
 
-    def __init__(self, timesteps, tau):
+    def __init__(self, timesteps: int, tau: float):
         self.timesteps = check_timesteps(timesteps)
         self.tau = check_number("tau", tau, above=0.0)
 

@@ -1,6 +1,7 @@
 """Events in HDF5 files (`.h5`, `.hdf5`): SHD, SSC, Prophesee."""
 
 import math
+import os
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.readers.arrays import common_length
 from keras_spiking.datasets.readers.arrays import find_columns
 from keras_spiking.datasets.readers.binary import not_a
+from keras_spiking.datasets.readers.isolated import check_hdf5
 from keras_spiking.validation import check_integer
 
 
@@ -37,7 +39,7 @@ def _events(path, chunk_size, index, time_unit, max_unpacked_bytes):
         for name in ("spikes", "CD", "events"):
             group = group[name] if name in group else group
         if isinstance(group, h5py.Dataset):  # a table, as Prophesee writes it
-            _count([group], path, max_unpacked_bytes)
+            check_size([group], path, max_unpacked_bytes)
             fields = find_columns({n: n for n in group.dtype.names or ()}, path, "HDF5")
             found = {field: group.fields(name) for field, name in fields.items()}
             shapes = {"t": group.shape}
@@ -45,8 +47,10 @@ def _events(path, chunk_size, index, time_unit, max_unpacked_bytes):
             found = find_columns(group, path, "HDF5")
             if not all(isinstance(v, h5py.Dataset) for v in found.values()):
                 raise not_a("HDF5", path, f"it holds groups, not arrays: {list(group)}")
-            _count(found.values(), path, max_unpacked_bytes)
+            check_size(found.values(), path, max_unpacked_bytes)
             if index is not None:
+                status = os.stat(path)
+                check_hdf5(path, status.st_size, status.st_mtime_ns)
                 found = {k: _recording(v, index) for k, v in found.items()}
             elif found["t"].dtype.kind == "O":
                 raise ValueError(
@@ -68,7 +72,7 @@ def _recording(values, index):
     return np.asarray(values[index])
 
 
-def _count(datasets, path, max_unpacked_bytes):
+def check_size(datasets, path, max_unpacked_bytes=None):
     """Counts arrays, and the pieces in which they are stored, before any is read."""
     budget = UnpackedBytes(path, max_unpacked_bytes)
     for data in datasets:

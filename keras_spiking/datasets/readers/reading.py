@@ -84,7 +84,7 @@ def stream_events(
         ValueError: if the file is damaged, truncated or in another format, or
             unpacks to more than `max_unpacked_bytes`.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     check_integer("chunk_size", chunk_size, minimum=1)
     name = _format_of(path) if format is None else format
     stream = _STREAMS.get(name) if isinstance(name, str) else None
