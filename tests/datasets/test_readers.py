@@ -293,8 +293,22 @@ def test_a_reader_that_never_ends_is_stopped(tmp_path, monkeypatch):
         read_events(tmp_path / "a.aedat4")
 
 
-def test_heidelberg_recordings_are_checked_apart(tmp_path):
-    """A free object of size 0 in the heap keeps HDF5 in an endless loop."""
+def test_heidelberg_file_that_keeps_hdf5_in_a_loop(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    write_heidelberg(path, EVENTS)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL") + 16  # a heap of objects, the last of which is free
+    while index := int.from_bytes(content[at : at + 2], "little"):
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    assert index == 0
+    content[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(content)
+    monkeypatch.setattr(isolated, "_SECONDS", 1)
+    with pytest.raises(ValueError, match="a.h5.*SIGXCPU"):
+        read_events(path, index=0)
+
+
+def test_heidelberg_files_are_checked_once(tmp_path):
     path = tmp_path / "a.h5"
     write_heidelberg(path, EVENTS)
     isolated.check_hdf5.cache_clear()

@@ -228,6 +228,7 @@ _PLACEHOLDERS = {
     "_frombuffer": ("numpy", _from_buffer),
     "scalar": ("numpy", _scalar),
     "encode": ("_codecs", _latin1),  # bytes in old pickles
+    "bytes": ("__builtin__", lambda: b""),
 }
 
 if __name__ == "__main__":
