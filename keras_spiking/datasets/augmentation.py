@@ -4,8 +4,6 @@ Each is a callable `(events, sensor_shape, rng) -> events`, as is any function o
 yours: `rng`, a `numpy.random.Generator`, decides everything random.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from keras_spiking.datasets.events import make_events
@@ -39,12 +37,7 @@ class RandomFlip:
         self.mode = check_choice("mode", mode, choices)
         self.probability = _check_probability("probability", probability)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         if rng.random() >= self.probability or not len(events):
             return events
         height, width = _size(sensor_shape)
@@ -73,12 +66,7 @@ class RandomShift:
         self.height = check_integer("height", height, minimum=0)
         self.width = check_integer("width", width, minimum=0)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         height, width = _size(sensor_shape)
         x = events["x"] + rng.integers(-self.width, self.width + 1)
         y = events["y"] + rng.integers(-self.height, self.height + 1)
@@ -100,12 +88,7 @@ class RandomCrop:
         self.height = check_integer("height", height, minimum=1)
         self.width = check_integer("width", width, minimum=1)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         height, width = _size(sensor_shape)
         top = rng.integers(0, max(height - self.height, 0) + 1)
         left = rng.integers(0, max(width - self.width, 0) + 1)
@@ -125,12 +108,7 @@ class RandomTimeCrop:
     def __init__(self, fraction: float):
         self.fraction = check_number("fraction", fraction, above=0.0, maximum=1.0)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         if not len(events):
             return events
         first, last = int(events["t"][0]), int(events["t"][-1])
@@ -149,12 +127,7 @@ class TimeJitter:
     def __init__(self, stddev: float):
         self.stddev = check_number("stddev", stddev, minimum=0.0)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         events = events.copy()
         noise = rng.normal(0.0, self.stddev, len(events))
         events["t"] += np.round(noise).astype("int64")
@@ -171,12 +144,7 @@ class PolarityJitter:
     def __init__(self, probability: float):
         self.probability = _check_probability("probability", probability)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         events = events.copy()
         events["p"] ^= (rng.random(len(events)) < self.probability).astype("uint8")
         return events
@@ -192,12 +160,7 @@ class DropEvents:
     def __init__(self, probability: float):
         self.probability = _check_probability("probability", probability)
 
-    def __call__(
-        self,
-        events: np.ndarray,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
-    ) -> np.ndarray:
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         return events[rng.random(len(events)) >= self.probability]
 
 
@@ -225,13 +188,7 @@ class EventMix:
         self.probability = _check_probability("probability", probability)
 
     def __call__(
-        self,
-        events: np.ndarray,
-        label: int,
-        other_events: np.ndarray,
-        other_label: int,
-        sensor_shape: Sequence[int],
-        rng: np.random.Generator,
+        self, events, label: int, other_events, other_label: int, sensor_shape, rng
     ) -> tuple[np.ndarray, np.ndarray]:
         """The mixture and its label `(num_classes,)`; `other_*` may be unused."""
         last = self.num_classes - 1

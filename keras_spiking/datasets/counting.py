@@ -80,10 +80,9 @@ def count_events(
 
 def _check_out(out, sensor_shape):
     """Checks the memory that is written to."""
-    fits = isinstance(out, np.ndarray) and out.dtype == np.int32
-    flags = out.flags if fits else None
-    if not fits or out.shape != sensor_shape or not flags.carray:
-        kind = f"{out.dtype} of shape {out.shape}" if fits else type(out).__name__
+    fits = isinstance(out, np.ndarray) and out.dtype == np.int32 and out.flags.carray
+    if not fits or out.shape != sensor_shape:
+        kind = f"{type(out).__name__} of shape {np.shape(out)}"
         raise ValueError(
             f"`out` must be a contiguous, writeable array of shape {sensor_shape} and "
             f"dtype int32. Received: {kind}"

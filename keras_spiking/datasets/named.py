@@ -11,7 +11,6 @@ loader. Nothing is downloaded.
 
 import csv
 import os
-import pathlib
 
 import numpy as np
 
@@ -230,11 +229,11 @@ def load_asl_dvs(
     return Recordings(sources, labels, (180, 240, 2), letters, orient=_upright_asl_dvs)
 
 
-def _load_heidelberg(folder, name, split, checksums, classes):
+def _load_heidelberg(folder, name, split, checksums, max_unpacked_bytes, classes):
     archives = {f"{name}_{split}.h5.zip": checksums[split]}
     file_name = f"{name}_{split}.h5"
-    roots = unpacked(folder, archives)
-    unpack_gzip(pathlib.Path(folder).expanduser() / f"{file_name}.gz")
+    roots = unpacked(folder, archives, max_unpacked_bytes=max_unpacked_bytes)
+    unpack_gzip(roots[0] / f"{file_name}.gz", max_unpacked_bytes)
     path = find_folder(roots, [file_name]) / file_name
     import h5py
 
@@ -245,19 +244,26 @@ def _load_heidelberg(folder, name, split, checksums, classes):
     return Recordings(sources, labels, (700,), classes)
 
 
-def load_shd(folder: str | os.PathLike, split: str = "train") -> Recordings:
+def load_shd(
+    folder: str | os.PathLike,
+    split: str = "train",
+    *,
+    max_unpacked_bytes: int | None = None,
+) -> Recordings:
     """Spiking Heidelberg Digits: spoken digits, English and German, as spikes.
 
     8,156 recordings for training and 2,264 for testing, 20 classes, of the 700
     channels of a model of the inner ear.
 
     Address: https://zenkelab.org/datasets/
-    Files: `shd_train.h5.zip`, `shd_test.h5.zip`
+    Files: `shd_train.h5.zip`, `shd_test.h5.zip`, or `.h5.gz`
     Licence: Creative Commons Attribution 4.0
 
     Args:
         folder: Path of the folder with the files.
         split: `"train"` or `"test"`. Defaults to `"train"`.
+        max_unpacked_bytes: Integer, how much a packed file may unpack to. Defaults to
+            64 MiB or 100 times its size, whichever is more.
 
     Returns:
         `Recordings` with `sensor_shape=(700,)`.
@@ -272,22 +278,31 @@ def load_shd(folder: str | os.PathLike, split: str = "train") -> Recordings:
     }
     languages = ("English", "German")
     classes = [f"{language} {n}" for language in languages for n in range(10)]
-    return _load_heidelberg(folder, "shd", split, checksums, classes)
+    return _load_heidelberg(
+        folder, "shd", split, checksums, max_unpacked_bytes, classes
+    )
 
 
-def load_ssc(folder: str | os.PathLike, split: str = "train") -> Recordings:
+def load_ssc(
+    folder: str | os.PathLike,
+    split: str = "train",
+    *,
+    max_unpacked_bytes: int | None = None,
+) -> Recordings:
     """Spiking Speech Commands: spoken words as spikes.
 
     75,466 recordings for training, 9,981 for validation and 20,382 for testing, 35
     classes, of the 700 channels of a model of the inner ear.
 
     Address: https://zenkelab.org/datasets/
-    Files: `ssc_train.h5.zip`, `ssc_valid.h5.zip`, `ssc_test.h5.zip`
+    Files: `ssc_train.h5.zip`, `ssc_valid.h5.zip`, `ssc_test.h5.zip`, or `.h5.gz`
     Licence: Creative Commons Attribution 4.0
 
     Args:
         folder: Path of the folder with the files.
         split: `"train"`, `"valid"` or `"test"`. Defaults to `"train"`.
+        max_unpacked_bytes: Integer, how much a packed file may unpack to. Defaults to
+            64 MiB or 100 times its size, whichever is more.
 
     Returns:
         `Recordings` with `sensor_shape=(700,)`.
@@ -301,7 +316,7 @@ def load_ssc(folder: str | os.PathLike, split: str = "train") -> Recordings:
         "valid": "b4eee3516a4a90dd0c71a6ac23a8ae43",
         "test": "a35ff1e9cffdd02a20eb850c17c37748",
     }
-    return _load_heidelberg(folder, "ssc", split, checksums, None)
+    return _load_heidelberg(folder, "ssc", split, checksums, max_unpacked_bytes, None)
 
 
 def load_dvs_lip(folder: str | os.PathLike, split: str = "train") -> Recordings:

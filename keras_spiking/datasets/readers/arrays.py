@@ -136,7 +136,7 @@ def stream_npy(path, chunk_size, time_unit=None):
         array = _Array(file, path, functools.partial(read_at_most, file))
         length = common_length({"t": array.shape}, path, "npy")
         for start in range(0, length, chunk_size):
-            events = array.read(min(chunk_size, length - start))
+            events = array.read(min(chunk_size, length - start)).copy()
             yield as_events(events, time_unit=time_unit)
         if not length:
             as_events(np.empty(0, array.dtype))  # says which fields are missing

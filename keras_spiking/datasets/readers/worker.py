@@ -79,7 +79,7 @@ def read_bullying10k(path):
         part = part.values if isinstance(part, _Array) else part
         if not len(part):
             continue
-        if isinstance(part, list):
+        if not isinstance(part, np.ndarray):
             yield list(zip(*part))[:4]
         elif part.dtype.names:
             yield [part[name] for name in part.dtype.names[:4]]
@@ -112,9 +112,9 @@ _PLAIN |= {"f2", "f4", "f8", "b1"}
 def unpickle(data):
     """The elements of a pickled array, which may be lists, tuples and arrays.
 
-    A pickle can hold any program, and one that builds NumPy's own objects can lie about
-    where they are in memory. Nothing of NumPy is therefore called while it is read: it
-    fills placeholders, from which arrays of plain numbers are made.
+    A pickle can hold any program, and one that sets the state of NumPy's own objects
+    can turn bytes of the file into pointers. Here it sets the state of placeholders, from
+    which arrays of plain numbers are made.
     """
     array = _Unpickler(io.BytesIO(data)).load()
     if not isinstance(array, _Array):
@@ -126,26 +126,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         found = _PLACEHOLDERS.get(name)
         if found is not None and module.split(".")[0] == found[0]:
-            return _Call(found[1])
+            return found[1]
         raise pickle.UnpicklingError(f"it holds {module}.{name}, not events")
-
-
-class _Call:
-    """What a pickle calls: it has no attributes to set, and no state."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function):
-        object.__setattr__(self, "_function", function)
-
-    def __call__(self, *args):
-        return self._function(*args)
-
-    def __setattr__(self, name, value):
-        raise pickle.UnpicklingError("it changes what it calls")
-
-    def __setstate__(self, state):
-        raise pickle.UnpicklingError("it changes what it calls")
 
 
 class _Dtype:
