@@ -49,7 +49,7 @@ class EventDataset(keras.utils.PyDataset):
             batch. Where batches differ, TensorFlow needs `fit(dataset.to_tf_data())`,
             which declares it. Defaults to `None`.
         augmentation: Callable or list of callables `(events, sensor_shape, rng) ->
-            events`, applied anew in every epoch. Defaults to `None`.
+            events`, applied again in every epoch. Defaults to `None`.
         mix: `EventMix` or `None`: mixes recordings, and labels with them. Defaults
             to `None`.
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
@@ -72,7 +72,7 @@ class EventDataset(keras.utils.PyDataset):
         workers, use_multiprocessing, max_queue_size: See `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: if there are no recordings, or the cache cannot tell one
+        ValueError: if there are no recordings, or the cache cannot distinguish one
             representation from another.
 
     Example:
@@ -238,7 +238,8 @@ class EventDataset(keras.utils.PyDataset):
     def _stored(self, index):
         """Events or their representation, from the cache, and the label."""
         fingerprint, label = identify(self.recordings, index)
-        key = {"recording": fingerprint, "format": 1}
+        # A new format leaves aside what an older version stored.
+        key = {"recording": fingerprint, "format": 2}
         if self._changes_events:
             return self.cache.get(key, lambda: self._decode(index)), label
         kind = type(self.representation)

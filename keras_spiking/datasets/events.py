@@ -92,7 +92,7 @@ def _microseconds(t, time_unit):
     if t.dtype.kind == "f":  # rounded half up, as integers are below
         t = np.floor(t.astype("float64") * times / per + 0.5)
         return _whole("t", t, "finite and, in microseconds, within 64 bits")
-    t = _whole("t", t, "numbers")
+    t = _whole("t", t, "numbers").astype("int64")
     if len(t) and not _INT64.min <= int(t.min()) * times <= int(t.max()) * times <= (
         _INT64.max
     ):
@@ -137,7 +137,7 @@ def _whole(name, values, allowed):
             f"The events' `{name}` must be {allowed}. Received: "
             f"{name}={np.atleast_1d(values)[np.argmax(wrong)]!s}"
         )
-    return values if values.dtype.kind == "i" else values.astype("int64")
+    return values if values.dtype.kind in "iu" else values.astype("int64")
 
 
 def as_events(events: Any, *, time_unit: str | None = None) -> np.ndarray:

@@ -327,7 +327,7 @@ def load_dvs_lip(folder: str | os.PathLike, split: str = "train") -> Recordings:
 
     Address: https://sites.google.com/view/event-based-lipreading
     File: `DVS-Lip.zip`
-    Licence: for research; an agreement is to be signed for it
+    Licence: for research, after signing an agreement
 
     Args:
         folder: Path of the folder with the file.

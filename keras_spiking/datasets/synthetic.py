@@ -14,11 +14,11 @@ _STEPS = 60
 
 
 class SyntheticGestures:
-    """A shape in front of an event camera: it moves, turns about, comes or goes.
+    """A disc seen by an event camera: it moves, circles, approaches or recedes.
 
-    A disc of random size takes one of eight paths. Pixels that it begins to cover
-    report "on" events, pixels that it leaves "off" events, each with some delay.
-    Pixels miss some of them, and others report events without cause.
+    The disc has a random size and takes one of eight paths. Pixels that it begins to
+    cover report "on" events, pixels that it leaves "off" events, each with some
+    delay. Pixels miss some of them, and others report events without cause.
 
     Args:
         num_samples: Integer >= 1, number of recordings. Labels take turns.

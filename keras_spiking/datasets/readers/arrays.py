@@ -1,8 +1,8 @@
 """Events in files of NumPy arrays: `.npz` and `.npy`."""
 
 import contextlib
-import functools
 import math
+import os
 import zipfile
 
 import numpy as np
@@ -13,7 +13,6 @@ from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
 from keras_spiking.datasets.readers.binary import not_a
-from keras_spiking.datasets.readers.binary import read_at_most
 from keras_spiking.datasets.readers.binary import truncated
 
 # What the arrays are called elsewhere.
@@ -40,7 +39,9 @@ def find_columns(group, path, kind):
                 found[field] = group[name]
                 break
     if not {"t", "x"} <= set(found):
-        raise not_a(kind, path, f"it needs arrays t, x, y, p and has {list(group)}")
+        raise not_a(
+            kind, path, f"it needs arrays t, x, y, p and has {list(group)[:20]}"
+        )
     return found
 
 
@@ -75,14 +76,23 @@ class _Array:
         ):
             kind = f"an array of dtype {self.dtype} and shape {self.shape}"
             raise not_a("npy", path, f"it holds {kind}")
-        self.path = path
-        self._read = read
+        self._file, self._path, self._read = file, path, read
 
     def read(self, count):
-        data = self._read(count * self.dtype.itemsize)
-        if len(data) < count * self.dtype.itemsize:
-            raise truncated(self.path, "an array is cut off")
-        return np.frombuffer(data, self.dtype)
+        values = self._read(self._file, self.dtype, count)
+        if len(values) < count:
+            raise truncated(self._path, "an array is cut off")
+        return values
+
+
+def _from_file(file, dtype, count):
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    return np.fromfile(file, dtype, min(count, left // dtype.itemsize))
+
+
+def _from_zip(file, dtype, count):
+    data = file.read(count * dtype.itemsize)
+    return np.frombuffer(data, dtype, len(data) // dtype.itemsize)
 
 
 @contextlib.contextmanager
@@ -93,7 +103,7 @@ def _npz(path, max_unpacked_bytes, choose):
         chosen = choose(members)
         check_zip(chosen.values(), UnpackedBytes(path, max_unpacked_bytes))
         files = {k: stack.enter_context(archive.open(m)) for k, m in chosen.items()}
-        yield {name: _Array(file, path, file.read) for name, file in files.items()}
+        yield {name: _Array(file, path, _from_zip) for name, file in files.items()}
 
 
 def stream_npz(path, chunk_size, time_unit=None, max_unpacked_bytes=None):
@@ -116,7 +126,7 @@ def stream_es_imagenet(path, chunk_size, time_unit=None, max_unpacked_bytes=None
 
     def choose(members):
         if not {"neg", "pos"} <= set(members):
-            raise not_a("ES-ImageNet", path, f"it has the arrays {list(members)}")
+            raise not_a("ES-ImageNet", path, f"it has {list(members)[:20]}")
         return {name: members[name] for name in ("neg", "pos")}
 
     with _npz(path, max_unpacked_bytes, choose) as arrays:
@@ -133,10 +143,10 @@ def stream_es_imagenet(path, chunk_size, time_unit=None, max_unpacked_bytes=None
 def stream_npy(path, chunk_size, time_unit=None):
     """One structured array with the fields t, x, y, p."""
     with open(path, "rb") as file:
-        array = _Array(file, path, functools.partial(read_at_most, file))
+        array = _Array(file, path, _from_file)
         length = common_length({"t": array.shape}, path, "npy")
         for start in range(0, length, chunk_size):
-            events = array.read(min(chunk_size, length - start)).copy()
+            events = array.read(min(chunk_size, length - start))
             yield as_events(events, time_unit=time_unit)
         if not length:
             as_events(np.empty(0, array.dtype))  # says which fields are missing

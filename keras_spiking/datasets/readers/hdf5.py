@@ -76,4 +76,6 @@ def check_size(datasets, path, max_unpacked_bytes=None):
     """Counts arrays, and the pieces in which they are stored, before any is read."""
     budget = UnpackedBytes(path, max_unpacked_bytes)
     for data in datasets:
+        if data.external or data.is_virtual:
+            raise not_a("HDF5", path, "its values are in other files")
         budget.add(max(data.size, math.prod(data.chunks or ())) * data.dtype.itemsize)

@@ -113,8 +113,8 @@ def unpickle(data):
     """The elements of a pickled array, which may be lists, tuples and arrays.
 
     A pickle can hold any program, and one that sets the state of NumPy's own objects
-    can turn bytes of the file into pointers. Here it sets the state of placeholders, from
-    which arrays of plain numbers are made.
+    can turn bytes of the file into pointers. Here it sets the state of placeholders,
+    from which arrays of plain numbers are made.
     """
     array = _Unpickler(io.BytesIO(data)).load()
     if not isinstance(array, _Array):
