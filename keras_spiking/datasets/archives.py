@@ -8,27 +8,14 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 
 from keras_spiking.datasets.files import replacing
 from keras_spiking.datasets.limits import Counted
 from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
+from keras_spiking.datasets.readers.binary import damage
 
 _UNPACKED = "unpacked"
-# What damaged archives raise. Errors of the disk, such as a full one, are no damage.
-_DAMAGE = (
-    gzip.BadGzipFile,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    EOFError,
-    FileExistsError,
-    NotADirectoryError,
-    NotImplementedError,
-    RuntimeError,
-    UnicodeError,
-)
 
 
 def unpacked(folder, archives, needed=None, max_unpacked_bytes=None):
@@ -115,25 +102,24 @@ def _unpack(archive, target, max_unpacked_bytes):
 
     Of several processes that unpack one archive, the first gives it the name.
     """
+    budget = UnpackedBytes(archive, max_unpacked_bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
-    budget = UnpackedBytes(archive, max_unpacked_bytes)
     try:
-        if archive.suffix == ".zip":
-            _unpack_zip(archive, temporary, budget)
-        else:
-            _unpack_tar(archive, temporary, budget)
-        # Some archives hold one archive for each class or subject.
-        for inner in sorted(p for p in temporary.rglob("*.zip") if p.is_file()):
-            _unpack_zip(inner, inner.with_suffix(""), budget)
-            inner.unlink()
+        with damage(archive, "an archive"):
+            if archive.suffix == ".zip":
+                _unpack_zip(archive, temporary, budget)
+            else:
+                _unpack_tar(archive, temporary, budget)
+            # Some archives hold one archive for each class or subject.
+            for inner in sorted(p for p in temporary.rglob("*.zip") if p.is_file()):
+                _unpack_zip(inner, inner.with_suffix(""), budget)
+                inner.unlink()
         try:
             os.replace(temporary, target)
         except OSError:
             if not target.is_dir():
                 raise
-    except _DAMAGE as error:
-        raise _damaged(archive, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -158,14 +144,6 @@ def unpack_gzip(path, max_unpacked_bytes=None):
     if target.exists() or not path.is_file():
         return
     budget = UnpackedBytes(path, max_unpacked_bytes)
-    try:
+    with damage(path, "an archive"):
         with gzip.open(path) as content, replacing(target) as file:
             shutil.copyfileobj(Counted(content, budget), file)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path, error):
-    return ValueError(
-        f"The archive {str(path)!r} is damaged ({error!r}). Download it again."
-    )

@@ -61,7 +61,7 @@ class Recordings:
     ):
         self.sources = list(sources)
         for source in self.sources:
-            if isinstance(source, str) or len(source) != 2:
+            if not isinstance(source, (tuple, list)) or len(source) != 2:
                 raise ValueError(
                     "Each of `sources` must be a tuple (path, options). Received: "
                     f"{source!r}"

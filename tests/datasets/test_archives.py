@@ -94,7 +94,9 @@ def test_archives_with_bad_members(name, files, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     content = (zip_of if name == "a.zip" else tar_of)(files)
-    with pytest.raises(ValueError, match=f"{name}' is damaged"):
+    with pytest.raises(
+        ValueError, match=f"{name}' is not an archive, or it is damaged"
+    ):
         unpacked(folder, name, content)
     assert not left(folder) and not (tmp_path / "outside").exists()
 
@@ -103,7 +105,7 @@ def test_archives_with_bad_members(name, files, tmp_path):
 def test_damaged_archives(name, pack, tmp_path):
     random = np.random.default_rng(0)
     content = pack({"a": random.bytes(2000), "b/c": b"text" * 100})
-    for i in range(60):
+    for i in range(200):
         data = bytearray(content)
         if i % 2:
             del data[random.integers(len(data)) :]
@@ -177,7 +179,9 @@ def test_gzipped_recordings(tmp_path):
     packed = tmp_path / "shd_test.h5.gz"
     for damaged in (gzip.compress(content)[:-9], b"no archive", b"\x1f\x8b" * 20):
         packed.write_bytes(damaged)
-        with pytest.raises(ValueError, match="shd_test.h5.gz' is damaged"):
+        with pytest.raises(
+            ValueError, match="shd_test.h5.gz' is not an archive, or it is damaged"
+        ):
             load_shd(tmp_path, split="test")
     packed.write_bytes(gzip.compress(bytes(80 << 20)))
     with pytest.raises(ValueError, match="shd_test.h5.gz'.*max_unpacked_bytes"):

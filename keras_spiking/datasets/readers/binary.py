@@ -1,6 +1,7 @@
 """What the readers of binary formats share."""
 
 import contextlib
+import errno
 import os
 
 import numpy as np
@@ -8,13 +9,8 @@ import numpy as np
 from keras_spiking.datasets.events import InvalidEvents
 
 # These say nothing about what is in a file.
-_NOT_OF_CONTENT = (
-    ImportError,
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-)
+_NOT_OF_CONTENT = (ImportError, FileNotFoundError, PermissionError)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS}
 
 
 @contextlib.contextmanager
@@ -32,6 +28,8 @@ def damage(path, what):
     except _NOT_OF_CONTENT:
         raise
     except Exception as error:
+        if getattr(error, "errno", None) in _NO_ROOM:
+            raise
         if isinstance(error, ValueError) and repr(str(path)) in str(error):
             raise
         if isinstance(error, InvalidEvents):
