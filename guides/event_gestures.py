@@ -4,13 +4,13 @@ Description: From recordings of an event camera to a trained spiking network.
 """
 
 """
-An event camera has no frames. Every pixel reports by itself when its brightness
+An event camera has no frames. Each pixel reports on its own when its brightness has
 changed: a time, a place, and whether it became brighter ("on") or darker ("off"). A
-network of spiking neurons can take that almost as it is.
+network of spiking neurons can process that almost as it is.
 
-The recordings here are synthetic, made from a seed: a disc that moves to a side, turns,
-approaches or recedes. Given the folder of DVS128 Gesture in the environment variable
-`DVS128_GESTURE`, the same program learns eleven gestures of real hands.
+The recordings here are synthetic, made from a seed: a disc that moves sideways,
+circles, approaches or recedes. With the folder of DVS128 Gesture in the environment
+variable `DVS128_GESTURE`, the same program learns eleven gestures of real hands.
 """
 
 import os
@@ -31,7 +31,7 @@ keras.utils.set_random_seed(0)
 """
 ## Recordings
 
-A collection of recordings gives `(events, label)` by index. Events are one structured
+A collection of recordings returns `(events, label)` by index. Events are one structured
 array with the fields t (microseconds), x, y and p.
 """
 
@@ -50,12 +50,12 @@ print(events[:3])
 """
 ## Frames
 
-`Frames` counts events in every cell of the sensor. Here each recording becomes ten
+`Frames` counts the events in every cell of the sensor. Here each recording becomes ten
 frames of the same duration: an array (time, height, width, polarities).
 
 `EventDataset` makes batches of them, and `fit` takes it like any other dataset. With
-`cache_dir` the frames are kept on disk; with `augmentation` recordings change a little
-in every epoch, before they become frames.
+`cache_dir` the frames are kept on disk; with `augmentation` the recordings change a
+little in every epoch, before they become frames.
 """
 
 frames = datasets.Frames(number=10)
@@ -81,7 +81,7 @@ test_data = datasets.EventDataset(test, frames, batch_size=32)
 ## A spiking network
 
 Convolutions have no memory: `SeqToBatch` applies them to all time steps at once. The
-neurons between them have one. The readout averages over time.
+neurons between them do have one. The readout averages over time.
 """
 
 
@@ -89,7 +89,7 @@ def convolution(filters):
     return keras_spiking.layers.SeqToBatch(
         [
             keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False),
-            # Few steps are to come: the averages must not remember the first ones.
+            # Training is short: the averages must forget its first steps.
             keras.layers.BatchNormalization(momentum=0.9),
         ]
     )

@@ -15,6 +15,7 @@ from keras_spiking.datasets.events import cell_index
 from keras_spiking.datasets.events import event_dtype
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
+from keras_spiking.datasets.files import write_events
 from keras_spiking.datasets.frames import Frames
 from keras_spiking.datasets.large import load_bullying10k
 from keras_spiking.datasets.large import load_es_imagenet
@@ -30,12 +31,53 @@ from keras_spiking.datasets.named import load_shd
 from keras_spiking.datasets.named import load_ssc
 from keras_spiking.datasets.readers import read_events
 from keras_spiking.datasets.readers import stream_events
-from keras_spiking.datasets.readers import write_events
 from keras_spiking.datasets.recordings import Recordings
 from keras_spiking.datasets.recordings import Subset
 from keras_spiking.datasets.recordings import split_train_test
-from keras_spiking.datasets.representation import Representation
+from keras_spiking.datasets.representations import Representation
 from keras_spiking.datasets.representations import TimeSurface
 from keras_spiking.datasets.representations import VoxelGrid
 from keras_spiking.datasets.speech_commands import SpeechCommands
 from keras_spiking.datasets.synthetic import SyntheticGestures
+
+__all__ = [
+    "DropEvents",
+    "EventDataset",
+    "EventMix",
+    "Frames",
+    "PolarityJitter",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomShift",
+    "RandomTimeCrop",
+    "Recordings",
+    "Representation",
+    "SpeechCommands",
+    "Subset",
+    "SyntheticGestures",
+    "TimeJitter",
+    "TimeSurface",
+    "VoxelGrid",
+    "as_events",
+    "cell_index",
+    "count_events",
+    "event_dtype",
+    "load_asl_dvs",
+    "load_bullying10k",
+    "load_cifar10_dvs",
+    "load_dvs128_gesture",
+    "load_dvs_lip",
+    "load_es_imagenet",
+    "load_hardvs",
+    "load_n_caltech101",
+    "load_n_mnist",
+    "load_nav_gesture",
+    "load_shd",
+    "load_ssc",
+    "make_events",
+    "read_events",
+    "sort_by_time",
+    "split_train_test",
+    "stream_events",
+    "write_events",
+]

@@ -1,26 +1,40 @@
 """Archives that the user downloaded: verified, then unpacked once."""
 
+import gzip
 import hashlib
 import os
 import pathlib
 import shutil
+import tarfile
 import tempfile
+import zipfile
+
+from keras_spiking.datasets.files import replacing
+from keras_spiking.datasets.limits import Counted
+from keras_spiking.datasets.limits import UnpackedBytes
+from keras_spiking.datasets.limits import check_zip
+from keras_spiking.datasets.readers.binary import damage
+
+_UNPACKED = "unpacked"
 
 
-def unpacked(folder, archives, needed=None):
+def unpacked(folder, archives, needed=None, max_unpacked_bytes=None):
     """The folders with the contents of archives, unpacking them where necessary.
 
     Args:
         folder: Path of the folder with the downloaded files.
         archives: Dictionary from the name of an archive to its MD5 checksum.
         needed: Names of the archives that are needed. Defaults to all.
+        max_unpacked_bytes: Integer, how much an archive may unpack to. Defaults to
+            64 MiB or 100 times its size, whichever is more.
 
     Returns:
         A list of paths: the folder itself, for those who unpacked by themselves,
         and one below `folder/unpacked` for each archive that is there.
 
     Raises:
-        ValueError: if the folder does not exist, or a checksum does not match.
+        ValueError: if the folder does not exist, a checksum does not match, or an
+            archive is damaged or unpacks to more than the limit.
     """
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
@@ -30,10 +44,10 @@ def unpacked(folder, archives, needed=None):
         )
     roots = [folder]
     for name in archives if needed is None else needed:
-        target = folder / "unpacked" / name
-        if not target.exists() and (folder / name).exists():
+        target = folder / _UNPACKED / name
+        if not target.exists() and (folder / name).is_file():
             _check(folder / name, archives[name])
-            _unpack(folder / name, target)
+            _unpack(folder / name, target, max_unpacked_bytes)
         if target.exists():
             roots.append(target)
     return roots
@@ -55,6 +69,20 @@ def find_folder(roots, names):
     )
 
 
+def find_files(roots, pattern):
+    """The files below `roots` in alphabetic order, each once.
+
+    What stands in `folder/unpacked` belongs to the archives, which have roots of
+    their own, or is being unpacked by another process.
+    """
+    return sorted(
+        path
+        for root in roots
+        for path in root.rglob(pattern)
+        if path.relative_to(root).parts[0] != _UNPACKED
+    )
+
+
 def _check(path, expected):
     if expected is None:
         return
@@ -69,19 +97,53 @@ def _check(path, expected):
         )
 
 
-def _unpack(archive, target):
-    """Unpacks into a temporary folder that gets its name when it is complete."""
+def _unpack(archive, target, max_unpacked_bytes):
+    """Unpacks into a temporary folder that gets its name when it is complete.
+
+    Of several processes that unpack one archive, the first gives it the name.
+    """
+    budget = UnpackedBytes(archive, max_unpacked_bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=".part-", dir=target.parent)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
     try:
-        # Members of a tar file must not land elsewhere; of zip files none does.
-        safely = {} if archive.suffix == ".zip" else {"filter": "data"}
-        shutil.unpack_archive(archive, temporary, **safely)
-        # Some archives hold one archive for each class or subject.
-        for inner in sorted(pathlib.Path(temporary).rglob("*.zip")):
-            shutil.unpack_archive(inner, inner.with_suffix(""))
-            inner.unlink()
-        os.replace(temporary, target)
-    except BaseException:
+        with damage(archive, "an archive"):
+            if archive.suffix == ".zip":
+                _unpack_zip(archive, temporary, budget)
+            else:
+                _unpack_tar(archive, temporary, budget)
+            # Some archives hold one archive for each class or subject.
+            for inner in sorted(p for p in temporary.rglob("*.zip") if p.is_file()):
+                _unpack_zip(inner, inner.with_suffix(""), budget)
+                inner.unlink()
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+def _unpack_zip(path, folder, budget):
+    with zipfile.ZipFile(path) as archive:
+        check_zip(archive.infolist(), budget)
+        archive.extractall(folder)
+
+
+def _unpack_tar(path, folder, budget):
+    # Sizes of members are known on the way only: every byte is counted.
+    with gzip.open(path) as content:
+        counted = Counted(content, budget)
+        with tarfile.open(fileobj=counted, mode="r|") as archive:
+            archive.extractall(folder, filter="data")
+
+
+def unpack_gzip(path, max_unpacked_bytes=None):
+    """Unpacks `name.gz` to `name`, unless that is there."""
+    target = path.with_suffix("")
+    if target.exists() or not path.is_file():
+        return
+    budget = UnpackedBytes(path, max_unpacked_bytes)
+    with damage(path, "an archive"):
+        with gzip.open(path) as content, replacing(target) as file:
+            shutil.copyfileobj(Counted(content, budget), file)

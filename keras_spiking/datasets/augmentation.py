@@ -9,14 +9,12 @@ import numpy as np
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
 
 def _check_probability(name, value):
-    check_number(name, value, minimum=0.0)
-    if value > 1.0:
-        raise ValueError(f"`{name}` must be at most 1. Received: {name}={value}")
-    return value
+    return check_number(name, value, minimum=0.0, maximum=1.0)
 
 
 def _size(sensor_shape):
@@ -34,12 +32,12 @@ class RandomFlip:
         probability: Float in [0, 1]. Defaults to `0.5`.
     """
 
-    def __init__(self, mode="horizontal", probability=0.5):
+    def __init__(self, mode: str = "horizontal", probability: float = 0.5):
         choices = ("horizontal", "vertical", "polarity", "time")
         self.mode = check_choice("mode", mode, choices)
         self.probability = _check_probability("probability", probability)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         if rng.random() >= self.probability or not len(events):
             return events
         height, width = _size(sensor_shape)
@@ -64,11 +62,11 @@ class RandomShift:
         width: Integer >= 0, how many columns at most. Defaults to `0`.
     """
 
-    def __init__(self, height=0, width=0):
-        self.height = check_number("height", height, minimum=0)
-        self.width = check_number("width", width, minimum=0)
+    def __init__(self, height: int = 0, width: int = 0):
+        self.height = check_integer("height", height, minimum=0)
+        self.width = check_integer("width", width, minimum=0)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         height, width = _size(sensor_shape)
         x = events["x"] + rng.integers(-self.width, self.width + 1)
         y = events["y"] + rng.integers(-self.height, self.height + 1)
@@ -86,11 +84,11 @@ class RandomCrop:
         width: Integer >= 1, columns of the window.
     """
 
-    def __init__(self, height, width):
-        self.height = check_number("height", height, minimum=1)
-        self.width = check_number("width", width, minimum=1)
+    def __init__(self, height: int, width: int):
+        self.height = check_integer("height", height, minimum=1)
+        self.width = check_integer("width", width, minimum=1)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         height, width = _size(sensor_shape)
         top = rng.integers(0, max(height - self.height, 0) + 1)
         left = rng.integers(0, max(width - self.width, 0) + 1)
@@ -107,11 +105,10 @@ class RandomTimeCrop:
         fraction: Float in (0, 1], how much of the recording's duration is kept.
     """
 
-    def __init__(self, fraction):
-        self.fraction = _check_probability("fraction", fraction)
-        check_number("fraction", fraction, above=0.0)
+    def __init__(self, fraction: float):
+        self.fraction = check_number("fraction", fraction, above=0.0, maximum=1.0)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         if not len(events):
             return events
         first, last = int(events["t"][0]), int(events["t"][-1])
@@ -127,10 +124,10 @@ class TimeJitter:
         stddev: Float >= 0, in microseconds.
     """
 
-    def __init__(self, stddev):
+    def __init__(self, stddev: float):
         self.stddev = check_number("stddev", stddev, minimum=0.0)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         events = events.copy()
         noise = rng.normal(0.0, self.stddev, len(events))
         events["t"] += np.round(noise).astype("int64")
@@ -144,10 +141,10 @@ class PolarityJitter:
         probability: Float in [0, 1], of every event.
     """
 
-    def __init__(self, probability):
+    def __init__(self, probability: float):
         self.probability = _check_probability("probability", probability)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         events = events.copy()
         events["p"] ^= (rng.random(len(events)) < self.probability).astype("uint8")
         return events
@@ -160,10 +157,10 @@ class DropEvents:
         probability: Float in [0, 1], of every event.
     """
 
-    def __init__(self, probability):
+    def __init__(self, probability: float):
         self.probability = _check_probability("probability", probability)
 
-    def __call__(self, events, sensor_shape, rng):
+    def __call__(self, events, sensor_shape, rng) -> np.ndarray:
         return events[rng.random(len(events)) >= self.probability]
 
 
@@ -175,7 +172,7 @@ class EventMix:
     events in the mixture.
 
     Args:
-        num_classes: Integer, number of classes.
+        num_classes: Integer >= 1, number of classes.
         alpha: Float > 0, both parameters of the Beta distribution. Defaults to `1.0`.
         probability: Float in [0, 1], of a recording to be mixed. Defaults to `0.5`.
 
@@ -183,13 +180,20 @@ class EventMix:
         - [Shen et al., 2023](https://arxiv.org/abs/2205.12054)
     """
 
-    def __init__(self, num_classes, alpha=1.0, probability=0.5):
-        self.num_classes = num_classes
+    def __init__(
+        self, num_classes: int, *, alpha: float = 1.0, probability: float = 0.5
+    ):
+        self.num_classes = check_integer("num_classes", num_classes, minimum=1)
         self.alpha = check_number("alpha", alpha, above=0.0)
         self.probability = _check_probability("probability", probability)
 
-    def __call__(self, events, label, other_events, other_label, sensor_shape, rng):
+    def __call__(
+        self, events, label: int, other_events, other_label: int, sensor_shape, rng
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The mixture and its label `(num_classes,)`; `other_*` may be unused."""
+        last = self.num_classes - 1
+        label = check_integer("label", label, minimum=0, maximum=last)
+        other_label = check_integer("other_label", other_label, 0, last)
         target = np.zeros(self.num_classes, "float32")
         if rng.random() >= self.probability or not len(events) * len(other_events):
             target[label] = 1.0

@@ -20,7 +20,7 @@ class Cache:
     """
 
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+        self.folder = pathlib.Path(folder).expanduser()
 
     def path(self, key):
         """The file of an entry. `key` is anything that JSON can express."""

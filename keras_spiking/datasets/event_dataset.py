@@ -3,18 +3,27 @@
 import bisect
 import concurrent.futures
 import math
+import os
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
+from keras_spiking.datasets.augmentation import EventMix
 from keras_spiking.datasets.cache import Cache
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import check_sensor_shape
+from keras_spiking.datasets.recordings import check_callable
 from keras_spiking.datasets.recordings import identify
 from keras_spiking.datasets.recordings import sensor_shape_of
 from keras_spiking.datasets.recordings import stream_of
-from keras_spiking.datasets.representation import Representation
+from keras_spiking.datasets.representations import Representation
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_timesteps
 
 _INPUTS = ("frames", "mask", "lengths")
 
@@ -23,14 +32,14 @@ class EventDataset(keras.utils.PyDataset):
     """A `keras.utils.PyDataset` of event recordings.
 
     Batches are `(x, labels)`. Recordings of different duration are padded with
-    zeros behind their end; `mask` and `lengths` tell where that is.
+    zeros after their end; `mask` and `lengths` show where that is.
 
     Args:
         recordings: Indexable of `(events, label)` with a length: `Recordings`, a
             loader of this package, a Tonic dataset without a transform, or your own.
         representation: Callable `(events, sensor_shape) -> (time, ...)`, such as
             `Frames`. For a cache it must be a `Representation`.
-        batch_size: Integer. Defaults to `32`.
+        batch_size: Integer >= 1. Defaults to `32`.
         sensor_shape: `(height, width, polarities)` or `(units,)`. Defaults to what
             the recordings say.
         timesteps: Number of steps of a batch. An integer, or a list of integers
@@ -38,14 +47,14 @@ class EventDataset(keras.utils.PyDataset):
             so that compiled models meet few shapes. Recordings longer than the
             largest are cut off at their end. `None` takes the longest of each
             batch. Where batches differ, TensorFlow needs `fit(dataset.to_tf_data())`,
-            which tells it so. Defaults to `None`.
+            which declares it. Defaults to `None`.
         augmentation: Callable or list of callables `(events, sensor_shape, rng) ->
-            events`, applied anew in every epoch. Defaults to `None`.
+            events`, applied again in every epoch. Defaults to `None`.
         mix: `EventMix` or `None`: mixes recordings, and labels with them. Defaults
             to `None`.
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
             `False`.
-        seed: Integer, decides order and augmentation, whatever the number of
+        seed: Integer >= 0, decides order and augmentation, whatever the number of
             workers. Defaults to `0`.
         drop_remainder: Boolean, whether to leave out the last batch if it is
             smaller. Defaults to `False`.
@@ -60,11 +69,10 @@ class EventDataset(keras.utils.PyDataset):
             and found again by the recording, the representation and the sensor.
             With `augmentation` or `mix` it is the decoded events that are stored.
             Defaults to `None`, no cache.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
-            `keras.utils.PyDataset`.
+        workers, use_multiprocessing, max_queue_size: See `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: if there are no recordings, or the cache cannot tell one
+        ValueError: if there are no recordings, or the cache cannot distinguish one
             representation from another.
 
     Example:
@@ -81,31 +89,41 @@ class EventDataset(keras.utils.PyDataset):
 
     def __init__(
         self,
-        recordings,
-        representation,
-        batch_size=32,
-        sensor_shape=None,
-        timesteps=None,
-        augmentation=None,
-        mix=None,
-        shuffle=False,
-        seed=0,
-        drop_remainder=False,
-        inputs=("frames",),
-        data_format=None,
-        cache_dir=None,
-        **kwargs,
+        recordings: Any,
+        representation: Callable[..., np.ndarray],
+        *,
+        batch_size: int = 32,
+        sensor_shape: Sequence[int] | None = None,
+        timesteps: int | Sequence[int] | None = None,
+        augmentation: Callable[..., np.ndarray]
+        | Sequence[Callable[..., np.ndarray]]
+        | None = None,
+        mix: EventMix | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_remainder: bool = False,
+        inputs: str | Sequence[str] = ("frames",),
+        data_format: str | None = None,
+        cache_dir: str | os.PathLike | None = None,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
     ):
-        super().__init__(**kwargs)
+        super().__init__(
+            workers=check_integer("workers", workers, minimum=0),
+            use_multiprocessing=check_bool("use_multiprocessing", use_multiprocessing),
+            max_queue_size=check_integer("max_queue_size", max_queue_size, minimum=1),
+        )
+        if not hasattr(recordings, "__getitem__") or not hasattr(recordings, "__len__"):
+            raise TypeError(
+                "`recordings` must be indexable and have a length. Received: "
+                f"recordings={recordings!r}"
+            )
         if not len(recordings):
             raise ValueError("`recordings` is empty. Received: recordings of length 0")
-        if batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
-            )
         self.recordings = recordings
-        self.representation = representation
-        self.batch_size = int(batch_size)
+        self.representation = check_callable("representation", representation)
+        self.batch_size = check_integer("batch_size", batch_size, minimum=1)
         self.sensor_shape = (
             sensor_shape_of(recordings)
             if sensor_shape is None
@@ -113,17 +131,19 @@ class EventDataset(keras.utils.PyDataset):
         )
         self.timesteps = _check_timesteps(timesteps)
         self.augmentation = _as_list(augmentation)
-        self.mix = mix
-        self.shuffle = shuffle
-        self.seed = seed
-        self.drop_remainder = drop_remainder
+        self.mix = None if mix is None else check_callable("mix", mix)
+        self.shuffle = check_bool("shuffle", shuffle)
+        self.seed = check_integer("seed", seed, minimum=0)
+        self.drop_remainder = check_bool("drop_remainder", drop_remainder)
         self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        if not self.inputs:
+            raise ValueError(f"`inputs` must name some of {_INPUTS}. Received: ()")
         for name in self.inputs:
             check_choice("inputs", name, _INPUTS)
+        if data_format is None:
+            data_format = keras.config.image_data_format()
         self.data_format = check_choice(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
+            "data_format", data_format, ("channels_last", "channels_first")
         )
         self.cache = None if cache_dir is None else Cache(cache_dir)
         if self.cache and not isinstance(representation, Representation):
@@ -135,11 +155,11 @@ class EventDataset(keras.utils.PyDataset):
         self.epoch = 0
         self._new_order()
 
-    def __len__(self):
+    def __len__(self) -> int:
         batches = len(self.recordings) / self.batch_size
         return math.floor(batches) if self.drop_remainder else math.ceil(batches)
 
-    def __getitem__(self, batch):
+    def __getitem__(self, batch: int) -> tuple[Any, np.ndarray]:
         if not 0 <= batch < len(self):
             raise IndexError(batch)
         start = batch * self.batch_size
@@ -218,7 +238,8 @@ class EventDataset(keras.utils.PyDataset):
     def _stored(self, index):
         """Events or their representation, from the cache, and the label."""
         fingerprint, label = identify(self.recordings, index)
-        key = {"recording": fingerprint, "format": 1}
+        # A new format leaves aside what an older version stored.
+        key = {"recording": fingerprint, "format": 2}
         if self._changes_events:
             return self.cache.get(key, lambda: self._decode(index)), label
         kind = type(self.representation)
@@ -237,18 +258,19 @@ class EventDataset(keras.utils.PyDataset):
             )
         return self.representation(self.recordings[index][0], self.sensor_shape)
 
-    def prepare(self, workers=2, verbose=1):
+    def prepare(self, workers: int = 2, verbose: int = 1) -> None:
         """Fills the cache, so that no epoch waits for decoding.
 
         Interrupted, it keeps what is done, and goes on from there when it is called
         again.
 
         Args:
-            workers: Integer, number of threads. Defaults to `2`.
+            workers: Integer >= 1, number of threads. Defaults to `2`.
             verbose: 0 or 1, whether to show a progress bar. Defaults to `1`.
         """
         if not self.cache:
             raise ValueError("`prepare` fills the cache: give `cache_dir`.")
+        check_integer("workers", workers, minimum=1)
         total = len(self.recordings)
         progress = keras.utils.Progbar(total, verbose=verbose, unit_name="recording")
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -267,7 +289,7 @@ class EventDataset(keras.utils.PyDataset):
         except ValueError as error:
             raise ValueError(f"Recording {index}: {error}") from error
 
-    def to_tf_data(self):
+    def to_tf_data(self) -> Any:
         """This dataset as a `tf.data.Dataset`, one pass of which is one epoch."""
         import tensorflow as tf
 
@@ -294,11 +316,11 @@ class EventDataset(keras.utils.PyDataset):
         dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
 
-    def to_torch(self, num_workers=0):
+    def to_torch(self, num_workers: int = 0) -> Any:
         """This dataset as a `torch.utils.data.DataLoader`.
 
         Args:
-            num_workers: Integer, processes of the loader. Defaults to `0`.
+            num_workers: Integer >= 0, processes of the loader. Defaults to `0`.
         """
         import torch
 
@@ -330,11 +352,13 @@ class _Epochs:
 def _check_timesteps(timesteps):
     if timesteps is None:
         return None
-    steps = sorted(np.atleast_1d(timesteps).tolist())
-    if not steps or steps[0] < 1 or not all(isinstance(n, int) for n in steps):
+    if isinstance(timesteps, str) or not np.iterable(timesteps):
+        timesteps = [timesteps]
+    steps = sorted(check_timesteps(n) for n in timesteps)
+    if not steps:
         raise ValueError(
             "`timesteps` must be an integer of at least 1, or a list of them. "
-            f"Received: timesteps={timesteps}"
+            "Received: timesteps=[]"
         )
     return steps
 
@@ -342,6 +366,6 @@ def _check_timesteps(timesteps):
 def _as_list(augmentation):
     if augmentation is None:
         return []
-    if callable(augmentation):
-        return [augmentation]
-    return list(augmentation)
+    if callable(augmentation) or not np.iterable(augmentation):
+        augmentation = [augmentation]
+    return [check_callable("augmentation", augment) for augment in augmentation]

@@ -4,8 +4,11 @@ import contextlib
 import os
 import pathlib
 import uuid
+from typing import Any
 
 import numpy as np
+
+from keras_spiking.datasets.events import as_events
 
 
 @contextlib.contextmanager
@@ -15,7 +18,7 @@ def replacing(path):
     If it fails (a full disk, an interrupt), nothing is left behind, and a file that
     had the name before still has it.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".part-{uuid.uuid4().hex}"
     try:
@@ -30,3 +33,16 @@ def replacing(path):
 def save_npz(path, **arrays):
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)
+
+
+def write_events(path: str | os.PathLike, events: Any) -> None:
+    """Writes events as `.npz` with the arrays t, x, y and p.
+
+    The file appears under its name when it is complete.
+
+    Args:
+        path: Path of the file.
+        events: Events, see `as_events`.
+    """
+    events = as_events(events)
+    save_npz(path, **{name: events[name] for name in "txyp"})

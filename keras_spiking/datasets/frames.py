@@ -1,13 +1,19 @@
 """Frames: how many events every cell of the sensor saw in a stretch of time."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_spiking.datasets.counting import count_events
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import check_order
 from keras_spiking.datasets.events import check_sensor_shape
-from keras_spiking.datasets.representation import Representation
+from keras_spiking.datasets.representations import Representation
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 
 
 class Frames(Representation):
@@ -60,7 +66,12 @@ class Frames(Representation):
     """
 
     def __init__(
-        self, number=None, duration=None, events_per_frame=None, split_by="time"
+        self,
+        number: int | None = None,
+        *,
+        duration: int | None = None,
+        events_per_frame: int | None = None,
+        split_by: str = "time",
     ):
         given = {
             "number": number,
@@ -68,21 +79,27 @@ class Frames(Representation):
             "events_per_frame": events_per_frame,
         }
         chosen = {name: n for name, n in given.items() if n is not None}
-        if len(chosen) != 1 or not all(n >= 1 and n == int(n) for n in chosen.values()):
+        if len(chosen) != 1:
             raise ValueError(
                 "Frames need exactly one of `number`, `duration` (microseconds) and "
                 f"`events_per_frame`, an integer of at least 1. Received: {given}"
             )
-        self.number = number
-        self.duration = duration
-        self.events_per_frame = events_per_frame
+        for name, value in chosen.items():
+            given[name] = check_integer(name, value, minimum=1)
+        self.number = given["number"]
+        self.duration = given["duration"]
+        self.events_per_frame = given["events_per_frame"]
         self.split_by = check_choice("split_by", split_by, ("time", "count"))
 
-    def __call__(self, events, sensor_shape):
+    def __call__(self, events: Any, sensor_shape: Sequence[int]) -> np.ndarray:
         events = as_events(events)
         return self.from_chunks(lambda: [events], sensor_shape)
 
-    def from_chunks(self, chunks, sensor_shape):
+    def from_chunks(
+        self,
+        chunks: Callable[[], Iterable[np.ndarray]],
+        sensor_shape: Sequence[int],
+    ) -> np.ndarray:
         """Frames of a recording that need not fit into memory.
 
         Args:

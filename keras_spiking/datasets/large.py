@@ -3,13 +3,16 @@
 The user unpacks their archives; see the loaders in `named`.
 """
 
+import os
+
 from keras_spiking.datasets.archives import find_folder
 from keras_spiking.datasets.archives import unpacked
+from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.datasets.recordings import Recordings
 from keras_spiking.validation import check_choice
 
 
-def load_es_imagenet(folder, split="train"):
+def load_es_imagenet(folder: str | os.PathLike, split: str = "train") -> Recordings:
     """ES-ImageNet: the pictures of ImageNet, turned into events by software.
 
     About 1,250,000 recordings for training and 50,000 for testing, 1,000 classes, 256 x
@@ -36,10 +39,11 @@ def load_es_imagenet(folder, split="train"):
         paths = sorted((root / "train").glob("class*/*.npz"))
         labels = [int(path.parent.name.removeprefix("class")) for path in paths]
     else:
-        lines = (root / "vallabel.txt").read_text().splitlines()
-        rows = [line.split()[:2] for line in lines if line.strip()]
-        paths = [root / "val" / name for name, _ in rows]
-        labels = [int(label) for _, label in rows]
+        with damage(root / "vallabel.txt", "a list of recordings"):
+            lines = (root / "vallabel.txt").read_text().splitlines()
+            rows = [line.split()[:2] for line in lines if line.strip()]
+            paths = [root / "val" / name for name, _ in rows]
+            labels = [int(label) for _, label in rows]
     sources = [(path, {"format": "es_imagenet"}) for path in paths]
     return Recordings(sources, labels, (256, 256, 2))
 
@@ -58,7 +62,7 @@ _BULLYING = (
 )
 
 
-def load_bullying10k(folder, split="train"):
+def load_bullying10k(folder: str | os.PathLike, split: str = "train") -> Recordings:
     """Bullying10K: ten actions between people, seen by a DAVIS346.
 
     10,000 recordings, 10 classes, 346 x 260 pixels. As in the authors' code every

@@ -10,20 +10,23 @@ loader. Nothing is downloaded.
 """
 
 import csv
-import gzip
-import pathlib
-import shutil
+import os
 
+import numpy as np
+
+from keras_spiking.datasets.archives import find_files
 from keras_spiking.datasets.archives import find_folder
+from keras_spiking.datasets.archives import unpack_gzip
 from keras_spiking.datasets.archives import unpacked
-from keras_spiking.datasets.files import replacing
+from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.datasets.readers.hdf5 import check_size
 from keras_spiking.datasets.recordings import Recordings
 from keras_spiking.validation import check_choice
 
 _TRAIN_TEST = ("train", "test")
 
 
-def load_n_mnist(folder, split="train"):
+def load_n_mnist(folder: str | os.PathLike, split: str = "train") -> Recordings:
     """N-MNIST: handwritten digits on a screen, seen by a moving ATIS camera.
 
     60,000 recordings for training and 10,000 for testing, 10 classes, 34 x 34 pixels.
@@ -52,7 +55,7 @@ def load_n_mnist(folder, split="train"):
     return Recordings.from_folder(root, (34, 34, 2), "*.bin")
 
 
-def load_n_caltech101(folder):
+def load_n_caltech101(folder: str | os.PathLike) -> Recordings:
     """N-Caltech101: pictures of objects on a screen, seen by a moving ATIS camera.
 
     8,709 recordings, 101 classes, up to 240 x 180 pixels. No split is published:
@@ -95,7 +98,7 @@ _CIFAR10_DVS = {
 }
 
 
-def load_cifar10_dvs(folder):
+def load_cifar10_dvs(folder: str | os.PathLike) -> Recordings:
     """CIFAR10-DVS: pictures of CIFAR-10 moving on a screen, seen by a DVS128.
 
     10,000 recordings, 10 classes, 128 x 128 pixels. No split is published: use
@@ -142,7 +145,7 @@ _GESTURES = (
 )
 
 
-def load_dvs128_gesture(folder, split="train"):
+def load_dvs128_gesture(folder: str | os.PathLike, split: str = "train") -> Recordings:
     """DVS128 Gesture: eleven gestures of hands and arms, by 29 people.
 
     1,176 recordings for training and 288 for testing, 11 classes, 128 x 128 pixels.
@@ -167,8 +170,11 @@ def load_dvs128_gesture(folder, split="train"):
     trials = f"trials_to_{split}.txt"
     root = find_folder(unpacked(folder, archives), [trials])
     sources, labels = [], []
-    for name in (root / trials).read_text().split():
-        with open(root / name.replace(".aedat", "_labels.csv")) as file:
+    with damage(root / trials, "a list of recordings"):
+        names = (root / trials).read_text().split()
+    for name in names:
+        labels_of = root / name.replace(".aedat", "_labels.csv")
+        with damage(labels_of, "a table of labels"), open(labels_of) as file:
             for row in list(csv.reader(file))[1:]:
                 label, start, stop = (int(value) for value in row[:3])
                 span = {"format": "aedat3", "start": start, "stop": stop}
@@ -183,7 +189,9 @@ def _upright_asl_dvs(events):
     return events
 
 
-def load_asl_dvs(folder):
+def load_asl_dvs(
+    folder: str | os.PathLike, *, max_unpacked_bytes: int | None = None
+) -> Recordings:
     """ASL-DVS: letters of American sign language, seen by a DAVIS240c.
 
     100,800 recordings, 24 classes, 240 x 180 pixels. No split is published: use
@@ -196,6 +204,8 @@ def load_asl_dvs(folder):
 
     Args:
         folder: Path of the folder with the file.
+        max_unpacked_bytes: Integer, how much the archive may unpack to. Defaults to
+            64 MiB or 100 times its size, whichever is more.
 
     Returns:
         `Recordings`.
@@ -203,10 +213,11 @@ def load_asl_dvs(folder):
     References:
         - [Bi et al., 2019](https://arxiv.org/abs/1908.06648)
     """
-    roots = unpacked(folder, {"ICCV2019_DVS_dataset.zip": None})
+    archives = {"ICCV2019_DVS_dataset.zip": None}
+    roots = unpacked(folder, archives, max_unpacked_bytes=max_unpacked_bytes)
     letters = list("abcdefghiklmnopqrstuvwxy")
     sources, labels = [], []
-    for path in sorted(path for root in roots for path in root.rglob("*.mat")):
+    for path in find_files(roots, "*.mat"):
         if path.parent.name in letters:
             sources.append((path, {}))
             labels.append(letters.index(path.parent.name))
@@ -218,36 +229,41 @@ def load_asl_dvs(folder):
     return Recordings(sources, labels, (180, 240, 2), letters, orient=_upright_asl_dvs)
 
 
-def _load_heidelberg(folder, name, split, checksums, classes):
+def _load_heidelberg(folder, name, split, checksums, max_unpacked_bytes, classes):
     archives = {f"{name}_{split}.h5.zip": checksums[split]}
     file_name = f"{name}_{split}.h5"
-    roots = unpacked(folder, archives)
-    packed = pathlib.Path(folder).expanduser() / f"{file_name}.gz"
-    if packed.exists() and not packed.with_suffix("").exists():
-        with gzip.open(packed) as source, replacing(packed.with_suffix("")) as target:
-            shutil.copyfileobj(source, target)
+    roots = unpacked(folder, archives, max_unpacked_bytes=max_unpacked_bytes)
+    unpack_gzip(roots[0] / f"{file_name}.gz", max_unpacked_bytes)
     path = find_folder(roots, [file_name]) / file_name
     import h5py
 
-    with h5py.File(path) as file:
-        labels = file["labels"][:]
+    with damage(path, "an HDF5 file of labelled recordings"), h5py.File(path) as file:
+        check_size([file["labels"]], path)
+        labels = np.asarray(file["labels"])
     sources = [(path, {"format": "hdf5", "index": i}) for i in range(len(labels))]
     return Recordings(sources, labels, (700,), classes)
 
 
-def load_shd(folder, split="train"):
+def load_shd(
+    folder: str | os.PathLike,
+    split: str = "train",
+    *,
+    max_unpacked_bytes: int | None = None,
+) -> Recordings:
     """Spiking Heidelberg Digits: spoken digits, English and German, as spikes.
 
     8,156 recordings for training and 2,264 for testing, 20 classes, of the 700
     channels of a model of the inner ear.
 
     Address: https://zenkelab.org/datasets/
-    Files: `shd_train.h5.zip`, `shd_test.h5.zip`
+    Files: `shd_train.h5.zip`, `shd_test.h5.zip`, or `.h5.gz`
     Licence: Creative Commons Attribution 4.0
 
     Args:
         folder: Path of the folder with the files.
         split: `"train"` or `"test"`. Defaults to `"train"`.
+        max_unpacked_bytes: Integer, how much a packed file may unpack to. Defaults to
+            64 MiB or 100 times its size, whichever is more.
 
     Returns:
         `Recordings` with `sensor_shape=(700,)`.
@@ -262,22 +278,31 @@ def load_shd(folder, split="train"):
     }
     languages = ("English", "German")
     classes = [f"{language} {n}" for language in languages for n in range(10)]
-    return _load_heidelberg(folder, "shd", split, checksums, classes)
+    return _load_heidelberg(
+        folder, "shd", split, checksums, max_unpacked_bytes, classes
+    )
 
 
-def load_ssc(folder, split="train"):
+def load_ssc(
+    folder: str | os.PathLike,
+    split: str = "train",
+    *,
+    max_unpacked_bytes: int | None = None,
+) -> Recordings:
     """Spiking Speech Commands: spoken words as spikes.
 
     75,466 recordings for training, 9,981 for validation and 20,382 for testing, 35
     classes, of the 700 channels of a model of the inner ear.
 
     Address: https://zenkelab.org/datasets/
-    Files: `ssc_train.h5.zip`, `ssc_valid.h5.zip`, `ssc_test.h5.zip`
+    Files: `ssc_train.h5.zip`, `ssc_valid.h5.zip`, `ssc_test.h5.zip`, or `.h5.gz`
     Licence: Creative Commons Attribution 4.0
 
     Args:
         folder: Path of the folder with the files.
         split: `"train"`, `"valid"` or `"test"`. Defaults to `"train"`.
+        max_unpacked_bytes: Integer, how much a packed file may unpack to. Defaults to
+            64 MiB or 100 times its size, whichever is more.
 
     Returns:
         `Recordings` with `sensor_shape=(700,)`.
@@ -291,10 +316,10 @@ def load_ssc(folder, split="train"):
         "valid": "b4eee3516a4a90dd0c71a6ac23a8ae43",
         "test": "a35ff1e9cffdd02a20eb850c17c37748",
     }
-    return _load_heidelberg(folder, "ssc", split, checksums, None)
+    return _load_heidelberg(folder, "ssc", split, checksums, max_unpacked_bytes, None)
 
 
-def load_dvs_lip(folder, split="train"):
+def load_dvs_lip(folder: str | os.PathLike, split: str = "train") -> Recordings:
     """DVS-Lip: a hundred spoken words, read from the lips by a DAVIS346.
 
     14,896 recordings for training and 4,975 for testing, 100 classes, 128 x 128
@@ -302,7 +327,7 @@ def load_dvs_lip(folder, split="train"):
 
     Address: https://sites.google.com/view/event-based-lipreading
     File: `DVS-Lip.zip`
-    Licence: for research; an agreement is to be signed for it
+    Licence: for research, after signing an agreement
 
     Args:
         folder: Path of the folder with the file.
@@ -325,7 +350,7 @@ def _upright_nav_gesture(events):
     return events
 
 
-def load_nav_gesture(folder, scene="sit"):
+def load_nav_gesture(folder: str | os.PathLike, scene: str = "sit") -> Recordings:
     """NavGesture: six gestures for navigating a phone, seen by an ATIS.
 
     Recordings of people who sit or walk, 6 classes, 304 x 240 pixels. No split is
@@ -354,7 +379,7 @@ def load_nav_gesture(folder, scene="sit"):
     classes = ["left", "right", "up", "down", "home", "select"]
     sources, labels = [], []
     # With archives, in their folder; else wherever the user put them.
-    for path in sorted(roots[-1].rglob("*.dat")):
+    for path in find_files(roots[-1:], "*.dat"):
         parts = path.stem.split("_")
         found = [i for i, c in enumerate(classes) if parts[1:2] == [c[:2]]]
         if found:
@@ -370,7 +395,7 @@ def load_nav_gesture(folder, scene="sit"):
     )
 
 
-def load_hardvs(folder, split="train"):
+def load_hardvs(folder: str | os.PathLike, split: str = "train") -> Recordings:
     """HARDVS: 300 human actions, seen by a DAVIS346.
 
     Address: https://github.com/Event-AHU/HARDVS
@@ -391,14 +416,13 @@ def load_hardvs(folder, split="train"):
     check_choice("split", split, ("train", "val", "test"))
     archives = {"MINI_HARDVS_files.zip": "9c4cc0d9ba043faa17f6f1a9e9aff982"}
     roots = unpacked(folder, archives)
-    lines = (find_folder(roots, [f"{split}_label.txt"]) / f"{split}_label.txt").open()
+    path = find_folder(roots, [f"{split}_label.txt"]) / f"{split}_label.txt"
     of_name = {
         f"{path.parent.name}/{path.stem}": path
-        for root in roots
-        for path in root.rglob("action_*/*.npz")
+        for path in find_files(roots, "action_*/*.npz")
     }
     sources, labels = [], []
-    with lines:
+    with damage(path, "a list of recordings"), open(path) as lines:
         for line in lines:
             name = line.split()[0] if line.strip() else None
             if name in of_name:

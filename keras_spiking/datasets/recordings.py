@@ -8,7 +8,13 @@ of others, such as Tonic's.
 import collections
 import hashlib
 import math
+import os
 import pathlib
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +23,16 @@ from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.readers import read_events
 from keras_spiking.datasets.readers import stream_events
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_number
+
+
+def check_callable(name, value):
+    """Returns `value` if it can be called."""
+    if not callable(value):
+        raise TypeError(f"`{name}` must be callable. Received: {name}={value!r}")
+    return value
 
 
 class Recordings:
@@ -34,10 +50,23 @@ class Recordings:
     """
 
     def __init__(
-        self, sources, labels, sensor_shape, classes=None, orient=None, sort=False
+        self,
+        sources: Iterable[tuple[str | os.PathLike, dict[str, Any]]],
+        labels: Iterable[int],
+        sensor_shape: Sequence[int],
+        classes: Sequence[str] | None = None,
+        *,
+        orient: Callable[[np.ndarray], np.ndarray] | None = None,
+        sort: bool = False,
     ):
         self.sources = list(sources)
-        self.labels = [int(label) for label in labels]
+        for source in self.sources:
+            if not isinstance(source, (tuple, list)) or len(source) != 2:
+                raise ValueError(
+                    "Each of `sources` must be a tuple (path, options). Received: "
+                    f"{source!r}"
+                )
+        self.labels = [check_integer("labels", label) for label in labels]
         if len(self.sources) != len(self.labels):
             raise ValueError(
                 "`sources` and `labels` must have the same length. Received: "
@@ -45,40 +74,52 @@ class Recordings:
             )
         self.sensor_shape = check_sensor_shape(sensor_shape)
         self.classes = classes
-        self.orient = orient
-        self.sort = sort
+        self.orient = None if orient is None else check_callable("orient", orient)
+        self.sort = check_bool("sort", sort)
 
     @classmethod
-    def from_folder(cls, folder, sensor_shape, pattern="*", **kwargs):
+    def from_folder(
+        cls,
+        folder: str | os.PathLike,
+        sensor_shape: Sequence[int],
+        pattern: str = "*",
+        *,
+        options: dict[str, Any] | None = None,
+        orient: Callable[[np.ndarray], np.ndarray] | None = None,
+        sort: bool = False,
+    ) -> "Recordings":
         """Recordings in one subfolder for each class.
 
         Args:
             folder: Path; its subfolders, in alphabetic order, are the classes.
             sensor_shape: `(height, width, polarities)` or `(units,)`.
             pattern: Which files in a subfolder are recordings. Defaults to `"*"`.
-            **kwargs: Further arguments of the constructor.
+            options: Dictionary of further arguments of `read_events`, such as
+                `{"time_unit": "s"}`. Defaults to `None`.
+            orient: See the constructor. Defaults to `None`.
+            sort: See the constructor. Defaults to `False`.
 
         Raises:
             ValueError: if there are no such files.
         """
-        folder = pathlib.Path(folder)
+        folder = pathlib.Path(folder).expanduser()
         classes = sorted(p.name for p in folder.glob("*/") if p.is_dir())
         sources, labels = [], []
         for label, name in enumerate(classes):
             paths = sorted((folder / name).glob(pattern))
-            sources += [(path, {}) for path in paths]
+            sources += [(path, dict(options or {})) for path in paths]
             labels += [label] * len(paths)
         if not sources:
             raise ValueError(
                 f"No recordings in {str(folder)!r}: expected a subfolder for each "
                 f"class with files {pattern!r}."
             )
-        return cls(sources, labels, sensor_shape, classes=classes, **kwargs)
+        return cls(sources, labels, sensor_shape, classes, orient=orient, sort=sort)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.sources)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         path, options = self.sources[index]
         events = read_events(path, **options)
         if self.orient is not None:
@@ -87,7 +128,7 @@ class Recordings:
             events = sort_by_time(events)
         return events, self.labels[index]
 
-    def stream(self, index):
+    def stream(self, index: int) -> Iterator[np.ndarray]:
         """Yields the events of one recording piece by piece."""
         if self.sort:
             yield self[index][0]
@@ -96,11 +137,11 @@ class Recordings:
         for events in stream_events(path, **options):
             yield events if self.orient is None else self.orient(events)
 
-    def fingerprint(self, index):
+    def fingerprint(self, index: int) -> list:
         """What changes when the recording does, without reading it."""
         path, options = self.sources[index]
         status = pathlib.Path(path).stat()
-        orient = self.orient and self.orient.__qualname__
+        orient = self.orient and getattr(self.orient, "__qualname__", repr(self.orient))
         name = str(pathlib.Path(path).resolve())
         return [name, status.st_size, status.st_mtime_ns, options, orient, self.sort]
 
@@ -110,17 +151,18 @@ class Subset:
 
     Args:
         recordings: Indexable of `(events, label)`.
-        indices: List of integers.
+        indices: List of integers >= 0.
     """
 
-    def __init__(self, recordings, indices):
+    def __init__(self, recordings: Any, indices: Iterable[int]):
         self.recordings = recordings
-        self.indices = [int(i) for i in indices]
+        last = len(recordings) - 1
+        self.indices = [check_integer("indices", i, 0, last) for i in indices]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         return self.recordings[self.indices[index]]
 
     @property
@@ -137,14 +179,16 @@ class Subset:
         return self.recordings.classes
 
 
-def split_train_test(recordings, train_fraction=0.9, seed=None):
+def split_train_test(
+    recordings: Any, train_fraction: float = 0.9, *, seed: int | None = None
+) -> tuple[Subset, Subset]:
     """Splits every class in the same proportion.
 
     Args:
         recordings: Indexable of `(events, label)`.
         train_fraction: Float in [0, 1]. Of a class with `n` recordings
             `ceil(train_fraction * n)` are for training. Defaults to `0.9`.
-        seed: Integer, to choose at random; `None` takes the first of each class
+        seed: Integer >= 0, to choose at random; `None` takes the first of each class
             for training. Defaults to `None`.
 
     Returns:
@@ -157,11 +201,9 @@ def split_train_test(recordings, train_fraction=0.9, seed=None):
     >>> len(train), len(test)
     (32, 8)
     """
-    if not 0.0 <= train_fraction <= 1.0:
-        raise ValueError(
-            "`train_fraction` must lie in [0, 1]. "
-            f"Received: train_fraction={train_fraction}"
-        )
+    check_number("train_fraction", train_fraction, minimum=0.0, maximum=1.0)
+    if seed is not None:
+        check_integer("seed", seed, minimum=0)
     of_class = collections.defaultdict(list)
     for index, label in enumerate(labels_of(recordings)):
         of_class[label].append(index)

@@ -1,11 +1,65 @@
-"""Representations that keep more of the events' timing than frames do."""
+"""Representations: arrays over time, made from the events of one recording."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import cell_index
-from keras_spiking.datasets.representation import Representation
+from keras_spiking.datasets.events import check_order
+from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
+
+
+class Representation:
+    """Base class of representations: `(time, ...)` arrays made from events.
+
+    Subclasses implement `represent(events, sensor_shape)`, and `get_config()` if
+    they take arguments: a cache recognises its entries by it. `cell_index` gives
+    the place of each event in the array.
+
+    Call arguments:
+        events: Events in order of time, see `as_events`.
+        sensor_shape: `(height, width, polarities)`, or `(units,)` for a sensor in
+            one dimension.
+
+    Output shape:
+        `(time, ...)`.
+
+    Raises:
+        ValueError: if timestamps run backwards, or an event is outside the sensor.
+
+    Example:
+
+    >>> class Ratio(keras_spiking.datasets.Representation):
+    ...     def represent(self, events, sensor_shape):
+    ...         return events["p"].mean(keepdims=True)
+    >>> events = keras_spiking.datasets.make_events([0, 9], [1, 2], [0, 0], [0, 1])
+    >>> Ratio()(events, (4, 4, 2)).tolist()
+    [0.5]
+    """
+
+    def __call__(self, events: Any, sensor_shape: Sequence[int]) -> np.ndarray:
+        sensor_shape = check_sensor_shape(sensor_shape)
+        events = as_events(events)
+        check_order(events)
+        return self.represent(events, sensor_shape)
+
+    def represent(
+        self, events: np.ndarray, sensor_shape: tuple[int, ...]
+    ) -> np.ndarray:
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement `represent(events, sensor_shape)`."
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+    def __repr__(self):
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
 
 
 class VoxelGrid(Representation):
@@ -30,7 +84,7 @@ class VoxelGrid(Representation):
         - [Zhu et al., 2019](https://arxiv.org/abs/1812.08156)
     """
 
-    def __init__(self, timesteps):
+    def __init__(self, timesteps: int):
         self.timesteps = check_timesteps(timesteps)
 
     def represent(self, events, sensor_shape):
@@ -77,7 +131,7 @@ class TimeSurface(Representation):
         - [Lagorce et al., 2017](https://doi.org/10.1109/TPAMI.2016.2574707)
     """
 
-    def __init__(self, timesteps, tau):
+    def __init__(self, timesteps: int, tau: float):
         self.timesteps = check_timesteps(timesteps)
         self.tau = check_number("tau", tau, above=0.0)
 

@@ -1,14 +1,19 @@
-"""Spoken words: waveforms, for an encoder or a spectrogram in front of a network."""
+"""Spoken words: waveforms, for an encoder or a spectrogram before a network."""
 
 import math
+import os
 import wave
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from keras_spiking.datasets.archives import find_folder
 from keras_spiking.datasets.archives import unpacked
+from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 
 _LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE = "_background_noise_"
@@ -29,15 +34,14 @@ class SpeechCommands(keras.utils.PyDataset):
     Args:
         folder: Path of the folder with the file.
         split: `"train"`, `"val"` or `"test"`. Defaults to `"train"`.
-        batch_size: Integer. Defaults to `32`.
-        length: Integer, samples of a waveform, at 16 kHz. Defaults to `16000`.
+        batch_size: Integer >= 1. Defaults to `32`.
+        length: Integer >= 1, samples of a waveform, at 16 kHz. Defaults to `16000`.
         classes: List of words, whose order gives the labels; other words are left
             out. Defaults to all, in alphabetic order.
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
             `False`.
-        seed: Integer, decides the order. Defaults to `0`.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
-            `keras.utils.PyDataset`.
+        seed: Integer >= 0, decides the order. Defaults to `0`.
+        workers, use_multiprocessing, max_queue_size: See `keras.utils.PyDataset`.
 
     Raises:
         ValueError: if the folder is without the dataset or such words, or a checksum
@@ -49,16 +53,27 @@ class SpeechCommands(keras.utils.PyDataset):
 
     def __init__(
         self,
-        folder,
-        split="train",
-        batch_size=32,
-        length=16000,
-        classes=None,
-        shuffle=False,
-        seed=0,
-        **kwargs,
+        folder: str | os.PathLike,
+        split: str = "train",
+        batch_size: int = 32,
+        length: int = 16000,
+        *,
+        classes: Sequence[str] | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
     ):
-        super().__init__(**kwargs)
+        super().__init__(
+            workers=check_integer("workers", workers, minimum=0),
+            use_multiprocessing=check_bool("use_multiprocessing", use_multiprocessing),
+            max_queue_size=check_integer("max_queue_size", max_queue_size, minimum=1),
+        )
+        self.batch_size = check_integer("batch_size", batch_size, minimum=1)
+        self.length = check_integer("length", length, minimum=1)
+        self.shuffle = check_bool("shuffle", shuffle)
+        self.seed = check_integer("seed", seed, minimum=0)
         check_choice("split", split, ("train", "val", "test"))
         archives = {"speech_commands_v0.02.tar.gz": "6b74f3901214cb2c2934e98196829835"}
         root = find_folder(unpacked(folder, archives), _LISTS.values())
@@ -79,10 +94,6 @@ class SpeechCommands(keras.utils.PyDataset):
         chosen = sorted(name for name in names if name.split("/")[0] in label_of)
         self.paths = [root / name for name in chosen]
         self.labels = np.array([label_of[name.split("/")[0]] for name in chosen])
-        self.batch_size = batch_size
-        self.length = length
-        self.shuffle = shuffle
-        self.seed = seed
         self.epoch = 0
         self.order = self._order()
 
@@ -109,19 +120,18 @@ class SpeechCommands(keras.utils.PyDataset):
         return x, self.labels[chosen]
 
 
-def read_waveform(path):
+def read_waveform(path: str | os.PathLike) -> np.ndarray:
     """The samples of a WAV file, one channel of 16 bits, as float32 in [-1, 1).
 
     Raises:
         ValueError: if the file is damaged or in another format.
     """
-    try:
-        with wave.open(str(path)) as file:
-            form = (file.getnchannels(), file.getsampwidth())
-            data = file.readframes(file.getnframes())
-            missing = 2 * file.getnframes() - len(data)
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{str(path)!r} is not a WAV file: {error}") from error
+    with damage(path, "a WAV file"), wave.open(str(path)) as file:
+        form = (file.getnchannels(), file.getsampwidth())
+        count = file.getnframes()
+        # Not more than there is: a false number does not fill the memory.
+        data = file.readframes(min(count, os.stat(path).st_size))
+        missing = 2 * count - len(data)
     if form != (1, 2) or missing:
         raise ValueError(
             f"{str(path)!r} must have one channel of 16 bits and be complete. It has "

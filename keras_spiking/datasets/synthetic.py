@@ -1,29 +1,32 @@
 """Recordings made from a seed: for guides and tests without a download."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
 _STEPS = 60
 
 
 class SyntheticGestures:
-    """A shape in front of an event camera: it moves, turns about, comes or goes.
+    """A disc seen by an event camera: it moves, circles, approaches or recedes.
 
-    A disc of random size takes one of eight paths; where it covers the sensor,
-    pixels report "on" events, where it leaves, "off" events, each with some delay.
-    Pixels miss some of them, and others report events without cause.
+    The disc has a random size and takes one of eight paths. Pixels that it begins to
+    cover report "on" events, pixels that it leaves "off" events, each with some
+    delay. Pixels miss some of them, and others report events without cause.
 
     Args:
-        num_samples: Integer, number of recordings. Labels take turns.
+        num_samples: Integer >= 1, number of recordings. Labels take turns.
         sensor_shape: `(height, width, polarities)`. Defaults to `(32, 32, 2)`.
-        duration: Integer, microseconds of a recording. Defaults to `300_000`.
+        duration: Integer >= 1, microseconds of a recording. Defaults to `300_000`.
         noise: Float >= 0, how many events have no cause, relative to those that
             have. Defaults to `0.1`.
-        seed: Integer. Recording `i` depends on the seed and `i` only. Defaults to
+        seed: Integer >= 0. Recording `i` depends on the seed and `i` only. Defaults to
             `0`.
 
     Example:
@@ -47,26 +50,32 @@ class SyntheticGestures:
 
     def __init__(
         self,
-        num_samples,
-        sensor_shape=(32, 32, 2),
-        duration=300_000,
-        noise=0.1,
-        seed=0,
+        num_samples: int,
+        *,
+        sensor_shape: Sequence[int] = (32, 32, 2),
+        duration: int = 300_000,
+        noise: float = 0.1,
+        seed: int = 0,
     ):
-        self.num_samples = num_samples
+        self.num_samples = check_integer("num_samples", num_samples, minimum=1)
         self.sensor_shape = check_sensor_shape(sensor_shape)
-        self.duration = duration
+        if len(self.sensor_shape) == 1:
+            raise ValueError(
+                "Gestures need a sensor of shape (height, width, polarities). "
+                f"Received: sensor_shape={sensor_shape!r}"
+            )
+        self.duration = check_integer("duration", duration, minimum=1)
         self.noise = check_number("noise", noise, minimum=0.0)
-        self.seed = seed
+        self.seed = check_integer("seed", seed, minimum=0)
 
     @property
-    def labels(self):
+    def labels(self) -> list[int]:
         return [i % len(self.classes) for i in range(self.num_samples)]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_samples
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         if not 0 <= index < self.num_samples:
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, index))

@@ -1,6 +1,8 @@
 import pathlib
+import struct
 import subprocess
 import sys
+import zipfile
 
 import h5py
 import numpy as np
@@ -18,6 +20,7 @@ from keras_spiking.datasets import make_events
 from keras_spiking.datasets import read_events
 from keras_spiking.datasets import stream_events
 from keras_spiking.datasets import write_events
+from keras_spiking.datasets.readers import isolated
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
 EVENTS = random_events(500)
@@ -38,6 +41,41 @@ def write_mat(path, events):
     scipy_io = pytest.importorskip("scipy.io")
     columns = {"ts": "t", "x": "x", "y": "y", "pol": "p"}
     scipy_io.savemat(path, {k: events[v][:, None] for k, v in columns.items()})
+
+
+def write_compressed_mat(path, events):
+    scipy_io = pytest.importorskip("scipy.io")
+    scipy_io.savemat(path, {n: events[n] for n in "txyp"}, do_compression=True)
+
+
+def write_compressed_hdf5(path, events):
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file.create_dataset(name, data=events[name], compression="gzip")
+
+
+def write_heidelberg(path, events):
+    with h5py.File(path, "w") as file:
+        for name, values in (("times", events["t"] / 1e6), ("units", events["x"])):
+            dtype = h5py.vlen_dtype(values.dtype)
+            data = file.create_dataset(f"spikes/{name}", (2,), dtype)
+            data[0] = data[1] = values
+
+
+def write_es_imagenet(path, events):
+    rows = np.stack([events["y"], events["x"], np.arange(len(events)) // 9], axis=1)
+    np.savez(path, pos=rows[events["p"] == 1], neg=rows[events["p"] == 0])
+
+
+def write_bullying10k(path, events):
+    parts = np.empty(2, object)
+    parts[:] = [events[:30], events[30:].tolist()]
+    np.save(path, parts, allow_pickle=True)
+
+
+def write_aedat4(path, events):
+    pytest.importorskip("aedat")
+    path.write_bytes((DATA / "dv.aedat4").read_bytes())
 
 
 def write_npy(path, events):
@@ -70,6 +108,16 @@ FORMATS = {
     "hdf5": (write_hdf5, "a.h5"),
     "hdf5 table": (write_hdf5_table, "a.hdf5"),
     "mat": (write_mat, "a.mat"),
+    "compressed mat": (write_compressed_mat, "a.mat"),
+    "compressed hdf5": (write_compressed_hdf5, "a.h5"),
+}
+# Formats that are not recognised by the file's name, that change events, or that are
+# read in a process of their own.
+OTHERS = {
+    "es_imagenet": (write_es_imagenet, "a.npz", {"format": "es_imagenet"}),
+    "heidelberg": (write_heidelberg, "a.h5", {"index": 1}),
+    "bullying10k": (write_bullying10k, "a.npy", {"format": "bullying10k"}),
+    "aedat4": (write_aedat4, "a.aedat4", {}),
 }
 
 
@@ -168,10 +216,179 @@ def test_unknown_suffix(tmp_path):
         read_events(tmp_path / "a.xyz")
 
 
-def test_aedat4_names_the_extra(tmp_path, monkeypatch):
+def test_aedat4_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "aedat", None)
-    with pytest.raises(ImportError, match=r"keras3-spiking\[events\]"):
+    with pytest.raises(ImportError, match="pip install aedat"):
         read_events(tmp_path / "a.aedat4")
+
+
+def damaged(content, count):
+    """Files cut off, with bits flipped, with noise, and with false sizes."""
+    random = np.random.default_rng(0)
+    sizes = [b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", bytes(4), b"\0\0\0\x80"]
+    for i in range(count):
+        data = bytearray(content)
+        at = int(random.integers(min(len(data), 1200)))
+        if i % 4 == 0:
+            del data[random.integers(len(data)) :]
+        elif i % 4 == 1:
+            for bit in random.integers(8 * len(data), size=5).tolist():
+                data[bit // 8] ^= 1 << bit % 8
+        elif i % 4 == 2:
+            data[at : at + 16] = random.bytes(16)
+        else:
+            data[at : at + 4] = sizes[i // 4 % 4]
+        yield bytes(data)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *OTHERS])
+def test_damaged_files_raise_value_errors_that_name_them(name, tmp_path):
+    write, file_name, *options = (FORMATS | OTHERS)[name]
+    options = options[0] if options else {}
+    path = tmp_path / file_name
+    write(path, EVENTS[:200])
+    assert len(read_events(path, **options))
+    for content in damaged(path.read_bytes(), 12 if name in OTHERS else 200):
+        path.write_bytes(content)
+        try:
+            read_events(path, **options)
+        except ValueError as error:
+            assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("size, capacity", [(4, 50), (0, 50), (8, 2**31 - 1), (8, -1)])
+def test_aedat3_packets_that_make_no_sense(size, capacity, tmp_path):
+    path = tmp_path / "a.aedat"
+    write_aedat3(path, EVENTS)
+    content = bytearray(path.read_bytes())
+    header = struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, 50, 50, 50)
+    at = content.index(header)
+    content[at : at + 28] = struct.pack("<hhiiiiii", 1, 1, size, 4, 0, capacity, 50, 50)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="a.aedat"):
+        read_events(path)
+
+
+def test_a_reader_that_crashes_ends_in_an_error(tmp_path, monkeypatch):
+    path = tmp_path / "a.aedat4"
+    path.write_bytes((DATA / "dv.aedat4").read_bytes())
+    for crash, name in (
+        ("os.abort()", "SIGABRT"),
+        ("os.kill(os.getpid(), 11)", "SEGV"),
+    ):
+        package = tmp_path / name / "aedat.py"
+        package.parent.mkdir()
+        package.write_text(f"import os\ndef Decoder(path):\n    {crash}\n")
+        monkeypatch.syspath_prepend(package.parent)
+        with pytest.raises(ValueError, match=f"damaged or truncated: .*{name}"):
+            read_events(path)
+
+
+def test_a_reader_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolated, "_SECONDS", 1)
+    (tmp_path / "aedat.py").write_text("while True: pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a.aedat4").write_bytes(b"#!AER-DAT4.0\r\n")
+    with pytest.raises(ValueError, match="SIGXCPU"):
+        read_events(tmp_path / "a.aedat4")
+
+
+def test_heidelberg_file_that_keeps_hdf5_in_a_loop(tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+    write_heidelberg(path, EVENTS)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL") + 16  # a heap of objects, the last of which is free
+    while index := int.from_bytes(content[at : at + 2], "little"):
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    assert index == 0
+    content[at + 8 : at + 16] = bytes(8)
+    path.write_bytes(content)
+    monkeypatch.setattr(isolated, "_SECONDS", 1)
+    with pytest.raises(ValueError, match="a.h5.*SIGXCPU"):
+        read_events(path, index=0)
+
+
+def test_heidelberg_files_are_checked_once(tmp_path):
+    path = tmp_path / "a.h5"
+    write_heidelberg(path, EVENTS)
+    isolated.check_hdf5.cache_clear()
+    read_events(path, index=0)
+    read_events(path, index=1)
+    assert isolated.check_hdf5.cache_info().misses == 1
+    with pytest.raises(ValueError, match="index=2"):
+        read_events(path, index=2)
+
+
+def zeros(path, count):
+    np.savez_compressed(path, **{k: np.zeros(count, d) for k, d in COLUMNS.items()})
+
+
+def zeros_in_hdf5(path, count):
+    with h5py.File(path, "w") as file:
+        for name, dtype in COLUMNS.items():
+            file.create_dataset(name, (count,), dtype, compression="gzip")
+
+
+def zeros_in_mat(path, count):
+    scipy_io = pytest.importorskip("scipy.io")
+    columns = {k: np.zeros(count, dtype) for k, dtype in COLUMNS.items()}
+    scipy_io.savemat(path, columns, do_compression=True)
+
+
+COLUMNS = {"t": "int64", "x": "uint16", "y": "uint16", "p": "uint8"}
+BOMBS = {"a.npz": zeros, "a.h5": zeros_in_hdf5, "a.mat": zeros_in_mat}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_unpacks_to_too_much(name, tmp_path):
+    path = tmp_path / name
+    BOMBS[name](path, 1 << 23)
+    assert path.stat().st_size < 1 << 18
+    with pytest.raises(ValueError, match="a.*max_unpacked_bytes"):
+        next(stream_events(path))
+    BOMBS[name](path, 10_000)
+    with pytest.raises(ValueError, match="limit of 1,000"):
+        read_events(path, max_unpacked_bytes=1000)
+    assert len(read_events(path, max_unpacked_bytes=200_000)) == 10_000
+
+
+def test_npz_of_other_compressions(tmp_path):
+    write_events(tmp_path / "a.npz", EVENTS)
+    with zipfile.ZipFile(tmp_path / "a.npz") as source:
+        with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_BZIP2) as target:
+            for name in source.namelist():
+                target.writestr(name, source.read(name))
+    with pytest.raises(ValueError, match="b.npz.*other than deflate"):
+        read_events(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("chunk_size", [0, -1, 2.5, True, "3", None, float("nan")])
+def test_chunk_sizes_that_are_none(chunk_size, tmp_path):
+    write_events(tmp_path / "a.npz", EVENTS)
+    with pytest.raises((TypeError, ValueError), match="chunk_size"):
+        stream_events(tmp_path / "a.npz", chunk_size=chunk_size)
+
+
+@pytest.mark.parametrize(
+    "name, options, error",
+    [
+        ("a.bin", {"time_unit": "s"}, TypeError),
+        ("a.npz", {"timeunit": "s"}, TypeError),
+        ("a.npz", {"time_unit": "hours"}, ValueError),
+        ("a.npz", {"max_unpacked_bytes": 1.5}, TypeError),
+        ("a.npz", {"format": 3}, ValueError),
+        ("a.npz", {"format": ""}, ValueError),
+        ("a.dat", {"version": 3}, ValueError),
+        ("a.dat", {"version": True}, TypeError),
+        ("a.h5", {"index": -1}, ValueError),
+        ("a.h5", {"index": 1.0}, TypeError),
+    ],
+)
+def test_options_that_are_none(name, options, error, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    argument = [*options][0]
+    with pytest.raises(error, match=f"{argument}="):
+        read_events(tmp_path / name, **options)
 
 
 def test_aedat4_of_dv_processing():

@@ -22,6 +22,10 @@ def stream(path, chunk_size, sensor="dvs128"):
     the image is mirrored or turned.
     """
     layout = _SENSORS[check_choice("sensor", sensor, tuple(_SENSORS))]
+    return _events(path, chunk_size, layout)
+
+
+def _events(path, chunk_size, layout):
     (x_shift, x_mask), (y_shift, y_mask), polarity, off, special = layout
     unwrap = Unwrap(32)
     with open(path, "rb") as file:

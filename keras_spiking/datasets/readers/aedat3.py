@@ -4,7 +4,9 @@ import numpy as np
 
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.readers.binary import not_a
+from keras_spiking.datasets.readers.binary import read_at_most
 from keras_spiking.datasets.readers.binary import truncated
+from keras_spiking.validation import check_integer
 
 _HEADER = np.dtype(
     [
@@ -18,6 +20,7 @@ _HEADER = np.dtype(
         ("valid", "<i4"),
     ]
 )
+_EVENT = np.dtype([("address", "<u4"), ("t", "<u4")])
 _POLARITY = 1
 
 
@@ -30,8 +33,14 @@ def stream(path, chunk_size, start=None, stop=None):
         start: Integer, time in microseconds before which events are left out.
         stop: Integer, time from which on they are left out.
     """
+    start = None if start is None else check_integer("start", start)
+    stop = None if stop is None else check_integer("stop", stop)
+    return _pieces(_packets(path, start, stop), chunk_size)
+
+
+def _pieces(packets, chunk_size):
     pending, size = [], 0
-    for events in _packets(path, start, stop):
+    for events in packets:
         pending.append(events)
         size += len(events)
         if size >= chunk_size:
@@ -52,21 +61,24 @@ def _packets(path, start, stop):
             if len(data) < _HEADER.itemsize:
                 raise truncated(path, "a packet's header is cut off")
             header = np.frombuffer(data, _HEADER)[0]
-            length = int(header["capacity"]) * int(header["size"])
-            if length < 0 or not 0 <= header["number"] <= header["capacity"]:
-                raise not_a("AEDAT 3.1", path, "a packet's header makes no sense")
-            data = file.read(length)
+            capacity, size = int(header["capacity"]), int(header["size"])
+            polarity = header["type"] == _POLARITY
+            if size < 1 or (polarity and size != _EVENT.itemsize):
+                raise not_a("AEDAT 3.1", path, f"its events have {size} bytes")
+            if not 0 <= header["number"] <= capacity:
+                raise not_a("AEDAT 3.1", path, "a packet has more events than places")
+            length = capacity * size
+            data = read_at_most(file, length)
             if len(data) < length:
                 raise truncated(path, "a packet's events are cut off")
-            if header["type"] == _POLARITY:
+            if polarity:
                 yield _decode(data, header, start, stop)
 
 
 def _decode(data, header, start, stop):
-    words = np.frombuffer(data, "<u4").reshape(-1, header["size"] // 4)
-    words = words[: header["number"]]
-    address = words[:, 0]
-    t = words[:, 1].astype("int64") + (int(header["overflow"]) << 31)
+    events = np.frombuffer(data, _EVENT)[: header["number"]]
+    address = events["address"]
+    t = events["t"].astype("int64") + (int(header["overflow"]) << 31)
     chosen = address & 1 == 1
     if start is not None:
         chosen &= t >= start

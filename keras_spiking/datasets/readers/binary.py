@@ -1,10 +1,54 @@
 """What the readers of binary formats share."""
 
+import contextlib
+import errno
+import os
+
 import numpy as np
+
+from keras_spiking.datasets.events import InvalidEvents
+
+# These say nothing about what is in a file.
+_NOT_OF_CONTENT = (ImportError, FileNotFoundError, PermissionError)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS}
+
+
+@contextlib.contextmanager
+def damage(path, what):
+    """Turns any error met while reading into a `ValueError` that names the file.
+
+    Damaged files make zipfile, zlib, NumPy and HDF5 raise nearly anything.
+
+    Args:
+        path: Path of the file.
+        what: What it is read as, with its article.
+    """
+    try:
+        yield
+    except _NOT_OF_CONTENT:
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) in _NO_ROOM:
+            raise
+        if isinstance(error, ValueError) and repr(str(path)) in str(error):
+            raise
+        if isinstance(error, InvalidEvents):
+            raise ValueError(f"The file {str(path)!r}: {error}") from error
+        text = str(error) if isinstance(error, ValueError) else repr(error)
+        raise ValueError(
+            f"The file {str(path)!r} is not {what}, or it is damaged or truncated "
+            f"({text}). Copy or download it again."
+        ) from error
+
+
+def read_at_most(file, size):
+    """Reads `size` bytes or what is left; a false size does not fill the memory."""
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    return file.read(min(size, max(left, 0)))
 
 
 def header_lines(file, marker):
-    """Reads the text lines that start with `marker`; the file then stands behind."""
+    """Reads the text lines that start with `marker` and stops after them."""
     lines = []
     while True:
         start = file.tell()
@@ -17,7 +61,7 @@ def header_lines(file, marker):
 def records(file, dtype, chunk_size, path):
     """Yields the rest of the file as arrays of at most `chunk_size` records."""
     dtype = np.dtype(dtype)
-    while data := file.read(chunk_size * dtype.itemsize):
+    while data := read_at_most(file, chunk_size * dtype.itemsize):
         if len(data) % dtype.itemsize:
             raise truncated(path, f"the last {dtype.itemsize}-byte record is cut off")
         yield np.frombuffer(data, dtype)

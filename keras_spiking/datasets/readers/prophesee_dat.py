@@ -9,6 +9,7 @@ from keras_spiking.datasets.readers.binary import not_a
 from keras_spiking.datasets.readers.binary import records
 from keras_spiking.datasets.readers.binary import truncated
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 
 # Bits of x and of y in an address; the polarity follows.
 _LAYOUTS = {1: (9, 8), 2: (14, 14)}
@@ -23,6 +24,12 @@ def stream(path, chunk_size, version=None):
         version: 1 or 2, layout of the addresses. Defaults to what the header says,
             and to 2 if it says nothing.
     """
+    if version is not None:
+        check_choice("version", check_integer("version", version), tuple(_LAYOUTS))
+    return _events(path, chunk_size, version)
+
+
+def _events(path, chunk_size, version):
     unwrap = Unwrap(32)
     with open(path, "rb") as file:
         lines = header_lines(file, b"%")
@@ -34,11 +41,7 @@ def stream(path, chunk_size, version=None):
                 raise not_a("DAT", path, f"its events have {kind[1]} bytes, not 8")
         elif version is None:
             raise not_a("DAT", path, "it does not begin with a header of '%' lines")
-        for line in lines if version is None else ():
-            if line.lower().startswith("version"):
-                version = int(line.split()[1])
-        version = 2 if version is None else version
-        x_bits, y_bits = _LAYOUTS[check_choice("version", version, tuple(_LAYOUTS))]
+        x_bits, y_bits = _LAYOUTS[version or _version(lines, path)]
         for record in records(file, [("t", "<u4"), ("a", "<u4")], chunk_size, path):
             address = record["a"]
             yield make_events(
@@ -47,3 +50,13 @@ def stream(path, chunk_size, version=None):
                 (address >> x_bits) & np.uint32((1 << y_bits) - 1),
                 (address >> (x_bits + y_bits)) & 1,
             )
+
+
+def _version(lines, path):
+    for line in lines:
+        if line.lower().startswith("version"):
+            for version in _LAYOUTS:
+                if line.split()[1:2] == [str(version)]:
+                    return version
+            raise not_a("DAT", path, f"its header says {line!r}, not 1 or 2")
+    return 2

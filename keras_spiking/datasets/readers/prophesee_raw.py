@@ -34,7 +34,7 @@ def _encoding(lines):
 
 
 def _evt2(chunks):
-    """Words of 32 bits: 4 say what it is, of an event 6 are the time's lowest."""
+    """Words of 32 bits: 4 for the kind, and in events 6 for the time's lowest bits."""
     unwrap, high = Unwrap(28), Hold(-1)
     for words in chunks:
         kind = words >> 28
@@ -58,7 +58,7 @@ def _evt3(chunks):
     """Words of 16 bits that change one register each, and events that use them.
 
     A vector word holds a bit for each of 12 or 8 neighbours from the base x on, and
-    moves the base behind them.
+    moves the base past them.
     """
     unwrap = Unwrap(12)
     row, high, low = Hold(0), Hold(-1), Hold(0)
