@@ -6,10 +6,7 @@ better: on a backend that the package does not know, layers run in `keras.ops`.
 """
 
 import contextlib
-import importlib
-import importlib.util
 
-import keras
 from keras import ops
 
 
@@ -122,12 +119,3 @@ class Backend:
     def cuda_report(self):
         """Which GPU kernels run on, in words."""
         return f"{self.name} runs on the CPU"
-
-
-def load():
-    """The `Backend` that Keras runs on."""
-    name = keras.config.backend()
-    module = f"{__package__}.{name}"
-    if importlib.util.find_spec(module) is None:
-        return Backend(name)
-    return importlib.import_module(module).BACKEND

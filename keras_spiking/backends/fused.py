@@ -8,7 +8,6 @@ import weakref
 import keras
 from keras import ops
 
-from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import library as libraries
@@ -16,6 +15,7 @@ from keras_spiking.backends.kernels.expression import NotFusable
 from keras_spiking.backends.kernels.fingerprint import fingerprint
 from keras_spiking.backends.kernels.program import Program
 from keras_spiking.backends.kernels.trace import Step
+from keras_spiking.backends.loading import active
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 MAX_STEPS = 64  # of a class of layers with different values, kept for its layers
@@ -55,10 +55,10 @@ def serving(layer, inputs, masked, fresh):
             "the reference runs instead."
         )
     if kernel.library is None:
-        if backends.active().has_kernels:
+        if active().has_kernels:
             _log_once(type(layer).__name__, kernel.reason)
         return None
-    if mode == "auto" and inputs.shape[1] == 1 and backends.active().fuses_single_steps:
+    if mode == "auto" and inputs.shape[1] == 1 and active().fuses_single_steps:
         return None
     return kernel
 
@@ -75,7 +75,7 @@ def prepare(layer):
 
 def choose(layer, features, masked=False, fresh=False, inputs=None):
     """The `Kernel` for calls of a layer, perhaps without a library."""
-    backend = backends.active()
+    backend = active()
     reason = backend.unavailable(inputs)
     if reason is not None:
         return Kernel(None, None, False, reason)
@@ -105,7 +105,7 @@ def _make(layer, features, masked, fresh, dtype):
     if compiler.compiler() is None:
         reason = "there is no C compiler: install gcc or clang, or set CC"
         return Kernel(None, None, False, reason)
-    with _making, backends.active().outside_of_tracing():
+    with _making, active().outside_of_tracing():
         step = _step_of(layer, features)
         if step.refusal is not None:
             return Kernel(step, None, False, step.refusal)
@@ -138,7 +138,7 @@ def _library_of(step, masked, fresh, dtype):
     library = step.libraries.get(key, lambda: None)()
     if library is None:
         program = Program(step, masked, fresh)
-        library = libraries.make(program, dtype, backends.active().register)
+        library = libraries.make(program, dtype, active().register)
         step.libraries[key] = weakref.ref(library)
     return library
 
@@ -151,7 +151,7 @@ def run(kernel, layer, inputs, states, mask):
     that every array has a batch axis to be split over devices; the gradient sums
     over it in turn. A fresh program has no states, neither first nor final ones.
     """
-    backend, library, step = backends.active(), kernel.library, kernel.step
+    backend, library, step = active(), kernel.library, kernel.step
     reshape = backend.reshape
     batch, time, *features = ops.shape(inputs)
     size = 1
