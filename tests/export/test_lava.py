@@ -74,7 +74,7 @@ def test_dense_network_with_bias_and_delay_is_lossless(tmp_path):
         dense(9, spread=1.0),
         CubaLIFLayer(bias=np.linspace(-0.5, 0.5, 9)),
         dense(7, spread=1.0),
-        CubaLIFLayer(2.0, 0.5, 0.1),
+        CubaLIFLayer(2.0, current_decay=0.5, voltage_decay=0.1),
         layers.LearnableDelay(max_delay=5),
         dense(5, spread=1.0),
         CubaLIFLayer(),
@@ -91,7 +91,7 @@ def test_convolutional_network_is_lossless(tmp_path):
         SeqToBatch([convolution(6, 3, padding="same", groups=2)]),
         CubaLIFLayer(),
         SeqToBatch(keras.layers.AveragePooling2D(2)),
-        CubaLIFLayer(0.25, 1.0, 0.0),
+        CubaLIFLayer(0.25, current_decay=1.0, voltage_decay=0.0),
         SeqToBatch([keras.layers.ZeroPadding2D((1, 2)), convolution(3, 2)]),
         CubaLIFLayer(),
         SeqToBatch([keras.layers.Flatten(), keras.layers.Dropout(0.5)]),
@@ -107,7 +107,7 @@ def test_pooling_is_folded_into_the_next_layer(tmp_path):
     def on_coarse_grid(layer, *arguments, **options):
         # A quarter of these weights is on the chip's grid, too.
         layer = layer(*arguments, use_bias=False, kernel_initializer=coarse, **options)
-        return Quantized(layer, lambda w: keras.ops.round(8 * w) / 8)
+        return Quantized(layer, kernel_quantizer=lambda w: keras.ops.round(8 * w) / 8)
 
     model = sequential(
         (13, 12, 2),
