@@ -4,12 +4,12 @@ import keras
 from keras import layers
 
 from keras_spiking.conversion import rules
-from keras_spiking.conversion.cumulative import CumulativeMaximum
-from keras_spiking.conversion.cumulative import RunningMean
+from keras_spiking.conversion.cumulative_maximum import CumulativeMaximum
 from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.rules import Rectifier
+from keras_spiking.conversion.running_mean import RunningMean
 from keras_spiking.conversion.spiking_model import SpikingModel
 from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.layers.containers.step_by_step import StepByStep
