@@ -21,6 +21,7 @@ _LAST_AXIS = (
     keras.layers.Rescaling,
 )
 
+
 @dataclasses.dataclass
 class Stage:
     """One layer of a chain, with its shapes without batch and time."""
@@ -126,7 +127,7 @@ def _check_chain(model):
 
 
 def _check_level(layer, folded):
-    if folded or has_time_axis(layer) or is_a(layer, _LAST_AXIS):
+    if folded or has_time_axis(layer) or isinstance(inner(layer), _LAST_AXIS):
         return
     raise ValueError(
         f"The {type(inner(layer)).__name__} '{layer.name}' works on time as if it were "
@@ -141,6 +142,7 @@ def inner(layer):
 
 def is_a(layer, kinds):
     """Whether a layer, or what a `Quantized` trains, computes what `kinds` do."""
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
     return rules.computes(inner(layer), kinds)
 
 
