@@ -18,10 +18,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_spiking.loihi import INPUT_SCALE
-from keras_spiking.loihi import WEIGHT_MAXIMUM
-from keras_spiking.loihi import WEIGHT_MINIMUM
-from keras_spiking.loihi import WEIGHT_STEP
+from keras_spiking import loihi as chip
 from keras_spiking.ops import rounding
 from keras_spiking.ops.rounding import ceil
 from keras_spiking.ops.rounding import clip
@@ -178,11 +175,11 @@ class LoihiWeight(Quantizer):
         - [Davies et al., 2018](https://doi.org/10.1109/MM.2018.112130359)
     """
 
-    minimum = WEIGHT_MINIMUM / INPUT_SCALE
-    maximum = WEIGHT_MAXIMUM / INPUT_SCALE
+    minimum = chip.WEIGHT_MINIMUM / chip.INPUT_SCALE
+    maximum = chip.WEIGHT_MAXIMUM / chip.INPUT_SCALE
 
     def __call__(self, w):
-        scale = INPUT_SCALE / WEIGHT_STEP
+        scale = chip.INPUT_SCALE / chip.WEIGHT_STEP
         w = rounding.round(scale * w) / scale
         return rounding.clip(w, self.minimum, self.maximum, pass_through=True)
 

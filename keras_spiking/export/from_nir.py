@@ -1,9 +1,9 @@
 """NIR graphs as Keras models."""
 
-import dataclasses
 import json
 import math
 import os
+import types
 from typing import Any
 
 import keras
@@ -25,26 +25,6 @@ from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
 _MAXIMUM_DELAY = 10_000
-
-
-@dataclasses.dataclass
-class Options:
-    """How to read a graph: the arguments of `from_nir`, without the graph."""
-
-    dt: float
-    discretization: str
-    reset: str
-    at_threshold: bool
-    max_bytes: int
-
-    def __post_init__(self):
-        check_number("dt", self.dt, above=0.0)
-        check_choice(
-            "discretization", self.discretization, from_nir_neurons.DISCRETIZATIONS
-        )
-        check_choice("reset", self.reset, ("hard", "soft"))
-        check_bool("at_threshold", self.at_threshold)
-        check_integer("max_bytes", self.max_bytes, minimum=1)
 
 
 def from_nir(
@@ -113,7 +93,15 @@ def from_nir(
     References:
         - [Pedersen et al., 2024](https://doi.org/10.1038/s41467-024-52259-9)
     """
-    options = Options(dt, discretization, reset, at_threshold, max_bytes)
+    options = types.SimpleNamespace(
+        dt=check_number("dt", dt, above=0.0),
+        discretization=check_choice(
+            "discretization", discretization, from_nir_neurons.DISCRETIZATIONS
+        ),
+        reset=check_choice("reset", reset, ("hard", "soft")),
+        at_threshold=check_bool("at_threshold", at_threshold),
+        max_bytes=check_integer("max_bytes", max_bytes, minimum=1),
+    )
     graph = nir_graph.read(path_or_graph, max_bytes)
     nodes, edges, shape = nir_graph.nodes_and_edges(graph)
     converted = {}

@@ -94,51 +94,39 @@ class LavaBlock:
 
     def check_shapes(self, input_shape):
         """Raises a ValueError if weights, geometry and shapes contradict each other."""
-
-        def equal(what, value, expected):
+        outputs, inputs, *kernel = self.weight.shape
+        shape, flat = [outputs], math.prod(input_shape)
+        if not self.is_dense:
+            least = (*self.strides, *self.dilation, self.groups, *self.shape)
+            if min(least) < 1 or min(self.padding) < 0 or len(kernel) != 2:
+                raise ValueError(
+                    f"{self.name}: a kernel must have two axes, strides, dilation, "
+                    "groups and shape be at least 1, and padding at least 0. Received: "
+                    f"{kernel}, {self.strides}, {self.dilation}, {self.groups}, "
+                    f"{self.shape} and {self.padding}"
+                )
+            inputs, flat = inputs * self.groups, input_shape[0]
+            for i, size in enumerate(input_shape[1:]):
+                extent = self.dilation[i] * (kernel[i] - 1) + 1
+                size += 2 * self.padding[i] - extent
+                shape.append(size // self.strides[i] + 1)
+        facts = [
+            ("the number of inputs", inputs, flat),
+            ("the outputs beyond whole groups", outputs % self.groups, 0),
+            ("the shape", tuple(self.shape), tuple(shape)),
+        ]
+        if not self.flattens:
+            rank = 1 if self.is_dense else 3
+            facts.insert(0, ("the rank of the input", len(input_shape), rank))
+        for what in ("bias", "delay"):
+            value = getattr(self, what)
+            if value is not None and value.shape != (1,):
+                facts.append((f"the shape of the {what}", value.shape, (outputs,)))
+        for what, value, expected in facts:
             if value != expected:
                 raise ValueError(
                     f"{self.name}: {what} must be {expected}. Received: {value}"
                 )
-
-        outputs = self.weight.shape[0]
-        if self.is_dense:
-            if len(input_shape) > 1 and not self.flattens:
-                raise ValueError(
-                    f"{self.name}: an input of shape {input_shape} must be flattened."
-                )
-            equal("the number of inputs", self.weight.shape[1], math.prod(input_shape))
-            equal("the shape", tuple(self.shape), (outputs,))
-        else:
-            equal("the rank of the weight", self.weight.ndim, 4)
-            equal("the rank of the input", len(input_shape), 3)
-            if min(*self.strides, *self.dilation, self.groups, outputs) < 1:
-                raise ValueError(
-                    f"{self.name}: strides, dilation, groups and outputs must be at "
-                    f"least 1. Received: {self.strides}, {self.dilation}, "
-                    f"{self.groups} and {outputs}"
-                )
-            if min(self.padding) < 0:
-                raise ValueError(
-                    f"{self.name}: padding must be at least 0. Received: {self.padding}"
-                )
-            equal("the outputs beyond whole groups", outputs % self.groups, 0)
-            inputs = self.weight.shape[1] * self.groups
-            equal("the number of channels", inputs, input_shape[0])
-            sizes = zip(
-                *(input_shape[1:], self.weight.shape[2:]),
-                *(self.padding, self.dilation, self.strides),
-            )
-            expected = [
-                (n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, p, d, s in sizes
-            ]
-            equal("the shape", tuple(self.shape), (outputs, *expected))
-        if min(self.shape) < 1:
-            raise ValueError(f"{self.name}: the shape is empty: {self.shape}")
-        for what in ("bias", "delay"):
-            value = getattr(self, what)
-            if value is not None and value.shape not in ((1,), (outputs,)):
-                equal(f"the shape of the {what}", value.shape, (outputs,))
 
 
 def check(input_shape, blocks, max_bytes):

@@ -5,12 +5,9 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_spiking import loihi
 from keras_spiking.export import lava_file
 from keras_spiking.export.files import MAX_BYTES
-from keras_spiking.loihi import DECAY_SCALE
-from keras_spiking.loihi import DECAY_SHIFT
-from keras_spiking.loihi import STATE_LIMIT
-from keras_spiking.loihi import STATE_SHIFT
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 
@@ -139,21 +136,23 @@ def _delayed(x, delay):
 
 
 def _neurons(current, block):
-    bias = 0
+    bias, limit = 0, loihi.STATE_LIMIT
     if block.bias is not None:
         bias = block.bias.reshape(-1, *(1,) * (current.ndim - 3))
     u = v = np.zeros_like(current[:, 0])
     spikes = np.zeros(current.shape, bool)
     for t in range(current.shape[1]):
-        u = _decayed(u, block.current_decay) + (current[:, t] << STATE_SHIFT)
-        u = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, u)
-        u = np.where(u <= -STATE_LIMIT, u + 2 * STATE_LIMIT, u)
-        v = _decayed(v, block.voltage_decay) + u + (bias << STATE_SHIFT)
-        v = np.clip(v, 1 - STATE_LIMIT, STATE_LIMIT - 1)
-        spikes[:, t] = v > (block.threshold << STATE_SHIFT)
+        u = _decayed(u, block.current_decay) + (current[:, t] << loihi.STATE_SHIFT)
+        u = np.where(u > limit, u - 2 * limit, u)
+        u = np.where(u <= -limit, u + 2 * limit, u)
+        v = _decayed(v, block.voltage_decay) + u + (bias << loihi.STATE_SHIFT)
+        v = np.clip(v, 1 - limit, limit - 1)
+        spikes[:, t] = v > (block.threshold << loihi.STATE_SHIFT)
         v = np.where(spikes[:, t], 0, v)
     return spikes
 
 
 def _decayed(state, decay):
-    return np.sign(state) * ((np.abs(state) * (DECAY_SCALE - decay)) >> DECAY_SHIFT)
+    return np.sign(state) * (
+        (np.abs(state) * (loihi.DECAY_SCALE - decay)) >> loihi.DECAY_SHIFT
+    )
