@@ -156,6 +156,7 @@ def _only_if(approximate, stage, what):
 
 def _note(layer):
     config = keras.saving.serialize_keras_object(layer)
+    config.pop("build_config", None)
     inner = config["config"]
     # Learned values are weights, which a configuration does not hold.
     for name, parameter in parameters(type(layer)).items():
