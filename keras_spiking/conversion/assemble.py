@@ -19,11 +19,11 @@ def build(graph, neurons, encoders, timesteps, delay, name):
     """The spiking network of a graph: what stays the same in all steps, then the
     simulation, then the activations of outputs.
 
-    All operations are copied on their way into the model, since a symbolic call
+    All operations are copied before they enter the model, since a symbolic call
     leaves traces, and a graph may be built again.
 
     Args:
-        graph: Graph that `folding.prepare` has gone over.
+        graph: Graph that `folding.prepare` has prepared.
         neurons: Dictionary from names of calls to the layers that replace them.
         encoders: List of layers, one for each input, that encode one step of it,
             or `None` to present the inputs as they are.

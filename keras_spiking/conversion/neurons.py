@@ -63,7 +63,7 @@ class _RateNeurons(IFLayer):
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class RateIFLayer(_RateNeurons):
-    """Integrate-and-fire neurons that take the place of a ReLU.
+    """Integrate-and-fire neurons that replace a ReLU.
 
         H[t] = V[t-1] + X[t] + current
         S[t] = heaviside(H[t] - v_threshold)
