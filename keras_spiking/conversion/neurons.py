@@ -4,14 +4,12 @@ from typing import Any
 from typing import Unpack
 
 import keras
-import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
 from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.parameter import Parameter
-from keras_spiking.parameter import current_value
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_bool
 
@@ -184,19 +182,17 @@ class SignedIFLayer(_RateNeurons):
         if not self.burst:
             spikes = ops.clip(spikes, -1.0, 1.0)
         time = time + 1.0
-        lowest = -time if self._is_leaky else 0.0
+        slope = self.negative_slope
+        if isinstance(slope, float):
+            lowest = -time if slope else 0.0
+        else:
+            lowest = ops.where(ops.not_equal(slope, 0.0), -time, 0.0)
         new_count = ops.minimum(ops.maximum(count + spikes, lowest), time)
         v = h - self.v_threshold * (new_count - count)
         return self._output(new_count) - self._output(count), (v, new_count, time)
 
-    @property
-    def _is_leaky(self):
-        return bool(np.any(current_value(self, "negative_slope")))
-
     def _output(self, count):
         y = self.v_threshold * count
-        if not self._is_leaky:
-            return y
         return ops.where(count < 0, self.negative_slope * y, y)
 
     def get_config(self):
