@@ -49,7 +49,10 @@ def nodes_and_edges(graph):
 
     The ends are called "input" and "output" in the edges.
     """
-    nodes, edges = _flat(graph)
+    try:
+        nodes, edges = _flat(graph)
+    except RecursionError:
+        raise ValueError("The graph must not contain itself.") from None
     inputs = [k for k, n in nodes.items() if isinstance(n, nir().Input)]
     outputs = [k for k, n in nodes.items() if isinstance(n, nir().Output)]
     if len(inputs) != 1 or len(outputs) != 1:
@@ -82,9 +85,10 @@ def _flat(graph, prefix=""):
         sub_nodes, sub_edges = _flat(node, f"{prefix}{name}.")
         entry = [k for k, n in sub_nodes.items() if isinstance(n, nir().Input)]
         leave = [k for k, n in sub_nodes.items() if isinstance(n, nir().Output)]
-        if len(entry) != 1 or len(leave) != 1:
+        if len(entry) != 1 or len(leave) != 1 or (*entry, *leave) in sub_edges:
             raise ValueError(
-                f"The sub-graph {prefix + name!r} must have one input and one output."
+                f"The sub-graph {prefix + name!r} must have one input and one output, "
+                "and nodes between them."
             )
         first = [b for a, b in sub_edges if a == entry[0]]
         last = [a for a, b in sub_edges if b == leave[0]]

@@ -677,6 +677,15 @@ def test_refuses_broken_graphs(nodes, edges, message):
         export.from_nir(unchecked(nodes, edges))
 
 
+def test_refuses_sub_graphs_that_are_empty_or_hold_themselves():
+    empty = unchecked({}, [("input", "output")])
+    with pytest.raises(ValueError, match="sub-graph 'node' must have"):
+        export.from_nir(unchecked({"node": empty}, CHAIN))
+    empty.nodes["node"] = empty
+    with pytest.raises(ValueError, match="must not contain itself"):
+        export.from_nir(empty)
+
+
 @pytest.mark.parametrize("shape", ([], [0], [-3], [2.5], None))
 def test_refuses_inputs_without_a_shape(shape):
     graph = unchecked({"node": nir.Scale(np.ones(3))}, CHAIN)
