@@ -77,8 +77,8 @@ print(f"ANN accuracy: {100 * ann_accuracy:.2f} %")
 ## Convert it
 
 `convert` folds the normalisations into the weights, measures the activations on some
-training data to choose thresholds, and puts integrate-and-fire neurons in the place
-of the ReLUs. The result is a Keras model with the same inputs and outputs.
+training data to choose thresholds, and replaces the ReLUs with integrate-and-fire
+neurons. The result is a Keras model with the same inputs and outputs.
 """
 
 timesteps = 16 if SHORT else 64
@@ -94,8 +94,8 @@ A spiking network answers at any time, and the answer becomes better: the error 
 firing rate falls like `1 / timesteps`. `simulate` returns the outputs after every
 step. Neurons that can take spikes back, and neurons that may fire several times in a
 step, need fewer steps; so does an ANN that was trained with the quantised activation
-`QCFS`: after as many steps as it has levels, its outputs are those of its ANN but for
-rounding, and its error drops out of the picture. More steps are of no use to it.
+`QCFS`: after as many steps as it has levels, its outputs equal those of its ANN but for
+rounding, and its error leaves the picture. More steps do not improve it.
 """
 
 curves = {
@@ -138,8 +138,8 @@ figure.savefig("conversion.png", dpi=120)
 The report shows for every layer the threshold, the firing rate, and the error of the
 rates. An ANN multiplies and accumulates; a spike only causes an accumulation, which
 takes less energy. Whether the SNN wins depends on the number of spikes, and so on the
-number of steps: run it only as long as accuracy needs. The energy of an operation is
-an argument.
+number of steps: run it only as long as the accuracy requires. The energy of an
+operation is an argument.
 """
 
 snn.timesteps = 8

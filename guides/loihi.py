@@ -46,7 +46,7 @@ x_test = x_test.reshape(len(x_test), -1).astype("float32")
 
 `CubaLIFLayer` computes in Loihi's fixed point. `Quantized` makes a Dense layer
 compute with the chip's weights, multiples of 1/32 in 8 bits, while the optimizer
-moves float weights. The twin has the same neurons, and float weights.
+updates float weights. The twin has the same neurons and float weights.
 """
 
 
@@ -72,8 +72,8 @@ def network(quantized):
 """
 ## Training
 
-Pixels become spikes by chance in front of the network, and spikes are counted behind
-it. Both are for the host, so they are not part of what is exported.
+Pixels become random spikes before the network, and spikes are counted after it. Both
+happen on the host, so they are not part of the exported network.
 """
 
 
@@ -96,7 +96,7 @@ def train(core):
 
 
 """
-The test images become the same spikes for everyone.
+All networks see the same spikes for the test images.
 """
 
 random = np.random.default_rng(0)
@@ -118,8 +118,8 @@ for name in ("float weights", "8-bit weights"):
 """
 ## Export
 
-`to_lava` writes the file that Lava's netx loads, and raises if it could not be written
-without loss. `simulate_lava` runs the file in the integers of the chip.
+`to_lava` writes the file that Lava's netx loads, and raises an error if that would
+lose precision. `simulate_lava` runs the file in the integers of the chip.
 """
 
 with tempfile.TemporaryDirectory() as folder:
@@ -132,7 +132,7 @@ assert np.array_equal(simulated, results[name])
 
 """
 A network that was trained without quantisation can be quantised afterwards. The report
-says what that changes. `from_lava` reads the file back, as a network of quantised
+shows the errors. `from_lava` reads the file back, as a network of quantised
 weights in Keras.
 """
 

@@ -1,55 +1,54 @@
-"""Quantisation that gradients pass straight through.
+"""Quantisers of weights.
 
-The functions round in the forward pass and have the gradient of the identity.
-The classes are quantisers of weights. Wrap a layer in
-`keras_spiking.layers.Quantized` to train it quantisation-aware: the optimizer
-moves float weights, and the layer computes with their quantised values. As a
-Keras constraint (`kernel_constraint=...`) a quantiser projects the weights
-themselves after every update instead; that is for fine-tuning with steps that
-are larger than the grid.
+Wrap a layer in `keras_spiking.layers.Quantized` to train it quantisation-aware: the
+optimizer moves float weights, and the layer computes with their quantised values. As
+a Keras constraint (`kernel_constraint=...`) a quantiser projects the weights
+themselves after every update instead; that is for fine-tuning with steps that are
+larger than the grid.
+
+Gradients pass straight through all quantisers, also where they clip, so that weights
+outside of the range can come back. `clip` on its own stops them there by default.
+The functions `round`, `floor`, `ceil`, `trunc` and `clip` are those of
+`keras_spiking.ops.rounding`, for quantisers and activations of your own.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_spiking import loihi as chip
+from keras_spiking.ops import rounding
+from keras_spiking.ops.rounding import ceil
+from keras_spiking.ops.rounding import clip
+from keras_spiking.ops.rounding import floor
+from keras_spiking.ops.rounding import round as round
+from keras_spiking.ops.rounding import trunc
+from keras_spiking.ops.straight_through import straight_through
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
-
-def _straight_through(x, quantized):
-    return x + ops.stop_gradient(quantized - x)
-
-
-def round(x):
-    """The nearest integer, ties to even."""
-    return _straight_through(x, ops.round(x))
-
-
-def floor(x):
-    """The largest integer that is not above `x`."""
-    return _straight_through(x, ops.floor(x))
-
-
-def ceil(x):
-    """The smallest integer that is not below `x`."""
-    return _straight_through(x, ops.ceil(x))
-
-
-def trunc(x):
-    """The integer next to `x` towards zero."""
-    return _straight_through(x, ops.trunc(x))
-
-
-def clip(x, minimum, maximum):
-    """`x` within `[minimum, maximum]`; the gradient passes outside of it, too."""
-    return _straight_through(x, ops.clip(x, minimum, maximum))
+# Without `round`, as in NumPy: `import *` must not replace a built-in function.
+__all__ = [
+    "AffineKBit",
+    "KBit",
+    "LoihiWeight",
+    "PowerOfTwo",
+    "Quantizer",
+    "ceil",
+    "clip",
+    "floor",
+    "get",
+    "trunc",
+]
 
 
 class Quantizer(keras.constraints.Constraint):
     """Base class of the quantisers: override `__call__(w)`."""
 
-    def __call__(self, w):
+    def __call__(self, w: Any) -> Any:
         raise NotImplementedError(
             f"{type(self).__name__} must implement `__call__(w)`."
         )
@@ -74,15 +73,15 @@ class KBit(Quantizer):
     [0.0, 1.0, 3.0]
     """
 
-    def __init__(self, bits=8, minimum=0.0, maximum=1.0):
-        self.bits = _check_bits(bits)
+    def __init__(self, bits: int = 8, minimum: float = 0.0, maximum: float = 1.0):
+        self.bits = check_integer("bits", bits, minimum=1, maximum=16)
         self.minimum = check_number("minimum", minimum)
         self.maximum = check_number("maximum", maximum, above=self.minimum)
 
     def __call__(self, w):
         step = (self.maximum - self.minimum) / (2**self.bits - 1)
-        w = clip(w, self.minimum, self.maximum)
-        return self.minimum + round((w - self.minimum) / step) * step
+        w = rounding.clip(w, self.minimum, self.maximum, pass_through=True)
+        return self.minimum + rounding.round((w - self.minimum) / step) * step
 
     def get_config(self):
         return {"bits": self.bits, "minimum": self.minimum, "maximum": self.maximum}
@@ -107,9 +106,9 @@ class AffineKBit(Quantizer):
     [-1.0, -1.0, 3.0]
     """
 
-    def __init__(self, bits=8, per_channel=False):
-        self.bits = _check_bits(bits)
-        self.per_channel = bool(per_channel)
+    def __init__(self, bits: int = 8, per_channel: bool = False):
+        self.bits = check_integer("bits", bits, minimum=1, maximum=16)
+        self.per_channel = check_bool("per_channel", per_channel)
 
     def __call__(self, w):
         axes = tuple(range(len(w.shape) - 1)) if self.per_channel else None
@@ -117,7 +116,7 @@ class AffineKBit(Quantizer):
         minimum = ops.min(fixed, axis=axes, keepdims=True)
         step = (ops.max(fixed, axis=axes, keepdims=True) - minimum) / (2**self.bits - 1)
         step = ops.where(step > 0, step, ops.ones_like(step))
-        return minimum + round((w - minimum) / step) * step
+        return minimum + rounding.round((w - minimum) / step) * step
 
     def get_config(self):
         return {"bits": self.bits, "per_channel": self.per_channel}
@@ -142,9 +141,9 @@ class PowerOfTwo(Quantizer):
     [0.25, -0.5, 0.0]
     """
 
-    def __init__(self, minimum=-7, maximum=0):
-        self.minimum = check_number("minimum", minimum)
-        self.maximum = check_number("maximum", maximum, minimum=self.minimum)
+    def __init__(self, minimum: int = -7, maximum: int = 0):
+        self.minimum = check_integer("minimum", minimum)
+        self.maximum = check_integer("maximum", maximum, minimum=self.minimum)
 
     def __call__(self, w):
         size = ops.abs(w)
@@ -152,7 +151,7 @@ class PowerOfTwo(Quantizer):
         exponent = ops.round(ops.log(ops.maximum(size, smallest)) / math.log(2.0))
         exponent = ops.clip(exponent, self.minimum, self.maximum)
         power = ops.where(size < smallest, 0.0, ops.exp2(exponent))
-        return _straight_through(w, ops.sign(w) * ops.cast(power, w.dtype))
+        return straight_through(ops.sign(w) * ops.cast(power, w.dtype), w)
 
     def get_config(self):
         return {"minimum": self.minimum, "maximum": self.maximum}
@@ -176,20 +175,13 @@ class LoihiWeight(Quantizer):
         - [Davies et al., 2018](https://doi.org/10.1109/MM.2018.112130359)
     """
 
-    minimum = -256 / 64
-    maximum = 254 / 64
+    minimum = chip.WEIGHT_MINIMUM / chip.INPUT_SCALE
+    maximum = chip.WEIGHT_MAXIMUM / chip.INPUT_SCALE
 
     def __call__(self, w):
-        return clip(round(32.0 * w) / 32.0, self.minimum, self.maximum)
-
-
-def _check_bits(bits):
-    bits = check_number("bits", bits, minimum=1)
-    if bits != int(bits) or bits > 16:
-        raise ValueError(
-            f"`bits` must be an integer from 1 to 16. Received: bits={bits!r}"
-        )
-    return int(bits)
+        scale = chip.INPUT_SCALE / chip.WEIGHT_STEP
+        w = rounding.round(scale * w) / scale
+        return rounding.clip(w, self.minimum, self.maximum, pass_through=True)
 
 
 _NAMES = {
@@ -200,7 +192,7 @@ _NAMES = {
 }
 
 
-def get(identifier):
+def get(identifier: Any) -> Any:
     """Returns the quantiser that `identifier` stands for.
 
     Args:

@@ -4,12 +4,12 @@ import keras
 from keras import layers
 
 from keras_spiking.conversion import rules
-from keras_spiking.conversion.cumulative import CumulativeMaximum
-from keras_spiking.conversion.cumulative import RunningMean
+from keras_spiking.conversion.cumulative_maximum import CumulativeMaximum
 from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.graph import single
 from keras_spiking.conversion.rules import Rectifier
+from keras_spiking.conversion.running_mean import RunningMean
 from keras_spiking.conversion.spiking_model import SpikingModel
 from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.layers.containers.step_by_step import StepByStep
@@ -19,11 +19,11 @@ def build(graph, neurons, encoders, timesteps, delay, name):
     """The spiking network of a graph: what stays the same in all steps, then the
     simulation, then the activations of outputs.
 
-    All operations are copied on their way into the model, since a symbolic call
+    All operations are copied before they enter the model, since a symbolic call
     leaves traces, and a graph may be built again.
 
     Args:
-        graph: Graph that `folding.prepare` has gone over.
+        graph: Graph that `folding.prepare` has prepared.
         neurons: Dictionary from names of calls to the layers that replace them.
         encoders: List of layers, one for each input, that encode one step of it,
             or `None` to present the inputs as they are.

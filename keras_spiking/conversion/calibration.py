@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.rules import Rectifier
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_integer
 
 METHODS = ("max", "percentile", "scale", "ltb")
 
@@ -48,7 +48,7 @@ def check_data(graph, data):
 
 def batches(data, batch_size):
     """Splits a list of arrays into lists of arrays of `batch_size` samples."""
-    batch_size = int(check_number("batch_size", batch_size, minimum=1))
+    check_integer("batch_size", batch_size, minimum=1)
     for start in range(0, len(data[0]), batch_size):
         yield [x[start : start + batch_size] for x in data]
 
@@ -112,7 +112,7 @@ def channel_rows(x, axis):
 
 
 def channels(graph, call):
-    """The axis of channels of a call's output: 1 behind a convolution whose
+    """The axis of channels of a call's output: 1 after a convolution whose
     channels come first, else the last."""
     (tensor,) = call.inputs
     while True:
@@ -129,7 +129,7 @@ def _threshold(call, values, axis):
     rectifier = call.operation
     if rectifier.levels is not None:
         return rectifier.maximum
-    # A channel that never was active tells nothing: it gets what the others have.
+    # A channel that was never active has no maximum: it gets that of the others.
     fallback = values.max() if values.max() > 0.0 else 1.0
     values = np.where(values > 0.0, values, fallback)
     if rectifier.maximum is not None:

@@ -1,6 +1,7 @@
 """From a trained ANN to a spiking network."""
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,38 +17,42 @@ from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
 from keras_spiking.conversion.poisson import PoissonInput
 from keras_spiking.conversion.rules import Rectifier
+from keras_spiking.conversion.spiking_model import SpikingModel
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
 
 
 def convert(
-    ann,
-    calibration_data,
-    timesteps,
-    method="percentile",
-    percentile=99.9,
-    scale=1.0,
-    channel_wise=False,
-    neuron=None,
-    encoding="constant",
-    delay=0,
-    correction=None,
-    batch_size=32,
-    seed=None,
-):
+    ann: keras.Model,
+    calibration_data: Any,
+    timesteps: int,
+    *,
+    method: str = "percentile",
+    percentile: float = 99.9,
+    scale: float = 1.0,
+    channel_wise: bool = False,
+    neuron: str | None = None,
+    encoding: str = "constant",
+    delay: int = 0,
+    correction: str | None = None,
+    batch_size: int = 32,
+    seed: int | None = None,
+) -> SpikingModel:
     """Converts a trained ANN to a spiking network.
 
-    Neurons take the place of ReLU. The mean of what a neuron emits over time
-    approximates the activation, with an error that falls like
-    `1 / timesteps`; all layers in between are linear and keep means. The network
-    has three parts: what comes before the first neurons is computed once, since
-    an analog input stays the same; then the spiking part is simulated, in a loop
-    whose memory does not grow with the number of steps; the activation of an
-    output, such as softmax, is applied to the mean over time.
+    Neurons replace ReLU. The mean output of a neuron over time approximates the
+    activation, with an error that falls like `1 / timesteps`; all layers in between
+    are linear and preserve means. The network has three parts: the layers before the
+    first neurons are computed once, since an analog input stays the same; then the
+    spiking part is simulated, in a loop whose memory does not grow with the number of
+    steps; the activation of an output, such as softmax, is applied to the mean over
+    time.
 
     - Weights: normalisations (`BatchNormalization`, `Normalization`, `Rescaling`)
-      are folded into the weights of the layer before or behind.
+      are folded into the weights of the layer before or after them.
     - Neurons: ReLU becomes `RateIFLayer` (soft reset, membrane potential
       initialised at half the threshold), also with `max_value`. LeakyReLU and
       PReLU become `SignedIFLayer`. `QCFS` becomes `SignedIFLayer(burst=True)`,
@@ -58,10 +63,10 @@ def convert(
     Args:
         ann: Sequential or Functional model. It is not changed.
         calibration_data: Array of inputs, or a structure of arrays as `ann` takes
-            it, from which the thresholds are found: some hundred samples of the
-            training data, preprocessed.
+            it, from which the thresholds are determined: a few hundred samples of
+            the training data, preprocessed.
         timesteps: Integer >= 1, the number of time steps to simulate.
-        method: How thresholds are found from the activations, one of
+        method: How thresholds follow from the activations, one of
             `"percentile"`; `"max"`, their maximum; `"scale"`, the maximum times
             `scale`; `"ltb"`, local threshold balancing: the threshold at which
             clipping and quantisation together cause the least squared error
@@ -70,15 +75,15 @@ def convert(
         scale: Float > 0. Defaults to `1.0`.
         channel_wise: Boolean, whether each channel has a threshold of its own.
             Defaults to `False`.
-        neuron: What takes the place of every rectifier: `"if"`; `"signed"`, spikes
-            can be taken back, which removes the error of spikes that come too
-            early; `"burst"`, several spikes in one step in addition. Defaults to
+        neuron: The neurons that replace every rectifier: `"if"`; `"signed"`, which
+            can take spikes back, so that spikes that come too early do no harm;
+            `"burst"`, which can also fire several spikes in one step. Defaults to
             `None`, the choice above.
         encoding: `"constant"` to present the analog input in every step, or
             `"poisson"` for random spikes with the input as rate. Defaults to
             `"constant"`.
-        delay: Integer >= 0, number of steps at the start that the outputs leave
-            out, less than `timesteps`. Defaults to `0`.
+        delay: Integer >= 0 and less than `timesteps`, the number of steps at the
+            start that the outputs leave out. Defaults to `0`.
         correction: How to calibrate the network after conversion, layer by layer,
             so that the mean rate of every channel on `calibration_data` is the
             ANN's mean activation: `"bias"`, a constant current; `"potential"`, the
@@ -91,7 +96,7 @@ def convert(
         A `SpikingModel`: a Functional model with the inputs and outputs of `ann`.
 
     Raises:
-        TypeError: if `ann` is not a Keras model.
+        TypeError: if `ann` is not a Keras model, or an argument has the wrong type.
         ValueError: if the model is subclassed or not built, naming all layers
             that cannot be converted, or if an argument is out of its range.
 
@@ -123,7 +128,11 @@ def convert(
     check_choice("correction", correction, (None, "bias", "potential"))
     check_number("scale", scale, above=0.0)
     check_number("percentile", percentile, above=0.0, maximum=100.0)
-    if not 0 <= check_number("delay", delay) < timesteps:
+    check_bool("channel_wise", channel_wise)
+    check_integer("batch_size", batch_size, minimum=1)
+    if seed is not None:
+        check_integer("seed", seed)
+    if check_integer("delay", delay, minimum=0) >= timesteps:
         raise ValueError(
             "`delay` must leave at least one step to read out: 0 <= delay < "
             f"timesteps. Received: delay={delay}, timesteps={timesteps}"
@@ -148,7 +157,7 @@ def convert(
             for i, x in enumerate(data)
         ]
     assemble = functools.partial(
-        build, graph, neurons, encoders, timesteps, int(delay), ann.name
+        build, graph, neurons, encoders, timesteps, delay, ann.name
     )
     if correction is not None:
         correct(graph, neurons, assemble, data, correction, batch_size)
@@ -193,8 +202,8 @@ def _check(graph):
         raise ValueError("These layers cannot be converted:\n- " + "\n- ".join(failed))
     if not any(isinstance(call.operation, Rectifier) for call in graph.calls):
         raise ValueError(
-            "The model has no ReLU, LeakyReLU, PReLU or QCFS that neurons could take "
-            "the place of: there is nothing to convert."
+            "The model has no ReLU, LeakyReLU, PReLU or QCFS that neurons could "
+            "replace: there is nothing to convert."
         )
 
 

@@ -1,4 +1,4 @@
-"""Calibration of a network after conversion: mean rates are made right."""
+"""Calibration of a network after conversion: mean rates are corrected."""
 
 import numpy as np
 from keras import ops

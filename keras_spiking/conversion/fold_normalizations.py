@@ -1,25 +1,19 @@
 import keras
 
+from keras_spiking.conversion.folding import FOLDABLE
 from keras_spiking.conversion.folding import WEIGHTED
 from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.folding import scale_and_shift
 from keras_spiking.conversion.folding import scale_outputs
 from keras_spiking.layers.containers.seq_to_batch import SeqToBatch
-from keras_spiking.layers.normalization.batch_normalization import (
-    ThresholdDependentBatchNormalization,
-)
-
-# Those whose scale is the same at all time steps. `TemporalEffective...` and
-# `...ThroughTime` would need other weights in the layer before at each of them.
-_FOLDABLE = (keras.layers.BatchNormalization, ThresholdDependentBatchNormalization)
 
 
-def fold_normalizations(model):
+def fold_normalizations(model: keras.Sequential) -> keras.Sequential:
     """A copy of a trained spiking network with its normalisations folded.
 
     At inference, a `BatchNormalization` or `ThresholdDependentBatchNormalization`
-    behind a dense or convolutional layer is part of that layer's kernel and bias.
-    Outputs stay the same but for rounding. A normalisation that comes behind
+    after a dense or convolutional layer is part of that layer's kernel and bias.
+    Outputs stay the same but for rounding. A normalisation that comes after
     anything else, or scales each time step in its own way, stays.
 
     Args:
@@ -59,7 +53,7 @@ def fold_normalizations(model):
 def _fold(layers):
     folded = []
     for layer in layers:
-        if type(layer) not in _FOLDABLE or not _absorb(folded, layer):
+        if type(layer) not in FOLDABLE or not _absorb(folded, layer):
             folded.append(_copy(layer))
     return folded
 
@@ -71,7 +65,7 @@ def _copy(layer):
 
 
 def _absorb(folded, normalization):
-    """Lets the last of the layers do what a normalisation does, if it can."""
+    """Folds a normalisation into the last of the layers, if it can."""
     if not folded:
         return False
     layer = folded[-1]

@@ -1,4 +1,4 @@
-"""Prepares the graph of an ANN: copies layers, splits activations off, folds
+"""Prepares the graph of an ANN: copies layers, splits off activations, folds
 normalisations into weights."""
 
 import keras
@@ -8,11 +8,17 @@ from keras import ops
 
 from keras_spiking.conversion import rules
 from keras_spiking.conversion.graph import Call
+from keras_spiking.layers.normalization.batch_normalization import (
+    ThresholdDependentBatchNormalization,
+)
 
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 _SEPARABLE = (layers.SeparableConv1D, layers.SeparableConv2D)
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 _CONVOLUTIONS = (layers.Conv1D, layers.Conv2D, layers.Conv3D)
+# Normalisations whose scale is the same at all time steps. `TemporalEffective...` and
+# `...ThroughTime` would need other weights in the layer before at each of them.
+FOLDABLE = (layers.BatchNormalization, ThresholdDependentBatchNormalization)
 WEIGHTED = (layers.Dense, *_CONVOLUTIONS, *_TRANSPOSED, *_DEPTHWISE, *_SEPARABLE)
 
 
@@ -42,7 +48,7 @@ def prepare(graph):
     """
     _split_activations(graph)
     for call in list(graph.calls):
-        if rules.is_dropped(call):
+        if rules.is_identity(call.operation):
             graph.remove(call)
             continue
         call.kwargs.pop("training", None)
@@ -114,7 +120,7 @@ def _affine(call):
 
 
 def scale_and_shift(normalization):
-    """What a batch normalisation does to each channel at inference."""
+    """A batch normalisation at inference: the float64 arrays of `scale * x + shift`."""
     deviation = np.sqrt(_array(normalization.moving_variance) + normalization.epsilon)
     gamma = _array(normalization.gamma) if normalization.scale else 1.0
     beta = _array(normalization.beta) if normalization.center else 0.0

@@ -1,12 +1,17 @@
 """Neurons whose firing rate is a rectifier of their mean input."""
 
+from typing import Any
+from typing import Unpack
+
 import keras
-import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
+from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.parameter import Parameter
-from keras_spiking.parameter import current_value
+from keras_spiking.validation import check_array
+from keras_spiking.validation import check_bool
 
 
 class _RateNeurons(IFLayer):
@@ -16,9 +21,28 @@ class _RateNeurons(IFLayer):
     v_init = Parameter()
     current = Parameter()
 
-    def __init__(self, v_threshold=1.0, v_init=0.0, current=0.0, **kwargs):
-        kwargs["v_reset"] = None
-        super().__init__(v_threshold=v_threshold, **kwargs)
+    def __init__(
+        self,
+        v_threshold: ArrayLike = 1.0,
+        *,
+        v_init: ArrayLike = 0.0,
+        current: ArrayLike = 0.0,
+        surrogate: Any = "sigmoid",
+        detach_reset: bool = False,
+        **kwargs: Unpack[TemporalOptions],
+    ):
+        if "v_reset" in kwargs:
+            raise TypeError(
+                f"{type(self).__name__} has no argument `v_reset`: its reset is soft. "
+                f"Received: v_reset={kwargs['v_reset']!r}"
+            )
+        super().__init__(
+            v_threshold=check_array("v_threshold", v_threshold, above=0.0),
+            v_reset=None,
+            surrogate=surrogate,
+            detach_reset=detach_reset,
+            **kwargs,
+        )
         self.v_init = v_init
         self.current = current
 
@@ -37,7 +61,7 @@ class _RateNeurons(IFLayer):
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class RateIFLayer(_RateNeurons):
-    """Integrate-and-fire neurons that take the place of a ReLU.
+    """Integrate-and-fire neurons that replace a ReLU.
 
         H[t] = V[t-1] + X[t] + current
         S[t] = heaviside(H[t] - v_threshold)
@@ -53,7 +77,8 @@ class RateIFLayer(_RateNeurons):
             Defaults to `1.0`.
         v_init: Float or array, the initial membrane potential. Defaults to `0.0`.
         current: Float or array, a constant input. Defaults to `0.0`.
-        **kwargs: See `SpikingLayer`; the reset is soft.
+        **kwargs: `surrogate`, `detach_reset` and the arguments of `TemporalLayer`;
+            the reset is soft.
 
     Input shape:
         `(batch, time, ...)`.
@@ -107,7 +132,8 @@ class SignedIFLayer(_RateNeurons):
             `0.0`.
         burst: Boolean, whether a neuron may fire several spikes in one step.
             Defaults to `False`.
-        **kwargs: See `SpikingLayer`; the reset is soft.
+        **kwargs: `surrogate`, `detach_reset` and the arguments of `TemporalLayer`;
+            the reset is soft.
 
     Input shape:
         `(batch, time, ...)`.
@@ -130,11 +156,18 @@ class SignedIFLayer(_RateNeurons):
     negative_slope = Parameter()
 
     def __init__(
-        self, v_threshold=1.0, v_init=0.0, negative_slope=0.0, burst=False, **kwargs
+        self,
+        v_threshold: ArrayLike = 1.0,
+        *,
+        v_init: ArrayLike = 0.0,
+        current: ArrayLike = 0.0,
+        negative_slope: ArrayLike = 0.0,
+        burst: bool = False,
+        **kwargs: Unpack[TemporalOptions],
     ):
-        super().__init__(v_threshold=v_threshold, v_init=v_init, **kwargs)
+        super().__init__(v_threshold, v_init=v_init, current=current, **kwargs)
         self.negative_slope = negative_slope
-        self.burst = bool(burst)
+        self.burst = check_bool("burst", burst)
 
     def get_initial_state(self, x):
         (v,) = super().get_initial_state(x)
@@ -149,19 +182,17 @@ class SignedIFLayer(_RateNeurons):
         if not self.burst:
             spikes = ops.clip(spikes, -1.0, 1.0)
         time = time + 1.0
-        lowest = -time if self._is_leaky else 0.0
+        slope = self.negative_slope
+        if isinstance(slope, float):
+            lowest = -time if slope else 0.0
+        else:
+            lowest = ops.where(ops.not_equal(slope, 0.0), -time, 0.0)
         new_count = ops.minimum(ops.maximum(count + spikes, lowest), time)
         v = h - self.v_threshold * (new_count - count)
         return self._output(new_count) - self._output(count), (v, new_count, time)
 
-    @property
-    def _is_leaky(self):
-        return bool(np.any(current_value(self, "negative_slope")))
-
     def _output(self, count):
         y = self.v_threshold * count
-        if not self._is_leaky:
-            return y
         return ops.where(count < 0, self.negative_slope * y, y)
 
     def get_config(self):

@@ -1,7 +1,11 @@
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.layers.encoders.poisson import PoissonEncoder
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_number
 
 
@@ -30,7 +34,14 @@ class PoissonInput(keras.layers.Layer):
     [-2.0, 0.0, 2.0]
     """
 
-    def __init__(self, peak=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        peak: float = 1.0,
+        *,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.peak = check_number("peak", peak, above=0.0)
         self.seed = seed

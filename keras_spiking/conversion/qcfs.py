@@ -1,9 +1,14 @@
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.constraints import Interval
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.ops import rounding
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_number
-from keras_spiking.validation import check_timesteps
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -14,9 +19,9 @@ class QCFS(keras.layers.Layer):
 
     That is the firing rate, times the threshold, of an integrate-and-fire neuron
     after `levels` time steps, if its membrane potential starts at half the
-    threshold. A network trained (or fine-tuned) with it in the place of ReLU
+    threshold. A network trained (or fine-tuned) with it in place of ReLU
     keeps its accuracy when it is converted and simulated for few time steps. The
-    gradient goes straight through the floor; the threshold is learned.
+    gradient passes straight through the floor; the threshold is learned.
 
     Args:
         levels: Integer >= 1, number of quantisation steps. Defaults to `8`.
@@ -33,6 +38,7 @@ class QCFS(keras.layers.Layer):
 
     Raises:
         ValueError: if `levels < 1` or `threshold <= 0`.
+        TypeError: if `levels` is not an integer.
 
     Example:
 
@@ -45,14 +51,16 @@ class QCFS(keras.layers.Layer):
         - [Bu et al., 2022](https://arxiv.org/abs/2303.04347)
     """
 
-    def __init__(self, levels=8, threshold=4.0, **kwargs):
+    def __init__(
+        self,
+        levels: int = 8,
+        *,
+        threshold: float = 4.0,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
-        try:
-            self.levels = check_timesteps(levels)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"`levels` must be an integer of at least 1. Received: levels={levels}"
-            ) from None
+        self.levels = check_integer("levels", levels, minimum=1)
         self.initial_threshold = check_number("threshold", threshold, above=0.0)
         self.supports_masking = True
 
@@ -66,8 +74,8 @@ class QCFS(keras.layers.Layer):
 
     def call(self, inputs):
         threshold = ops.cast(self.threshold, inputs.dtype)
-        y = ops.clip(inputs / threshold, 0.0, 1.0) * self.levels
-        return (y + ops.stop_gradient(ops.floor(y + 0.5) - y)) / self.levels * threshold
+        y = rounding.clip(inputs / threshold, 0.0, 1.0) * self.levels
+        return rounding.floor(y + 0.5) / self.levels * threshold
 
     def compute_output_shape(self, input_shape):
         return input_shape

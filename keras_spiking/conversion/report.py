@@ -1,7 +1,9 @@
-"""What a converted network does: rates, errors, operations, energy."""
+"""Measurements of a converted network: rates, errors, operations, energy."""
 
 import dataclasses
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -13,7 +15,10 @@ from keras_spiking.conversion.folding import WEIGHTED
 from keras_spiking.conversion.measure import means_over_time
 from keras_spiking.conversion.measure import neuron_layers
 from keras_spiking.conversion.measure import step_of
+from keras_spiking.conversion.spiking_model import SpikingModel
+from keras_spiking.conversion.spiking_model import check_spiking_model
 from keras_spiking.parameter import current_value
+from keras_spiking.validation import check_number
 
 ENERGY_45NM = {"mac": 4.6e-12, "ac": 0.9e-12}
 """Joules for one 32-bit floating point operation in 45 nm: multiply-accumulate
@@ -92,7 +97,14 @@ class Report:
         return "\n".join(lines)
 
 
-def report(snn, ann, data, energy=None, batch_size=32):
+def report(
+    snn: SpikingModel,
+    ann: keras.Model,
+    data: Any,
+    *,
+    energy: dict[str, float] | None = None,
+    batch_size: int = 32,
+) -> Report:
     """Measures rates, errors, operations and energy of a converted network.
 
     A synaptic operation is one accumulation: a spike that arrives at a neuron. A
@@ -111,6 +123,11 @@ def report(snn, ann, data, energy=None, batch_size=32):
     Returns:
         A `Report`.
 
+    Raises:
+        TypeError: if `snn` is not a converted network, such as one that was trained
+            with spiking neurons.
+        ValueError: if `snn` was not converted from `ann`.
+
     Example:
 
     >>> ann = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu")])
@@ -123,16 +140,25 @@ def report(snn, ann, data, energy=None, batch_size=32):
     References:
         - [Horowitz, 2014](https://doi.org/10.1109/ISSCC.2014.6757323)
     """
-    energy = dict(ENERGY_45NM if energy is None else energy)
-    if set(energy) != {"mac", "ac"}:
+    check_spiking_model(snn)
+    energy = ENERGY_45NM if energy is None else energy
+    if not isinstance(energy, dict) or set(energy) != {"mac", "ac"}:
         raise ValueError(
             "`energy` must have the joules for one 'mac' and one 'ac'. "
             f"Received: energy={energy}"
         )
+    for name, value in energy.items():
+        check_number(f"energy[{name!r}]", value, minimum=0.0)
     graph = analog_graph(ann)
     data = check_data(graph, data)
     neurons = neuron_layers(snn)
     weighted = [x for x in step_of(snn).layers if isinstance(x, WEIGHTED)]
+    names = {call.name for call in graph.calls}
+    if unknown := [x.name for x in (*neurons, *weighted) if x.name not in names]:
+        raise ValueError(
+            f"`snn` must have been converted from `ann`: '{ann.name}' has no layers "
+            f"of the names {unknown}."
+        )
     tensors = [x.output for x in neurons]
     tensors += [_share(x.output) for x in neurons]
     tensors += [_share(x.input) for x in weighted]

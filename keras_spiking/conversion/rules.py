@@ -6,6 +6,8 @@ from keras import layers
 from keras import ops
 
 from keras_spiking.conversion.qcfs import QCFS
+from keras_spiking.layers.regularization.dropout import Dropout as SpikingDropout
+from keras_spiking.layers.temporal_layer import TemporalLayer
 
 # Linear or affine: applied to the input of every step, they keep means.
 _AFFINE_LAYERS = (
@@ -81,13 +83,14 @@ _MAXIMUM_LAYERS = (
 )
 _MAXIMUM_OPERATIONS = {"Amax", "Max", "MaxPool"}
 
-_DROPPED_LAYERS = (
+_IDENTITY_AT_INFERENCE = (
     layers.ActivityRegularization,
     layers.AlphaDropout,
     layers.Dropout,
     layers.GaussianDropout,
     layers.GaussianNoise,
     layers.Identity,
+    layers.InputLayer,
     layers.RandomBrightness,
     layers.RandomContrast,
     layers.RandomFlip,
@@ -97,13 +100,14 @@ _DROPPED_LAYERS = (
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
     layers.SpatialDropout3D,
+    SpikingDropout,
 )
 
 _HEADS = (layers.Activation, layers.Softmax, layers.ELU)
 
 _REMEDIES = {
     "Activation": "use ReLU, LeakyReLU or keras_spiking.conversion.QCFS and train "
-    "again; as the last layer of an output any activation will do",
+    "again; the last layer of an output may have any activation",
     "Multiply": "gates have no spiking counterpart: use Add or Concatenate",
     "Dot": "gates have no spiking counterpart: use Add or Concatenate",
     "LayerNormalization": "use BatchNormalization, which folds into the weights",
@@ -113,13 +117,15 @@ _REMEDIES = {
     "Embedding": "start the model at the embedded vectors",
     "ReLU": "use a ReLU with threshold=0, and with one of max_value and "
     "negative_slope at most",
+    "TemporalLayer": "it spikes or integrates over time already; only networks that "
+    "were trained as ANNs are converted",
     "Resizing": "do this to the data, before the model",
     "CenterCrop": "do this to the data, before the model",
 }
 
 
 class Rectifier:
-    """A piecewise linear activation that a neuron can take the place of.
+    """A piecewise linear activation that a neuron can replace.
 
         y = clip(x, max=maximum) for x >= 0, else negative_slope x
 
@@ -137,7 +143,7 @@ class Rectifier:
     def __call__(self, x):
         if self.levels is not None:
             # In the layer's words, so that both round alike.
-            return QCFS(self.levels, self.maximum)(x)
+            return QCFS(self.levels, threshold=self.maximum)(x)
         slope = ops.convert_to_tensor(self.negative_slope, x.dtype)
         negative = slope * ops.minimum(x, 0.0)
         positive = ops.maximum(x, 0.0)
@@ -183,7 +189,7 @@ def as_rectifier(call):
 def is_affine(call):
     operation = call.operation
     if isinstance(operation, keras.layers.Layer):
-        return _computes(operation, _AFFINE_LAYERS)
+        return computes(operation, _AFFINE_LAYERS)
     name = type(operation).__name__
     if name in _AFFINE_WITH_ONE_TENSOR:
         return len(call.inputs) == 1
@@ -195,17 +201,16 @@ def is_affine(call):
 def is_maximum(call):
     operation = call.operation
     if isinstance(operation, keras.layers.Layer):
-        return _computes(operation, _MAXIMUM_LAYERS)
+        return computes(operation, _MAXIMUM_LAYERS)
     name = type(operation).__name__
     return name in _MAXIMUM_OPERATIONS or (name == "Maximum" and not _constants(call))
 
 
-def is_dropped(call):
-    """Whether a call does nothing at inference."""
-    operation = call.operation
+def is_identity(operation):
+    """Whether an operation returns its input at inference."""
     if isinstance(operation, layers.Activation):
         return operation.activation is keras.activations.linear
-    return isinstance(operation, _DROPPED_LAYERS)
+    return computes(operation, _IDENTITY_AT_INFERENCE)
 
 
 def is_head(graph, call):
@@ -230,18 +235,18 @@ def explain(call):
     if isinstance(operation, layers.Activation):
         activation = operation.activation
         what = f"activation {getattr(activation, '__name__', activation)!r}"
-    elif isinstance(operation, layers.RNN):
-        kind = "RNN"
+    elif isinstance(operation, TemporalLayer):
+        kind = "TemporalLayer"
     is_activation = isinstance(operation, _HEADS) or (
         not isinstance(operation, keras.layers.Layer) and len(call.inputs) == 1
     )
     remedy = _REMEDIES.get("Activation" if is_activation else kind)
-    remedy = remedy or "replace it by layers that are linear in their input, and ReLU"
+    remedy = remedy or "replace it with layers that are linear in their input, and ReLU"
     return f"'{call.place}' ({what}): {remedy}"
 
 
-def _computes(layer, kinds):
-    """Whether a layer is of one of these kinds, and computes what they do."""
+def computes(layer, kinds):
+    """Whether a layer is of one of these kinds, and its `call` is theirs."""
     return any(isinstance(layer, x) and type(layer).call is x.call for x in kinds)
 
 

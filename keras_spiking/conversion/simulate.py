@@ -1,14 +1,25 @@
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.graph import trace
+from keras_spiking.conversion.spiking_model import SpikingModel
+from keras_spiking.conversion.spiking_model import check_spiking_model
 from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_timesteps
 
 
-def simulate(snn, x, timesteps=None, batch_size=32):
+def simulate(
+    snn: SpikingModel,
+    x: Any,
+    timesteps: int | None = None,
+    *,
+    batch_size: int = 32,
+) -> Any:
     """The outputs of a converted network after every time step.
 
     Args:
@@ -23,6 +34,7 @@ def simulate(snn, x, timesteps=None, batch_size=32):
         `snn.timesteps = t`.
 
     Raises:
+        TypeError: if `snn` is not a converted network.
         ValueError: if `timesteps < 1`.
 
     Example:
@@ -33,6 +45,8 @@ def simulate(snn, x, timesteps=None, batch_size=32):
     >>> keras_spiking.conversion.simulate(snn, x, timesteps=50).shape
     (16, 50, 3)
     """
+    check_spiking_model(snn)
+    check_integer("batch_size", batch_size, minimum=1)
     timesteps = check_timesteps(snn.timesteps if timesteps is None else timesteps)
     simulation = snn.simulation
     steps = StepByStep(simulation.layers[0], timesteps, reduce=None)

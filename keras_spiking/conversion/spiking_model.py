@@ -8,7 +8,7 @@ from keras_spiking.validation import check_timesteps
 class SpikingModel(keras.Model):
     """A converted network: a Functional model that simulates time steps.
 
-    `convert` makes it.
+    `convert` returns it.
 
     Attributes:
         simulation: The `StepByStep` layer that holds the spiking part.
@@ -16,17 +16,28 @@ class SpikingModel(keras.Model):
     """
 
     @property
-    def simulation(self):
+    def simulation(self) -> StepByStep:
         return next(x for x in self.layers if isinstance(x, StepByStep))
 
     @property
-    def timesteps(self):
+    def timesteps(self) -> int:
         return self.simulation.timesteps
 
     @timesteps.setter
-    def timesteps(self, timesteps):
+    def timesteps(self, timesteps: int):
         self.simulation.timesteps = check_timesteps(timesteps)
         # These hold the compiled loop over the former number of steps.
         self.train_function = None
         self.test_function = None
         self.predict_function = None
+
+
+def check_spiking_model(snn):
+    """Raises `TypeError` for anything but a converted network."""
+    if not isinstance(snn, SpikingModel):
+        raise TypeError(
+            "`snn` must be a SpikingModel, as `keras_spiking.conversion.convert` "
+            f"returns it. Received: {snn!r} (of type {type(snn).__name__}). The firing "
+            "rates of a network that was trained as a spiking one are measured by "
+            "keras_spiking.callbacks.FiringRateLogger and OutputMonitor."
+        )

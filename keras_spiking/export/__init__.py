@@ -5,3 +5,5 @@ from keras_spiking.export.lava import from_lava
 from keras_spiking.export.lava import to_lava
 from keras_spiking.export.lava_simulation import simulate_lava
 from keras_spiking.export.to_nir import to_nir
+
+__all__ = ["from_lava", "from_nir", "simulate_lava", "to_lava", "to_nir"]

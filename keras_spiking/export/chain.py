@@ -3,8 +3,12 @@
 import dataclasses
 
 import keras
+import numpy as np
 
+from keras_spiking.conversion import folding
+from keras_spiking.conversion import rules
 from keras_spiking.layers import Quantized
+from keras_spiking.layers import Rematerialize
 from keras_spiking.layers import SeqToBatch
 from keras_spiking.layers import StepByStep
 from keras_spiking.layers.containers.contained import has_time_axis
@@ -13,15 +17,8 @@ from keras_spiking.layers.containers.contained import has_time_axis
 # (batch, features).
 _LAST_AXIS = (
     keras.layers.Dense,
-    keras.layers.BatchNormalization,
+    *folding.FOLDABLE,
     keras.layers.Rescaling,
-)
-_NOTHING_AT_INFERENCE = (
-    keras.layers.InputLayer,
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.ActivityRegularization,
 )
 
 
@@ -51,9 +48,15 @@ def chain(model):
         raise ValueError(
             f"The model '{model.name}' must take one input (batch, time, "
             f"...features) with known features. Its input shape is {shape}. Encoders "
-            "and readouts are for the host: export what is between them."
+            "and readouts run on the host: export the layers between them."
         )
-    return _stages(_expand(model, folded=False), tuple(shape[2:]))
+    stages = _stages(_expand(model, folded=False), tuple(shape[2:]))
+    if not stages:
+        raise ValueError(
+            f"The model '{model.name}' has no layer that computes anything at "
+            "inference: there is nothing to export."
+        )
+    return stages
 
 
 def stages_of(layers, shape):
@@ -65,14 +68,14 @@ def stages_of(layers, shape):
 def _stages(expanded, shape):
     stages = []
     for layer, folded in expanded:
-        if isinstance(layer, _NOTHING_AT_INFERENCE):
+        if rules.is_identity(layer):
             continue
         _check_level(layer, folded)
         if getattr(layer, "removes_time_axis", False) is True:
             raise ValueError(
-                f"The {type(layer).__name__} '{layer.name}' reduces over time. How "
-                "spikes are read is for the host: export the layers in front of it, "
-                "with `reduce=None` and `return_sequences=True`."
+                f"The {type(layer).__name__} '{layer.name}' reduces over time. "
+                "Spikes are read out on the host: export the layers before it, with "
+                "`reduce=None` and `return_sequences=True`."
             )
         if has_time_axis(layer):
             after = layer.compute_output_shape((None, None, *shape))[2:]
@@ -92,12 +95,14 @@ def _expand(layer, folded):
         if getattr(layer, "timesteps", None) or getattr(layer, "reduce", None):
             raise ValueError(
                 f"The StepByStep '{layer.name}' encodes its input or reduces over "
-                "time. Export one with `timesteps=None, reduce=None`: what it "
-                "presents and how its spikes are read is for the host."
+                "time, which happens on the host. Export one with `timesteps=None, "
+                "reduce=None`."
             )
         contents, folded = layer.layers, True
     elif isinstance(layer, keras.layers.TimeDistributed):
         contents, folded = [layer.layer], True
+    elif type(layer) is Rematerialize:
+        contents = layer.layers
     else:
         yield layer, folded
         return
@@ -135,26 +140,39 @@ def inner(layer):
     return layer.layer if isinstance(layer, Quantized) else layer
 
 
-def weights(layer):
+def is_a(layer, kinds):
+    """Whether a layer, or what a `Quantized` trains, computes what `kinds` do."""
+    kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+    return rules.computes(inner(layer), kinds)
+
+
+def weights(stage):
     """Kernel and bias (or `None`) of a layer as NumPy arrays, as it uses them."""
+    layer = stage.layer
+    if getattr(inner(layer), "quantization_mode", None) is not None:
+        raise ValueError(
+            f"{stage} was quantised by Keras: export the model before "
+            "`model.quantize`, or train it with keras_spiking.layers.Quantized."
+        )
     if isinstance(layer, Quantized):
         pair = layer.quantized_weights()
     else:
         pair = layer.kernel, layer.bias
-    return [None if w is None else keras.ops.convert_to_numpy(w) for w in pair]
+    arrays = [None if w is None else keras.ops.convert_to_numpy(w) for w in pair]
+    if any(w is not None and not np.all(np.isfinite(w)) for w in arrays):
+        raise ValueError(f"{stage} has weights that are NaN or infinite.")
+    return arrays
 
 
-def scale_and_shift(layer):
-    """BatchNormalization at inference: `scale * x + shift` along the last axis."""
-    arrays = {
-        name: keras.ops.convert_to_numpy(getattr(layer, name)).astype("float64")
-        for name in ("moving_mean", "moving_variance", "gamma", "beta")
-        if getattr(layer, name, None) is not None
-    }
-    scale = (
-        arrays.get("gamma", 1.0) / (arrays["moving_variance"] + layer.epsilon) ** 0.5
-    )
-    return scale, arrays.get("beta", 0.0) - arrays["moving_mean"] * scale
+def scale_and_shift(stage):
+    """A normalisation at inference: `scale * x + shift` along the last axis."""
+    layer = stage.layer
+    rank = layer.input_spec.ndim
+    if layer.axis % rank != rank - 1:
+        raise ValueError(
+            f"{stage} must normalise the last axis. Received: axis={layer.axis}"
+        )
+    return folding.scale_and_shift(layer)
 
 
 def fold_scale_and_shift(kernel, bias, scale, shift):

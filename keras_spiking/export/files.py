@@ -1,19 +1,22 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, and are not larger than they look."""
 
 import contextlib
 import os
 import uuid
 
+import h5py
+
+MAX_BYTES = 2**30
+
 
 @contextlib.contextmanager
 def complete_file(path):
-    """Gives a temporary name to write to, and renames it to `path` on success."""
-    path = os.fspath(path)
+    """Yields a temporary name to write to, and renames it to `path` on success."""
+    path = os.fsdecode(path)
     folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
+    if not os.path.isdir(folder) or os.path.isdir(path):
         raise ValueError(
-            f"The folder of `path` must exist, and {folder!r} does not. "
-            f"Received: path={path!r}"
+            f"`path` must name a file in a folder that exists. Received: path={path!r}"
         )
     temporary = os.path.join(folder, f".{uuid.uuid4().hex}.part")
     try:
@@ -22,3 +25,37 @@ def complete_file(path):
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def check_arrays(file, max_bytes):
+    """Raises `ValueError` if the arrays of an HDF5 file take too much memory.
+
+    A file of a few bytes can describe arrays of any size, and refer to other files.
+    """
+    total = 0
+
+    def visit(group):
+        nonlocal total
+        for name in group:
+            link = group.get(name, getlink=True)
+            item = group[name] if isinstance(link, h5py.HardLink) else None
+            if isinstance(item, h5py.Group):
+                visit(item)
+            elif not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+                raise ValueError(f"{group.name}/{name} is stored elsewhere.")
+            else:
+                check_bytes(
+                    f"the arrays up to {item.name}", total + item.nbytes, max_bytes
+                )
+                total += item.nbytes
+
+    visit(file)
+
+
+def check_bytes(what, size, max_bytes):
+    """Raises `ValueError` if `size` exceeds the limit, saying how to raise it."""
+    if size > max_bytes:
+        raise ValueError(
+            f"{what} would take {size:,} bytes of memory, more than max_bytes="
+            f"{max_bytes:,}. If you trust the source, pass a larger `max_bytes`."
+        )

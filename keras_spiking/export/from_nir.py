@@ -1,35 +1,54 @@
 """NIR graphs as Keras models."""
 
 import json
+import math
 import os
+import types
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_spiking import layers
+from keras_spiking.export import chain
 from keras_spiking.export import from_nir_neurons
 from keras_spiking.export import from_nir_synapses
+from keras_spiking.export import nir_graph
+from keras_spiking.export.files import MAX_BYTES
+from keras_spiking.export.files import check_bytes
 from keras_spiking.export.from_nir_synapses import channels_last
-from keras_spiking.export.from_nir_synapses import shape_of
-from keras_spiking.export.nir_package import nir
+from keras_spiking.export.to_nir_neurons import NOTED
+from keras_spiking.surrogates import Surrogate
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
+_MAXIMUM_DELAY = 10_000
 
-def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
+
+def from_nir(
+    path_or_graph: str | os.PathLike | Any,
+    dt: float = 1e-4,
+    *,
+    discretization: str = "euler",
+    reset: str = "hard",
+    at_threshold: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> keras.Sequential:
     """Makes a Keras model of a NIR graph.
 
-    NIR describes neurons in continuous time; how a step of `dt` is computed is for
-    the reader to say. Frameworks that write NIR mean different things:
+    NIR describes neurons in continuous time; the reader chooses how a step of `dt` is
+    computed. Frameworks that write NIR mean different things:
 
-    | Written by   | `dt`                     | `discretization` |
-    |--------------|--------------------------|------------------|
-    | this package | as exported              | `"euler"`        |
-    | snnTorch     | `1e-4`                   | `"euler"`        |
-    | SpikingJelly | as exported, `1e-4`      | `"euler"`        |
-    | Norse        | `1e-6`, see below        | `"euler"`        |
-    | sinabs       | `1.0`                    | `"exponential"`  |
-    | Spyx         | as exported, `1.0`       | `"unit_gain"`    |
+    | Written by   | `dt`                 | `discretization` | `at_threshold`       |
+    |--------------|----------------------|------------------|----------------------|
+    | this package | as exported          | `"euler"`        | as exported, `False` |
+    | snnTorch     | `1e-4`               | `"euler"`        | `False`              |
+    | SpikingJelly | as exported, `1e-4`  | `"euler"`        | `True`               |
+    | Norse        | `1e-6`, see below    | `"euler"`        | `False`              |
+    | sinabs       | `1.0`                | `"exponential"`  | `True`               |
+    | Spyx         | as exported, `1.0`   | `"unit_gain"`    | `False`              |
 
     For `tau dv/dt = (v_leak - v) + r x` these are
 
@@ -39,11 +58,13 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
 
     Norse (1.1) writes time constants that are multiplied by its time step, so that `dt`
     is the square of that: `1e-6` for the default of 1 ms. sinabs' neurons have a soft
-    reset, which NIR cannot say: read them with `reset="soft"`.
+    reset, which NIR cannot express: read them with `reset="soft"`.
 
-    Neurons fire at and above the threshold, and current-based ones use the synaptic
-    current of the same step. Edges that close a cycle are late by one step, see
-    `keras_spiking.layers.RecurrentGraph`.
+    A NIR neuron fires where `v > v_threshold`, a neuron of this package where `v >=
+    v_threshold`. Unless `at_threshold=True`, the model's thresholds are therefore the
+    next larger floats, which gives exactly NIR's spikes. Current-based neurons use the
+    synaptic current of the same step. Edges that close a cycle are delayed by one
+    step, see `keras_spiking.layers.RecurrentGraph`.
 
     Args:
         path_or_graph: Path of a NIR file, or a `nir.NIRGraph`.
@@ -52,40 +73,44 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
         discretization: `"euler"`, `"exponential"` or `"unit_gain"`. Defaults to
             `"euler"`.
         reset: `"hard"`, or `"soft"` for graphs of frameworks that subtract the
-            threshold and cannot say so in NIR. Defaults to `"hard"`.
+            threshold, which NIR cannot express. Defaults to `"hard"`.
+        at_threshold: Boolean, whether the neurons of the graph fire at their threshold,
+            too, as those of some frameworks do. Defaults to `False`, NIR's definition.
+        max_bytes: Integer, a limit on the memory that the arrays of the file, the
+            kernels and one time step of the features of a layer may take. Defaults to
+            `2**30`.
 
     Returns:
         A `keras.Sequential` over `(batch, time, ...)`, images with channels last.
 
     Raises:
-        ValueError: if a node cannot be expressed, naming it, or a time constant is
-            shorter than `dt`.
+        ValueError: if the graph is damaged, or a node cannot be expressed, naming it,
+            or a time constant is shorter than `dt`.
+        TypeError: if an argument has the wrong type.
+        FileNotFoundError: if there is no such file.
         ImportError: if the package `nir` is missing.
 
     References:
         - [Pedersen et al., 2024](https://doi.org/10.1038/s41467-024-52259-9)
     """
-    dt = check_number("dt", dt, above=0.0)
-    check_choice("discretization", discretization, from_nir_neurons.DISCRETIZATIONS)
-    check_choice("reset", reset, ("hard", "soft"))
-    graph = _graph(path_or_graph)
-    nodes, edges = _flat(graph)
-    inputs = [k for k, n in nodes.items() if isinstance(n, nir().Input)]
-    outputs = [k for k, n in nodes.items() if isinstance(n, nir().Output)]
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ValueError(
-            "The graph must have one input and one output. It has "
-            f"{len(inputs)} and {len(outputs)}."
-        )
-    ends = {inputs[0]: "input", outputs[0]: "output"}
-    edges = [(ends.get(a, a), ends.get(b, b)) for a, b in edges]
-    converted = {
-        name: _layers(name, node, dt, discretization, reset)
-        for name, node in nodes.items()
-        if name not in ends
-    }
-    shape = _input_shape(nodes, inputs[0], edges)
-    model = keras.Sequential([keras.Input((None, *channels_last(shape)))])
+    options = types.SimpleNamespace(
+        dt=check_number("dt", dt, above=0.0),
+        discretization=check_choice(
+            "discretization", discretization, from_nir_neurons.DISCRETIZATIONS
+        ),
+        reset=check_choice("reset", reset, ("hard", "soft")),
+        at_threshold=check_bool("at_threshold", at_threshold),
+        max_bytes=check_integer("max_bytes", max_bytes, minimum=1),
+    )
+    graph = nir_graph.read(path_or_graph, max_bytes)
+    nodes, edges, shape = nir_graph.nodes_and_edges(graph)
+    converted = {}
+    for name, node in nodes.items():
+        with nir_graph.naming(name):
+            converted[name] = _layers(node, options)
+    shape = channels_last(shape)
+    _check_sizes(converted, edges, shape, max_bytes)
+    model = keras.Sequential([keras.Input((None, *shape))])
     order = _as_chain(edges)
     if order is None:
         model.add(layers.RecurrentGraph(converted, edges))
@@ -95,75 +120,38 @@ def from_nir(path_or_graph, dt=1e-4, discretization="euler", reset="hard"):
             over_time = isinstance(layer, keras.layers.Dense) or hasattr(
                 layer, "has_time_axis"
             )
-            model.add(layer if over_time else layers.SeqToBatch(layer))
+            with nir_graph.naming(name):
+                model.add(layer if over_time else layers.SeqToBatch(layer))
     return model
 
 
-def _graph(path_or_graph):
-    if isinstance(path_or_graph, nir().NIRGraph):
-        return path_or_graph
-    path = os.fspath(path_or_graph)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"There is no file {path!r}.")
-    try:
-        # The package's check of shapes (1.0.8) refuses groups and kernels that are
-        # not square. Keras checks shapes when the layers are built.
-        graph = nir().read(path, type_check=False)
-        if any(_is_flatten_of_anything(node) for node in graph.nodes.values()):
-            graph.infer_types()
-        return graph
-    except Exception as error:
-        raise ValueError(
-            f"{path!r} is not a NIR file, or is damaged: {error}"
-        ) from error
+def _check_sizes(converted, edges, shape, max_bytes):
+    """Raises a `ValueError` if shapes do not fit, or become too large."""
+    shapes = {"input": shape}
+    waiting = [edge for edge in edges if edge[1] != "output"]
+    while waiting:
+        name, before = next((b, a) for a, b in waiting if a in shapes)
+        with nir_graph.naming(name):
+            shape = shapes[before]
+            check_bytes("a step of its input", 4 * math.prod(shape), max_bytes)
+            for stage in chain.stages_of(converted[name], shape):
+                _check_channels(stage)
+                shape = stage.output_shape
+                steps = getattr(stage.layer, "max_delay", 1)
+                steps = getattr(stage.layer, "delay_steps", steps)
+                size = 4 * math.prod(shape) * max(steps, 1)
+                check_bytes("a step of its output", size, max_bytes)
+            shapes[name] = shape
+        waiting = [edge for edge in waiting if edge[1] not in shapes]
 
 
-def _is_flatten_of_anything(node):
-    return isinstance(node, nir().Flatten) and node.input_type["input"] is None
-
-
-def _flat(graph, prefix=""):
-    """Nodes and edges with those of sub-graphs in their place."""
-    nodes, edges, inner = {}, [], {}
-    for name, node in graph.nodes.items():
-        if not isinstance(node, nir().NIRGraph):
-            nodes[prefix + name] = node
-            continue
-        sub_nodes, sub_edges = _flat(node, f"{prefix}{name}.")
-        entry = [k for k, n in sub_nodes.items() if isinstance(n, nir().Input)]
-        leave = [k for k, n in sub_nodes.items() if isinstance(n, nir().Output)]
-        if len(entry) != 1 or len(leave) != 1:
-            raise ValueError(
-                f"The sub-graph {prefix + name!r} must have one input and one output."
-            )
-        first = [b for a, b in sub_edges if a == entry[0]]
-        last = [a for a, b in sub_edges if b == leave[0]]
-        inner[prefix + name] = (first, last)
-        ends = {entry[0], leave[0]}
-        nodes |= {k: n for k, n in sub_nodes.items() if k not in ends}
-        edges += [e for e in sub_edges if not ends & set(e)]
-    for before, after in graph.edges:
-        before, after = prefix + before, prefix + after
-        starts = inner[before][1] if before in inner else [before]
-        stops = inner[after][0] if after in inner else [after]
-        edges += [(a, b) for a in starts for b in stops]
-    return nodes, list(dict.fromkeys(edges))
-
-
-def _input_shape(nodes, name, edges):
-    """The features of the graph's input.
-
-    Norse and sinabs put axes of batch and time in front: the node behind tells.
-    """
-    shape = shape_of(nodes[name].input_type)
-    first = nodes.get(next(after for before, after in edges if before == "input"))
-    if isinstance(first, (nir().Conv2d, nir().SumPool2d, nir().AvgPool2d)):
-        return shape[-3:]
-    if isinstance(first, nir().Conv1d):
-        return shape[-2:]
-    if isinstance(first, (nir().Affine, nir().Linear)):
-        return shape[-1:]
-    return shape
+def _check_channels(stage):
+    # A `SeqToBatch` would find out when it is called.
+    axes = getattr(stage.layer.input_spec, "axes", None) or {}
+    for axis, size in axes.items():
+        received = (None, *stage.input_shape)[axis]
+        if received not in (None, size):
+            raise ValueError(f"it takes {size} features or channels, not {received}.")
 
 
 def _as_chain(edges):
@@ -180,34 +168,50 @@ def _as_chain(edges):
     return order if len(order) == len(edges) - 1 else None
 
 
-def _layers(name, node, dt, discretization, reset):
+def _layers(node, options):
     """The Keras layers that compute a node, a list."""
     kind = type(node).__name__
-    if config := _config(node):
-        return [keras.saving.deserialize_keras_object(config)]
+    if (layer := _noted(node)) is not None:
+        return [layer]
     if kind in from_nir_synapses.NODES:
-        return from_nir_synapses.NODES[kind](name, node)
+        return from_nir_synapses.NODES[kind](node, options)
     if kind == "Delay":
-        return [_delay(name, node, dt)]
-    return from_nir_neurons.to_layers(name, node, dt, discretization, reset)
+        return [_delay(node, options.dt)]
+    return from_nir_neurons.to_layers(node, options)
 
 
-def _config(node):
-    """The exact layer that `to_nir(..., approximate=True)` has noted."""
-    config = (node.metadata or {}).get("keras_spiking")
-    if isinstance(config, np.ndarray):
-        config = config.item()
-    return json.loads(config) if config else None
+def _noted(node):
+    """The exact layer that `to_nir(..., approximate=True)` has noted, or `None`."""
+    metadata = node.metadata if isinstance(node.metadata, dict) else {}
+    if (noted := metadata.get("keras_spiking")) is None:
+        return None
+    try:
+        noted = json.loads(noted.item() if isinstance(noted, np.ndarray) else noted)
+        layer = NOTED[noted["class_name"]].from_config(noted["config"])
+        if not isinstance(layer.surrogate, Surrogate):
+            raise TypeError(f"{layer.surrogate!r} is no surrogate")
+        return layer
+    except Exception as error:
+        raise ValueError(
+            "its metadata 'keras_spiking' must be one of the layers "
+            f"{', '.join(NOTED)}, in JSON, as `to_nir` writes it ({error!r})"
+        ) from error
 
 
-def _delay(name, node, dt):
+def _delay(node, dt):
     steps = np.asarray(node.delay) / dt
     whole = np.round(steps)
     of_channels = whole.reshape(len(whole), -1) if whole.ndim else whole.reshape(1, 1)
     if np.any(abs(steps - whole) > 1e-3) or np.ptp(of_channels, axis=1).any():
         raise ValueError(
-            f"Node {name!r}: delays must be multiples of dt={dt:g}, the same for all "
-            f"neurons of a channel. They are {np.unique(node.delay)}."
+            f"delays must be multiples of dt={dt:g}, the same for all neurons of a "
+            f"channel. They are {np.unique(node.delay)}."
+        )
+    if not 0 <= whole.min() <= whole.max() <= _MAXIMUM_DELAY:
+        raise ValueError(
+            f"delays must be from 0 to {_MAXIMUM_DELAY} time steps. They go from "
+            f"{whole.min():g} to {whole.max():g}: is dt={dt:g} in the graph's unit of "
+            "time?"
         )
     if np.ptp(whole) == 0:
         return layers.Delay(int(whole.flat[0]))

@@ -8,91 +8,88 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
+from keras_spiking.export.firing import above
 
 DISCRETIZATIONS = ("euler", "exponential", "unit_gain")
 
 
-def to_layers(name, node, dt, discretization, reset):
+def to_layers(node, options):
     """A list of layers that compute the NIR node `node`."""
     kind = type(node).__name__
     if kind == "Threshold":
-        return [_memoryless(array(node.threshold))]
+        # All of the past leaks away in a step.
+        threshold = _threshold(node.threshold, options)
+        return [layers.LIFLayer(tau=1.0, decay_input=False, v_threshold=threshold)]
     if kind == "I":
-        return [rescaling(_gain(array(node.r) * dt, discretization)), _integrator()]
+        gain = _gain(array(node.r) * options.dt, options)
+        return [rescaling(gain), layers.Integrator()]
     if kind == "IF":
-        gain = _gain(array(node.r) * dt, discretization)
-        neurons = layers.IFLayer(**_firing(name, node, reset, 0.0))
-        return [*_scaled(gain), neurons]
+        gain = _gain(array(node.r) * options.dt, options)
+        return [*_scaled(gain), layers.IFLayer(**_firing(node, options))]
     if kind in ("LI", "LIF"):
-        return _leaky(name, node, node.tau, dt, discretization, reset)
+        return _leaky(node, node.tau, options)
     if kind in ("CubaLI", "CubaLIF"):
-        lost = _lost(name, node.tau_syn, dt, discretization)
-        gain = _gain(array(node.w_in) * lost, discretization)
+        lost = _lost(node.tau_syn, options)
+        gain = _gain(array(node.w_in) * lost, options)
         current = layers.LILayer(tau=_float32(1 / lost), decay_input=False)
-        membrane = _leaky(name, node, node.tau_mem, dt, discretization, reset)
-        return [*_scaled(gain), current, *membrane]
+        return [*_scaled(gain), current, *_leaky(node, node.tau_mem, options)]
     raise ValueError(
-        f"Node {name!r}: nodes of type {kind} cannot be read. These can: Affine, "
-        "Linear, Conv1d, Conv2d, SumPool2d, AvgPool2d, Flatten, Scale, Threshold, "
-        "Delay, I, IF, LI, LIF, CubaLI, CubaLIF."
+        f"nodes of type {kind} cannot be read. These can: Affine, Linear, Conv1d, "
+        "Conv2d, SumPool2d, AvgPool2d, Flatten, Scale, Threshold, Delay, I, IF, LI, "
+        "LIF, CubaLI, CubaLIF."
     )
 
 
-def _leaky(name, node, tau, dt, discretization, reset):
-    lost = _lost(name, tau, dt, discretization)
-    gain = _gain(array(node.r) * lost, discretization)
-    v_leak = array(node.v_leak)
+def _leaky(node, tau, options):
+    lost = _lost(tau, options)
+    gain = _gain(array(node.r) * lost, options)
     fires = hasattr(node, "v_threshold")
-    rest = array(node.v_reset) if fires and reset == "hard" else np.zeros(())
-    shift = (v_leak - rest) * lost
+    hard = fires and options.reset == "hard"
+    rest = array(node.v_reset) if hard else np.zeros(())
+    shift = (array(node.v_leak) - rest) * lost
     decay_input = bool(np.array_equal(gain, lost)) and not np.any(shift)
     before = [] if decay_input else _scaled(gain, shift)
     time = {"tau": _float32(1 / lost), "decay_input": decay_input}
     if not fires:
         return [*before, layers.LILayer(**time)]
-    firing = _firing(name, node, reset, v_leak)
-    return [*before, layers.LIFLayer(**time, **firing)]
+    return [*before, layers.LIFLayer(**time, **_firing(node, options))]
 
 
-def _lost(name, tau, dt, discretization):
-    tau = array(tau)
-    if discretization == "exponential":
+def _lost(tau, options):
+    tau, dt = array(tau), options.dt
+    if np.any(tau <= 0):
+        raise ValueError(f"time constants must be positive. Received: {np.min(tau):g}")
+    if options.discretization == "exponential":
         return -np.expm1(-dt / tau)
     # A time constant of one step must survive the division of floats.
     lost = dt / tau
     lost = np.where(np.float32(lost) == 1, 1.0, lost)
-    if np.any(lost > 1) or np.any(lost <= 0):
+    if np.any(lost > 1):
         raise ValueError(
-            f"Node {name!r}: time constants must be at least dt={dt:g} for Euler "
-            f"steps. The shortest is {np.min(tau):g}: choose a smaller `dt`, or "
+            f"time constants must be at least dt={dt:g} for Euler steps. The shortest "
+            f"is {np.min(tau):g}: choose a smaller `dt`, or "
             '`discretization="exponential"`.'
         )
     return lost
 
 
-def _gain(gain, discretization):
-    return np.ones(()) if discretization == "unit_gain" else gain
+def _gain(gain, options):
+    return np.ones(()) if options.discretization == "unit_gain" else gain
 
 
-def _firing(name, node, reset, v_leak):
-    threshold = array(node.v_threshold)
+def _firing(node, options):
+    reset = _number(array(node.v_reset)) if options.reset == "hard" else None
+    return {"v_threshold": _threshold(node.v_threshold, options), "v_reset": reset}
+
+
+def _threshold(threshold, options):
+    threshold = array(threshold)
+    if not options.at_threshold:
+        double = keras.config.dtype_policy().compute_dtype == "float64"
+        threshold = above(threshold, "float64" if double else "float32")
     if np.any(threshold < 0):
-        raise ValueError(f"Node {name!r}: negative thresholds cannot be expressed.")
-    if reset == "soft":
-        return {"v_threshold": _number(threshold), "v_reset": None}
-    return {
-        "v_threshold": _number(threshold),
-        "v_reset": _number(array(node.v_reset)),
-    }
-
-
-def _memoryless(threshold):
-    # All of the past leaks away in a step.
-    return layers.LIFLayer(tau=1.0, decay_input=False, v_threshold=_number(threshold))
-
-
-def _integrator():
-    return layers.Integrator()
+        raise ValueError("negative thresholds cannot be expressed.")
+    return _number(threshold)
 
 
 def _scaled(gain, shift=0.0):

@@ -1,16 +1,20 @@
 """NIR's nodes without state as Keras layers, with channels last."""
 
+import math
+
 import keras
 import numpy as np
 
 from keras_spiking.export import from_nir_neurons
+from keras_spiking.export.files import check_bytes
+from keras_spiking.export.nir_graph import shape_of
 
 
-def _affine(name, node):
+def _affine(node, options):
     if np.ndim(node.weight) != 2:
         raise ValueError(
-            f"Node {name!r}: the weight of {type(node).__name__} must be a matrix. "
-            f"Its shape is {np.shape(node.weight)}."
+            f"the weight of {type(node).__name__} must be a matrix. Its shape is "
+            f"{np.shape(node.weight)}."
         )
     bias = getattr(node, "bias", None)
     layer = keras.layers.Dense(node.weight.shape[0], use_bias=bias is not None)
@@ -25,18 +29,19 @@ def _convolution(rank):
         keras.layers.ZeroPadding1D if rank == 1 else (keras.layers.ZeroPadding2D)
     )
 
-    def convert(name, node):
+    def convert(node, options):
         strides, dilation = _tuple(node.stride, rank), _tuple(node.dilation, rank)
         padding, before = "valid", []
         if isinstance(node.padding, str):
             padding = node.padding
             if padding == "same" and any(s != 1 for s in strides):
-                raise ValueError(f"Node {name!r}: padding 'same' needs a stride of 1.")
+                raise ValueError("padding 'same' needs a stride of 1.")
         elif any(pads := _tuple(node.padding, rank)):
             before = [_pad(padding_layer, pads)]
         weight = node.weight
         if max(strides) > 1 and max(dilation) > 1:  # not both at once in Keras
-            weight, dilation = _dilated(weight, dilation), 1
+            weight = _dilated(weight, dilation, options.max_bytes)
+            dilation = 1
         bias = np.any(node.bias)
         layer = convolution(
             weight.shape[0],
@@ -56,15 +61,17 @@ def _convolution(rank):
     return convert
 
 
-def _dilated(weight, dilation):
+def _dilated(weight, dilation, max_bytes):
     """The kernel with zeros between its values."""
     sizes = [(n - 1) * d + 1 for n, d in zip(weight.shape[2:], dilation)]
+    size = weight.itemsize * math.prod((*weight.shape[:2], *sizes))
+    check_bytes("the kernel with its dilation", size, max_bytes)
     dilated = np.zeros((*weight.shape[:2], *sizes), weight.dtype)
     dilated[(..., *(slice(None, None, d) for d in dilation))] = weight
     return dilated
 
 
-def _pool(name, node):
+def _pool(node, options):
     size, strides = _tuple(node.kernel_size, 2), _tuple(node.stride, 2)
     pads = _tuple(node.padding, 2)
     found = [_pad(keras.layers.ZeroPadding2D, pads)] if any(pads) else []
@@ -82,15 +89,15 @@ def _pad(layer, pads):
     return layer(pads, data_format="channels_last")
 
 
-def _flatten(name, node):
+def _flatten(node, options):
     shape = shape_of(node.input_type)
     first = 0
     if len(shape) == 4 and shape[0] == 1:  # written with the batch by snnTorch
         shape, first = shape[1:], 1
     if node.start_dim != first or node.end_dim not in (-1, first + len(shape) - 1):
         raise ValueError(
-            f"Node {name!r}: only a Flatten of all features can be read. Received: "
-            f"start_dim={node.start_dim}, end_dim={node.end_dim}"
+            "only a Flatten of all features can be read. Received: start_dim="
+            f"{node.start_dim}, end_dim={node.end_dim}"
         )
     order = {1: [], 2: [(2, 1)], 3: [(3, 1, 2)]}[len(shape)]
     return [
@@ -99,7 +106,7 @@ def _flatten(name, node):
     ]
 
 
-def _scale(name, node):
+def _scale(node, options):
     return [from_nir_neurons.rescaling(from_nir_neurons.array(node.scale))]
 
 
@@ -116,11 +123,13 @@ NODES = {
 
 
 def _tuple(value, rank):
+    value = np.asarray(value)
+    if np.any(value != np.floor(value)) or np.any(value < 0):
+        raise ValueError(
+            "sizes, strides, padding and dilation must be integers of at least 0. "
+            f"Received: {value}"
+        )
     return tuple(int(n) for n in np.broadcast_to(value, rank))
-
-
-def shape_of(types):
-    return tuple(int(n) for n in next(iter(types.values())))
 
 
 def channels_last(shape):

@@ -1,30 +1,41 @@
 """Keras models as netx files of Lava, and back."""
 
+import os
+from typing import Any
+
 import keras
 import numpy as np
 
 from keras_spiking import layers
+from keras_spiking import loihi
 from keras_spiking.export import chain
+from keras_spiking.export import lava_block
 from keras_spiking.export import lava_file
+from keras_spiking.export.files import MAX_BYTES
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_synapses import Synapses
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
 
 
-def to_lava(model, path, quantize=False):
+def to_lava(
+    model: keras.Model, path: str | os.PathLike, quantize: bool = False
+) -> list[dict[str, Any]]:
     """Writes a model as a netx file, which Lava runs on Loihi.
 
     What can be written: a chain of Dense, Conv2D (strides, padding, groups,
-    dilation), AveragePooling2D, ZeroPadding2D, BatchNormalization, Flatten and
-    Dropout between `CubaLIFLayer`, `IFLayer` or `LIFLayer` neurons, channels last,
-    and `Delay` or `LearnableDelay` behind the neurons of a Dense layer.
+    dilation), AveragePooling2D, ZeroPadding2D, BatchNormalization and Flatten
+    between `CubaLIFLayer`, `IFLayer` or `LIFLayer` neurons, channels last, and
+    `Delay` or `LearnableDelay` after the neurons of a Dense layer. Layers that do
+    nothing at inference, such as dropout and noise, are left out.
     BatchNormalization is folded into the weights. AveragePooling2D is folded into
-    the next Dense or Conv2D; directly in front of neurons it becomes a convolution
-    of its own.
+    the next Dense or Conv2D; directly before neurons it becomes a convolution of its
+    own.
 
     A model of `CubaLIFLayer`s whose kernels are `Quantized(...)` is written
     without loss, and so is one of `IFLayer`s. `LIFLayer`s (`decay_input=False`,
     or the input's factor is moved into the weights) lose what the chip rounds off
-    the leak, less than 1/4096 a step. Reset must be hard, to 0.
+    the leak, less than 1/4096 per step. The reset must be hard, to 0.
 
     Args:
         model: Keras model over `(batch, time, ...)`.
@@ -62,6 +73,7 @@ def to_lava(model, path, quantize=False):
     References:
         - [Lava-DL](https://lava-nc.org/dl.html)
     """
+    check_bool("quantize", quantize)
     stages = chain.chain(model)
     blocks, report = [], []
     synapses = None
@@ -83,11 +95,10 @@ def to_lava(model, path, quantize=False):
             "The chip returns spikes: the last layer must be a CubaLIFLayer, IFLayer "
             f"or LIFLayer. The model '{model.name}' ends with {stages[-1]}."
         )
-    for block in blocks:
-        block.check()
     input_shape = chain.channels_first(stages[0].input_shape)
     if blocks[0].is_dense:
         input_shape = (blocks[0].weight.shape[1],)
+    lava_block.check(input_shape, blocks, np.inf)
     lava_file.write(path, input_shape, blocks)
     return report
 
@@ -106,36 +117,41 @@ def _set_delay(stage, blocks, synapses):
     blocks[-1].delay = np.broadcast_to(steps, blocks[-1].shape[:1]).astype(int)
 
 
-def from_lava(path):
+def from_lava(
+    path: str | os.PathLike, *, max_bytes: int = MAX_BYTES
+) -> keras.Sequential:
     """Reads a netx file of CUBA neurons as a Keras model of `CubaLIFLayer`s.
 
     Args:
         path: Path of a file that `to_lava` or Lava-DL has written.
+        max_bytes: Integer, a limit on the memory that the arrays of the file may
+            take. Defaults to `2**30`.
 
     Returns:
         A `keras.Sequential` over `(batch, time, ...)`, images with channels last.
         It gives the spikes of `simulate_lava`.
 
     Raises:
-        ValueError: if the file is damaged or of another kind.
+        ValueError: if the file is damaged, of another kind or does not fit the
+            chip.
     """
-    input_shape, blocks = lava_file.read(path)
+    check_integer("max_bytes", max_bytes, minimum=1)
+    input_shape, blocks = lava_file.read(path, max_bytes)
     if len(input_shape) == 3:
         input_shape = (*input_shape[1:], input_shape[0])
     model = keras.Sequential([keras.Input((None, *input_shape))])
     shape = input_shape
     for block in blocks:
-        block.check()
         if block.is_dense:
             shape = _add_dense(model, block, shape)
         else:
             shape = _add_convolution(model, block)
         model.add(
             layers.CubaLIFLayer(
-                v_threshold=block.threshold / 64,
-                current_decay=block.current_decay / 4096,
-                voltage_decay=block.voltage_decay / 4096,
-                bias=0.0 if block.bias is None else block.bias / 64,
+                v_threshold=block.threshold / loihi.INPUT_SCALE,
+                current_decay=block.current_decay / loihi.DECAY_SCALE,
+                voltage_decay=block.voltage_decay / loihi.DECAY_SCALE,
+                bias=0.0 if block.bias is None else block.bias / loihi.INPUT_SCALE,
             )
         )
         if block.delay is not None and block.delay.any():
@@ -146,7 +162,7 @@ def from_lava(path):
 
 
 def _add_dense(model, block, shape):
-    kernel = block.weight.T / 64
+    kernel = block.weight.T / loihi.INPUT_SCALE
     if len(shape) > 1:
         model.add(layers.SeqToBatch(keras.layers.Flatten()))
         height, width, channels = shape
@@ -170,7 +186,7 @@ def _add_convolution(model, block):
     )
     padding = keras.layers.ZeroPadding2D(block.padding, data_format="channels_last")
     model.add(layers.SeqToBatch([padding, convolution]))
-    convolution.set_weights([block.weight.transpose(2, 3, 1, 0) / 64])
+    convolution.set_weights([block.weight.transpose(2, 3, 1, 0) / loihi.INPUT_SCALE])
     return (*block.shape[1:], outputs)
 
 
@@ -179,26 +195,27 @@ def _block(stage, synapses, quantize):
     kernel, bias = synapses.kernel_and_bias(stage)
     kernel = kernel * neuron["gain"]
     bias = bias * neuron["gain"] + neuron["bias"]
-    if np.any(bias - neuron["bias"]) and neuron["current_decay"] != 4096:
+    if np.any(bias - neuron["bias"]) and neuron["current_decay"] != loihi.DECAY_SCALE:
         raise ValueError(
             f"{stage}: the chip adds a bias to the membrane potential, but the bias "
-            "of the layer in front, or the shift of its BatchNormalization, goes "
+            "of the layer before, or the shift of its BatchNormalization, goes "
             "through the synaptic current. Use `CubaLIFLayer(bias=...)` (it can be "
             "learnable) and `use_bias=False`, or `current_decay=1`."
         )
     scale = _scale(kernel, bias, neuron["v_threshold"]) if quantize else 1.0
-    weight = np.clip(2 * np.rint(kernel * scale * 32), -256, 254)
-    mantissa = np.rint(bias * scale * 64)
-    threshold = neuron["v_threshold"] * scale * 64
+    steps = loihi.INPUT_SCALE / loihi.WEIGHT_STEP
+    weight = loihi.WEIGHT_STEP * np.rint(kernel * scale * steps)
+    weight = np.clip(weight, loihi.WEIGHT_MINIMUM, loihi.WEIGHT_MAXIMUM)
+    unit = loihi.INPUT_SCALE * scale
+    mantissa, threshold = np.rint(bias * unit), neuron["v_threshold"] * unit
+    weight_error = np.abs(weight / unit - kernel)
     errors = {
         "name": stage.layer.name,
         "scale": scale,
-        "max_weight_error": float(np.max(np.abs(weight / 64 / scale - kernel))),
-        "rms_weight_error": float(
-            np.sqrt(np.mean((weight / 64 / scale - kernel) ** 2))
-        ),
-        "bias_error": float(np.max(np.abs(mantissa / 64 / scale - bias))),
-        "threshold_error": float(abs(np.floor(threshold) - threshold) / 64 / scale),
+        "max_weight_error": float(np.max(weight_error)),
+        "rms_weight_error": float(np.sqrt(np.mean(weight_error**2))),
+        "bias_error": float(np.max(np.abs(mantissa / unit - bias))),
+        "threshold_error": float(abs(np.floor(threshold) - threshold) / unit),
     }
     if not quantize:
         _check_exact(stage, errors)
@@ -221,11 +238,11 @@ def _block(stage, synapses, quantize):
 def _scale(kernel, bias, threshold):
     """The largest factor that keeps weights, bias and threshold in range."""
     candidates = [
-        limit / size
+        limit / loihi.INPUT_SCALE / size
         for limit, size in (
-            (254 / 64, np.max(np.abs(kernel))),
-            (4095 / 64, np.max(np.abs(bias))),
-            (131071 / 64, threshold),
+            (loihi.WEIGHT_MAXIMUM, np.max(np.abs(kernel))),
+            (loihi.BIAS_MAXIMUM, np.max(np.abs(bias))),
+            (loihi.THRESHOLD_MAXIMUM, threshold),
         )
         if size > 0
     ]
@@ -260,12 +277,10 @@ def _neuron(stage):
             "gain": 1.0,
             "bias": fixed["bias"],
             "v_threshold": _one(stage, "v_threshold", fixed["v_threshold"]),
-            "current_decay": int(
-                4096 * _one(stage, "current_decay", fixed["current_decay"])
-            ),
-            "voltage_decay": int(
-                4096 * _one(stage, "voltage_decay", fixed["voltage_decay"])
-            ),
+            **{
+                name: int(loihi.DECAY_SCALE * _one(stage, name, fixed[name]))
+                for name in ("current_decay", "voltage_decay")
+            },
             "fires_at_threshold": False,
         }
     # Subclasses may have other equations.
@@ -285,8 +300,8 @@ def _neuron(stage):
         "gain": 1.0 / tau if getattr(layer, "decay_input", False) else 1.0,
         "bias": np.zeros(()),
         "v_threshold": _one(stage, "v_threshold", layer.v_threshold),
-        "current_decay": 4096,
-        "voltage_decay": int(np.rint(4096 / tau)),
+        "current_decay": loihi.DECAY_SCALE,
+        "voltage_decay": int(np.rint(loihi.DECAY_SCALE / tau)),
         "fires_at_threshold": True,
     }
 

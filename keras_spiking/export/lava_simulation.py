@@ -1,13 +1,24 @@
 """The integer dynamics of netx files, without Lava."""
 
+import os
+
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_spiking import loihi
 from keras_spiking.export import lava_file
+from keras_spiking.export.files import MAX_BYTES
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
 
-_STATE_LIMIT = 2**23
 
-
-def simulate_lava(path, spikes, pipelined=False):
+def simulate_lava(
+    path: str | os.PathLike,
+    spikes: ArrayLike,
+    pipelined: bool = False,
+    *,
+    max_bytes: int = MAX_BYTES,
+) -> np.ndarray:
     """Runs a netx file on spikes, in the chip's integer arithmetic.
 
     The result equals that of Lava's fixed-point simulator.
@@ -20,13 +31,15 @@ def simulate_lava(path, spikes, pipelined=False):
             on the chip, where all layers work at the same time and start at
             step 0. With `False` a step goes through all layers, as in Keras.
             Defaults to `False`.
+        max_bytes: Integer, a limit on the memory that the arrays of the file may
+            take. Defaults to `2**30`.
 
     Returns:
         Array of spikes, `(batch, time, ...)`, in float32.
 
     Raises:
-        ValueError: if the file is damaged or of another kind, or the input does
-            not fit it.
+        ValueError: if the file is damaged, of another kind or does not fit the
+            chip, or the input does not fit it.
 
     Example:
 
@@ -42,7 +55,9 @@ def simulate_lava(path, spikes, pipelined=False):
     >>> keras_spiking.export.simulate_lava(path, spikes).shape
     (1, 5, 3)
     """
-    input_shape, blocks = lava_file.read(path)
+    check_bool("pipelined", pipelined)
+    check_integer("max_bytes", max_bytes, minimum=1)
+    input_shape, blocks = lava_file.read(path, max_bytes)
     x = _to_channels_first(np.asarray(spikes), input_shape)
     for block in blocks:
         if block.flattens:
@@ -121,21 +136,23 @@ def _delayed(x, delay):
 
 
 def _neurons(current, block):
-    bias = 0
+    bias, limit = 0, loihi.STATE_LIMIT
     if block.bias is not None:
         bias = block.bias.reshape(-1, *(1,) * (current.ndim - 3))
     u = v = np.zeros_like(current[:, 0])
     spikes = np.zeros(current.shape, bool)
     for t in range(current.shape[1]):
-        u = _decayed(u, block.current_decay) + (current[:, t] << 6)
-        u = np.where(u > _STATE_LIMIT, u - 2 * _STATE_LIMIT, u)
-        u = np.where(u <= -_STATE_LIMIT, u + 2 * _STATE_LIMIT, u)
-        v = _decayed(v, block.voltage_decay) + u + (bias << 6)
-        v = np.clip(v, 1 - _STATE_LIMIT, _STATE_LIMIT - 1)
-        spikes[:, t] = v > (block.threshold << 6)
+        u = _decayed(u, block.current_decay) + (current[:, t] << loihi.STATE_SHIFT)
+        u = np.where(u > limit, u - 2 * limit, u)
+        u = np.where(u <= -limit, u + 2 * limit, u)
+        v = _decayed(v, block.voltage_decay) + u + (bias << loihi.STATE_SHIFT)
+        v = np.clip(v, 1 - limit, limit - 1)
+        spikes[:, t] = v > (block.threshold << loihi.STATE_SHIFT)
         v = np.where(spikes[:, t], 0, v)
     return spikes
 
 
 def _decayed(state, decay):
-    return np.sign(state) * ((np.abs(state) * (4096 - decay)) >> 12)
+    return np.sign(state) * (
+        (np.abs(state) * (loihi.DECAY_SCALE - decay)) >> loihi.DECAY_SHIFT
+    )

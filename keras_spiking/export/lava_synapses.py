@@ -1,8 +1,9 @@
-"""The stateless layers in front of neurons, as one dense matrix or convolution."""
+"""The stateless layers before neurons, as one dense matrix or convolution."""
 
 import keras
 import numpy as np
 
+from keras_spiking.conversion.folding import FOLDABLE
 from keras_spiking.export import chain
 
 
@@ -31,17 +32,17 @@ class Synapses:
             ("pool", keras.layers.AveragePooling2D),
             ("flatten", keras.layers.Flatten),
             ("kernel", (keras.layers.Dense, keras.layers.Conv2D)),
-            ("normalization", keras.layers.BatchNormalization),
+            ("normalization", FOLDABLE),
         )
         inner = chain.inner(layer)
-        order = [name for name, classes in kinds if isinstance(inner, classes)]
-        if not order or isinstance(inner, keras.layers.DepthwiseConv2D):
+        order = [name for name, classes in kinds if chain.is_a(inner, classes)]
+        if not order:
             raise ValueError(
                 f"Lava has no {stage}. It takes Dense, Conv2D, AveragePooling2D (in "
                 "place of maximum and global pooling), ZeroPadding2D, Flatten, "
-                "BatchNormalization and Dropout, with neurons behind every Dense and "
-                "Conv2D. Encoders and readouts are for the host: export the part "
-                "between them."
+                "BatchNormalization, and layers that do nothing at inference such as "
+                "Dropout, with neurons after every Dense and Conv2D. Encoders and "
+                "readouts run on the host: export the part between them."
             )
         if getattr(inner, "data_format", None) == "channels_first":
             raise ValueError(f"{stage}: export takes `data_format='channels_last'`.")
@@ -54,7 +55,7 @@ class Synapses:
         late = names[names.index(order[0]) :]
         if any(name in self.found for name in late):
             raise ValueError(
-                f"{stage} cannot be merged with the layers in front of it. Between "
+                f"{stage} cannot be merged with the layers before it. Between "
                 "two layers of neurons there may be ZeroPadding2D, AveragePooling2D, "
                 "Flatten, one Dense or Conv2D and BatchNormalization, in this order."
             )
@@ -65,19 +66,19 @@ class Synapses:
         if "kernel" not in self.found:
             if "pool" not in self.found or len(self.found) > 1:
                 raise ValueError(
-                    f"{neurons} has no synapses of its own in front: put a Dense, "
-                    "Conv2D or AveragePooling2D there."
+                    f"{neurons} has no synapses of its own: place a Dense, "
+                    "Conv2D or AveragePooling2D before it."
                 )
             height, width = self._pool_size()
             channels = self.shape[-1]
             kernel = np.full((height, width, 1, channels), 1 / (height * width))
             return kernel, np.zeros(())
         stage = self.found["kernel"]
-        kernel, bias = chain.weights(stage.layer)
+        kernel, bias = chain.weights(stage)
         kernel = kernel.astype("float64")
         bias = np.zeros(()) if bias is None else bias.astype("float64")
         if "normalization" in self.found:
-            scale, shift = chain.scale_and_shift(self.found["normalization"].layer)
+            scale, shift = chain.scale_and_shift(self.found["normalization"])
             kernel, bias = chain.fold_scale_and_shift(kernel, bias, scale, shift)
         if kernel.ndim == 2:
             return self._dense_on_image(stage, kernel), bias
@@ -136,8 +137,8 @@ class Synapses:
             return kernel
         if tuple(chain.inner(stage.layer).dilation_rate) != (1, 1):
             raise ValueError(
-                f"{stage}: pooling in front of a dilated convolution cannot be "
-                "folded. Put neurons behind the pooling."
+                f"{stage}: pooling before a dilated convolution cannot be "
+                "folded. Place neurons after the pooling."
             )
         return kernel.repeat(pool[0], 0).repeat(pool[1], 1) / np.prod(pool)
 
@@ -145,8 +146,8 @@ class Synapses:
         if not self._flattens():
             if len(self.shape) > 1:
                 raise ValueError(
-                    f"{stage} acts on the last axis of features {self.shape}. Put a "
-                    "Flatten in front, or use Conv2D with a kernel of 1."
+                    f"{stage} acts on the last axis of features {self.shape}. Place a "
+                    "Flatten before it, or use Conv2D with a kernel of 1."
                 )
             return kernel
         if "padding" in self.found:
@@ -173,14 +174,14 @@ class Synapses:
                 if total % 2:
                     raise ValueError(
                         f"{stage}: `padding='same'` pads one side more than the "
-                        "other here, which Lava cannot. Use ZeroPadding2D and "
-                        "`padding='valid'`."
+                        "other here, which Lava does not support. Use "
+                        "ZeroPadding2D and `padding='valid'`."
                     )
                 padding[axis] = total // 2 * pool[axis]
                 if padding[axis] and self.shape[axis] % pool[axis]:
                     raise ValueError(
-                        f"{stage}: padding behind a pooling that drops pixels cannot "
-                        "be folded. Put neurons behind the pooling."
+                        f"{stage}: padding after a pooling that drops pixels cannot "
+                        "be folded. Place neurons after the pooling."
                     )
         if "padding" in self.found:
             outside = self.found["padding"]

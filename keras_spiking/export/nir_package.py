@@ -7,6 +7,6 @@ def nir():
         import nir
     except ImportError as error:
         raise ImportError(
-            'NIR files need the package `nir`: `pip install "keras3-spiking[nir]"`.'
+            "NIR files need the package `nir`: `pip install nir`."
         ) from error
     return nir

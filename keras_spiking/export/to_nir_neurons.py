@@ -1,11 +1,14 @@
 """Neurons and delays as NIR nodes."""
 
 import json
+import types
 
 import keras
 import numpy as np
 
 from keras_spiking import layers
+from keras_spiking.export.firing import above
+from keras_spiking.export.firing import below
 from keras_spiking.export.nir_package import nir
 from keras_spiking.export.to_nir_synapses import per_neuron
 from keras_spiking.parameter import current_value
@@ -14,6 +17,9 @@ from keras_spiking.parameter import to_config
 
 # Subclasses may have other equations.
 _LEAKY = (layers.LIFLayer, layers.ParametricLIFLayer)
+_NEURONS = (layers.IFLayer, layers.CubaLayer, *_LEAKY)
+# Layers that the metadata of a node may hold.
+NOTED = {kind.__name__: kind for kind in (*_NEURONS, layers.CubaLIFLayer)}
 
 
 def delay(stage, dt):
@@ -36,9 +42,9 @@ def is_synapse(stage, following):
     )
 
 
-def current_based(synapse, stage, dt):
-    """Leaky integrators and the neurons behind them as one node."""
-    current, fields = _leaky(synapse, dt), _leaky(stage, dt)
+def current_based(synapse, stage, options):
+    """Leaky integrators and the neurons after them as one node."""
+    current, fields = _leaky(synapse, options.dt), _leaky(stage, options.dt)
     fields = {
         "tau_syn": current["tau"],
         "w_in": current["r"],
@@ -47,45 +53,42 @@ def current_based(synapse, stage, dt):
     }
     if type(stage.layer) is layers.LILayer:
         return nir().CubaLI(**fields)
-    return nir().CubaLIF(**fields, **_firing(stage))
+    return nir().CubaLIF(**fields, **_firing(stage, options))
 
 
-def neurons(stage, dt, approximate):
-    """A layer of neurons as one node."""
-    layer, kind = stage.layer, type(stage.layer)
+def neurons(stage, options):
+    """A layer of neurons as one node.
+
+    Args:
+        stage: Stage of a chain.
+        options: Object with the attributes `dt`, `approximate` and `at_threshold`.
+    """
+    layer, kind, dt = stage.layer, type(stage.layer), options.dt
     if kind is layers.Integrator:
         return nir().I(r=per_neuron(1 / dt, stage.output_shape))
     if kind is layers.LILayer:
         return nir().LI(**_leaky(stage, dt))
     if kind in _LEAKY and _is_memoryless(layer):
-        return nir().Threshold(_firing(stage)["v_threshold"])
-    if kind is layers.CubaLIFLayer:
-        _only_if(approximate, stage, "fixed-point arithmetic")
-        fixed = {name: _array(value) for name, value in layer.fixed_point().items()}
-        return _cuba(stage, dt, **fixed, v_reset=0.0, metadata=_note(layer))
-    if kind not in (layers.IFLayer, layers.CubaLayer, *_LEAKY):
+        return nir().Threshold(_firing(stage, options)["v_threshold"])
+    if kind not in NOTED.values():
         raise ValueError(
             f"NIR has no {stage}. Use IFLayer, LIFLayer, ParametricLIFLayer, "
             "CubaLayer, LILayer or Integrator."
         )
     metadata = {}
-    if layer.v_reset is None:
-        _only_if(approximate, stage, "a soft reset (`v_reset=None`)")
+    if kind is layers.CubaLIFLayer:
+        _only_if(options.approximate, stage, "fixed-point arithmetic")
         metadata = _note(layer)
-    if kind is layers.CubaLayer:
-        return _cuba(
-            stage,
-            dt,
-            _array(layer.current_decay),
-            _array(layer.voltage_decay),
-            v_threshold=layer.v_threshold,
-            v_reset=layer.rest,
-            metadata=metadata,
-        )
+    elif layer.v_reset is None:
+        _only_if(options.approximate, stage, "a soft reset (`v_reset=None`)")
+        metadata = _note(layer)
+    if kind in (layers.CubaLIFLayer, layers.CubaLayer):
+        return nir().CubaLIF(**_cuba(stage, options), metadata=metadata)
+    firing = _firing(stage, options)
     if kind is layers.IFLayer:
         r = per_neuron(1 / dt, stage.output_shape)
-        return nir().IF(r=r, **_firing(stage), metadata=metadata)
-    return nir().LIF(**_leaky(stage, dt), **_firing(stage), metadata=metadata)
+        return nir().IF(r=r, **firing, metadata=metadata)
+    return nir().LIF(**_leaky(stage, dt), **firing, metadata=metadata)
 
 
 def _leaky(stage, dt):
@@ -99,9 +102,17 @@ def _leaky(stage, dt):
     return {name: per_neuron(v, stage.output_shape) for name, v in fields.items()}
 
 
-def _firing(stage):
+def _firing(stage, options):
     layer = stage.layer
-    fields = {"v_threshold": layer.v_threshold, "v_reset": layer.rest}
+    threshold, fires_at_threshold = layer.v_threshold, True
+    if type(layer) is layers.CubaLIFLayer:
+        threshold, fires_at_threshold = layer.fixed_point()["v_threshold"], False
+    threshold = _array(threshold)
+    if fires_at_threshold and not options.at_threshold:
+        threshold = below(threshold, layer.state_dtype)
+    elif options.at_threshold and not fires_at_threshold:
+        threshold = above(threshold, layer.state_dtype)
+    fields = {"v_threshold": threshold, "v_reset": layer.rest}
     return {name: per_neuron(v, stage.output_shape) for name, v in fields.items()}
 
 
@@ -114,22 +125,25 @@ def _is_memoryless(layer):
     )
 
 
-def _cuba(
-    stage, dt, current_decay, voltage_decay, v_threshold, v_reset, metadata, bias=0.0
-):
+def _cuba(stage, options):
+    layer, dt = stage.layer, options.dt
+    fixed = layer
+    if type(layer) is layers.CubaLIFLayer:
+        fixed = types.SimpleNamespace(**layer.fixed_point())
+    current_decay, voltage_decay = map(
+        _array, (fixed.current_decay, fixed.voltage_decay)
+    )
     if np.any(current_decay == 0) or np.any(voltage_decay == 0):
         raise ValueError(f"{stage}: NIR's CubaLIF cannot have a decay of 0.")
     fields = {
         "tau_syn": dt / current_decay,
         "tau_mem": dt / voltage_decay,
         "r": 1 / voltage_decay,
-        "v_leak": bias / voltage_decay,
-        "v_threshold": v_threshold,
-        "v_reset": v_reset,
+        "v_leak": _array(getattr(fixed, "bias", 0.0)) / voltage_decay,
         "w_in": 1 / current_decay,
     }
     fields = {name: per_neuron(v, stage.output_shape) for name, v in fields.items()}
-    return nir().CubaLIF(**fields, metadata=metadata)
+    return {**fields, **_firing(stage, options)}
 
 
 def _only_if(approximate, stage, what):
@@ -142,13 +156,13 @@ def _only_if(approximate, stage, what):
 
 def _note(layer):
     config = keras.saving.serialize_keras_object(layer)
+    config.pop("build_config", None)
     inner = config["config"]
     # Learned values are weights, which a configuration does not hold.
     for name, parameter in parameters(type(layer)).items():
         if parameter.weight(layer) is not None:
             argument = name if name in inner else f"init_{name}"
             inner[argument] = to_config(current_value(layer, name))
-    config.pop("build_config", None)
     return {"keras_spiking": json.dumps(config)}
 
 

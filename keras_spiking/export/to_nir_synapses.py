@@ -19,14 +19,14 @@ def per_neuron(value, shape):
     return np.ascontiguousarray(np.moveaxis(value, -1, 0))
 
 
-def weights(layer, normalization=None):
-    """Kernel and bias, or `None`, of a layer and a BatchNormalization behind it.
+def weights(stage, normalization=None):
+    """Kernel and bias, or `None`, of a layer and a normalisation after it.
 
     The kernel of a depthwise convolution is given as that of a convolution with a
     group for each channel.
     """
-    kernel, bias = chain.weights(layer)
-    if isinstance(layer, DEPTHWISE):
+    kernel, bias = chain.weights(stage)
+    if isinstance(stage.layer, DEPTHWISE):
         kernel = kernel.reshape(*kernel.shape[:-2], 1, -1)
     if normalization is not None:
         kernel, bias = chain.fold_scale_and_shift(
@@ -37,11 +37,11 @@ def weights(layer, normalization=None):
 
 
 def dense(stage, kernel, bias, pixels=None):
-    """A Dense layer behind a Flatten of `pixels`, a shape with channels last."""
+    """A Dense layer after a Flatten of `pixels`, a shape with channels last."""
     if len(stage.input_shape) > 1:
         raise ValueError(
-            f"{stage} acts on the last axis of features {stage.input_shape}. Put "
-            "a Flatten in front, or use a convolution with a kernel of 1."
+            f"{stage} acts on the last axis of features {stage.input_shape}. Place "
+            "a Flatten before it, or use a convolution with a kernel of 1."
         )
     if pixels is not None:
         kernel = kernel.reshape(*pixels, -1)
@@ -91,7 +91,7 @@ def _same_padding(stage, layer):
         if total % 2:
             raise ValueError(
                 f"{stage}: `padding='same'` pads one side more than the other "
-                "here, which NIR cannot say. Use zero padding layers and "
+                "here, which NIR cannot express. Use zero padding layers and "
                 "`padding='valid'`."
             )
         yield total // 2
@@ -155,5 +155,5 @@ def scale(stage):
 def symmetric_padding(stage):
     pads = np.reshape(stage.layer.padding, (-1, 2))
     if np.any(pads[:, 0] != pads[:, 1]):
-        raise ValueError(f"{stage}: NIR pads both sides alike.")
+        raise ValueError(f"{stage}: NIR pads both sides by the same number.")
     return tuple(int(p) for p in pads[:, 0])

@@ -80,6 +80,16 @@ def test_poisson_input_has_the_input_as_mean():
     np.testing.assert_allclose(y.mean(axis=0), x[0], atol=0.1)
 
 
+def test_each_neuron_has_its_own_slope():
+    x = np.random.default_rng(0).normal(size=(2, 20, 3)).astype("float32")
+    slopes = [0.0, 0.25, 0.5]
+    together = to_numpy(conversion.SignedIFLayer(negative_slope=slopes)(x))
+    for i, slope in enumerate(slopes):
+        alone = conversion.SignedIFLayer(negative_slope=slope)(x[..., i : i + 1])
+        np.testing.assert_array_equal(together[..., i : i + 1], to_numpy(alone))
+    assert (together[..., 1:] < 0).any()
+
+
 @pytest.mark.trains
 def test_qcfs_learns_its_threshold():
     layer = conversion.QCFS(levels=4, threshold=1.0)

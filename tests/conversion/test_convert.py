@@ -295,10 +295,10 @@ def test_evaluates_like_the_ann():
 
 def qcfs_network(levels):
     inputs = keras.Input((8, 8, 2))
-    x = conversion.QCFS(levels, 1.3)(layers.Conv2D(4, 3)(inputs))
-    y = conversion.QCFS(levels, 0.7)(layers.Conv2D(4, 3, padding="same")(x))
+    x = conversion.QCFS(levels, threshold=1.3)(layers.Conv2D(4, 3)(inputs))
+    y = conversion.QCFS(levels, threshold=0.7)(layers.Conv2D(4, 3, padding="same")(x))
     x = layers.MaxPooling2D()(layers.Add()([x, y]))
-    x = conversion.QCFS(levels, 0.9)(layers.Dense(16)(layers.Flatten()(x)))
+    x = conversion.QCFS(levels, threshold=0.9)(layers.Dense(16)(layers.Flatten()(x)))
     return keras.Model(inputs, layers.Dense(5)(x))
 
 

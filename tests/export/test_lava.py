@@ -74,7 +74,7 @@ def test_dense_network_with_bias_and_delay_is_lossless(tmp_path):
         dense(9, spread=1.0),
         CubaLIFLayer(bias=np.linspace(-0.5, 0.5, 9)),
         dense(7, spread=1.0),
-        CubaLIFLayer(2.0, 0.5, 0.1),
+        CubaLIFLayer(2.0, current_decay=0.5, voltage_decay=0.1),
         layers.LearnableDelay(max_delay=5),
         dense(5, spread=1.0),
         CubaLIFLayer(),
@@ -91,7 +91,7 @@ def test_convolutional_network_is_lossless(tmp_path):
         SeqToBatch([convolution(6, 3, padding="same", groups=2)]),
         CubaLIFLayer(),
         SeqToBatch(keras.layers.AveragePooling2D(2)),
-        CubaLIFLayer(0.25, 1.0, 0.0),
+        CubaLIFLayer(0.25, current_decay=1.0, voltage_decay=0.0),
         SeqToBatch([keras.layers.ZeroPadding2D((1, 2)), convolution(3, 2)]),
         CubaLIFLayer(),
         SeqToBatch([keras.layers.Flatten(), keras.layers.Dropout(0.5)]),
@@ -107,7 +107,7 @@ def test_pooling_is_folded_into_the_next_layer(tmp_path):
     def on_coarse_grid(layer, *arguments, **options):
         # A quarter of these weights is on the chip's grid, too.
         layer = layer(*arguments, use_bias=False, kernel_initializer=coarse, **options)
-        return Quantized(layer, lambda w: keras.ops.round(8 * w) / 8)
+        return Quantized(layer, kernel_quantizer=lambda w: keras.ops.round(8 * w) / 8)
 
     model = sequential(
         (13, 12, 2),
@@ -273,3 +273,179 @@ def test_a_file_stays_as_it_was_if_the_export_fails(tmp_path):
         export.to_lava(model, path)
     assert path.read_text() == "precious"
     assert [p.name for p in tmp_path.iterdir()] == ["network.net"]
+
+
+def exported(folder, model=None):
+    path = folder / "network.net"
+    model = model or sequential((4,), dense(3, spread=1.0), CubaLIFLayer(bias=0.25))
+    export.to_lava(model, path)
+    return path
+
+
+def convolutional():
+    return sequential((4, 6, 2), SeqToBatch(convolution(3, (2, 3))), CubaLIFLayer())
+
+
+def replace(file, key, value):
+    del file[key]
+    file[key] = value
+
+
+WEIGHT = np.array([[2.0, 4.0, np.nan, 2.0]] * 3)
+BROKEN = {
+    "neuron/vThMant": [(0, "threshold"), (-5, "threshold"), (10**6, "threshold")],
+    "neuron/iDecay": [(99999, "current decay"), (np.nan, "iDecay"), (-1, "decay")],
+    "neuron/vDecay": [([1, 2], "vDecay must be one number")],
+    "neuron/refDelay": [(5, "refDelay=1 is supported. Received: 5")],
+    "neuron/gradedSpike": [(True, "gradedSpike")],
+    "neuron/type": [("ALIF", "ALIF"), (3, "damaged")],
+    "weight": [
+        (WEIGHT, "weight must be finite"),
+        (np.full((3, 4), 300.0), "a weight"),
+        (np.full((3, 5), 2.0), "inFeatures"),
+        (np.full((2, 4), 2.0), "outFeatures"),
+        (np.zeros((0, 4)), "damaged|outFeatures"),
+        ("text", "damaged"),
+    ],
+    "inFeatures": [(7, "inFeatures must be 4"), ("x", "inFeatures|damaged")],
+    "outFeatures": [(7, "outFeatures must be 3")],
+    "shape": [([4], "the shape must be"), ([3, 2], "the shape must be")],
+    "bias": [([1.0, 2.0], "bias must be"), ([np.inf] * 3, "bias must be finite")],
+    "type": [("pool", "pool")],
+}
+CONVOLUTION = {
+    "stride": [(0, "strides"), ([2, 2], "the shape must be")],
+    "padding": [(-1, "padding"), (10**6, "the shape must be")],
+    "dilation": [(0, "dilation")],
+    "groups": [(2, "inChannels"), (0, "inChannels")],
+    "inChannels": [(3, "inChannels must be 2")],
+    "kernelSize": [([3, 3], "kernelSize")],
+    "shape": [([3, 3, 5], "the shape must be"), ([3], "the shape must be")],
+}
+
+
+@pytest.mark.parametrize(
+    "model, key, value, message",
+    [
+        (model, key, *case)
+        for model, table in ((None, BROKEN), (convolutional, CONVOLUTION))
+        for key, cases in table.items()
+        for case in cases
+    ],
+)
+def test_files_are_checked_alike_wherever_they_are_read(
+    model, key, value, message, tmp_path
+):
+    path = exported(tmp_path, model and model())
+    with h5py.File(path, "a") as file:
+        replace(file["layer/1"], key, value)
+    with pytest.raises(ValueError, match=message):
+        export.from_lava(path)
+    shape = (1, 2, 4, 6, 2) if model else (1, 2, 4)
+    with pytest.raises(ValueError, match=message):
+        export.simulate_lava(path, np.zeros(shape))
+
+
+def test_layers_of_a_file_must_fit_each_other(tmp_path):
+    stack = [dense(3, spread=1.0), CubaLIFLayer(), dense(2, spread=1.0), CubaLIFLayer()]
+    path = exported(tmp_path, sequential((4,), *stack))
+    with h5py.File(path, "a") as file:
+        replace(file["layer/2"], "weight", np.full((2, 5), 2.0))
+        del file["layer/2/inFeatures"]
+    with pytest.raises(ValueError, match="number of inputs must be 3. Received: 5"):
+        export.from_lava(path)
+    with h5py.File(path, "a") as file:
+        replace(file["layer/0"], "shape", [9])
+    with pytest.raises(ValueError, match="number of inputs must be 9. Received: 4"):
+        export.simulate_lava(path, np.zeros((1, 2, 9)))
+
+
+def test_small_files_that_describe_large_arrays_are_refused(tmp_path):
+    path = exported(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["layer/1/weight"]
+        file["layer/1"].create_dataset("weight", (10**7, 10**7), "f4", chunks=(9, 9))
+    assert path.stat().st_size < 100_000
+    for function in (export.from_lava, lambda p: export.simulate_lava(p, [[[0] * 4]])):
+        with pytest.raises(ValueError, match="`max_bytes`"):
+            function(path)
+    path = exported(tmp_path, convolutional())
+    with h5py.File(path, "a") as file:
+        replace(file["layer/1"], "padding", 10**6)
+        replace(file["layer/1"], "shape", [3, 2 * 10**6 + 3, 2 * 10**6 + 4])
+    with pytest.raises(ValueError, match="`max_bytes`"):
+        export.simulate_lava(path, np.zeros((1, 1, 4, 6, 2)))
+    with pytest.raises(ValueError, match="`max_bytes`"):
+        export.from_lava(exported(tmp_path), max_bytes=10)
+
+
+def test_arrays_of_other_files_are_not_read(tmp_path):
+    path = exported(tmp_path)
+    with h5py.File(path, "a") as file:
+        del file["layer/1/weight"]
+        file["layer/1/weight"] = h5py.ExternalLink("secret.h5", "weight")
+    with pytest.raises(ValueError, match="stored elsewhere"):
+        export.from_lava(path)
+
+
+NOTHING_AT_INFERENCE = [
+    lambda: layers.Dropout(0.5),
+    lambda: keras.layers.Dropout(0.5),
+    lambda: keras.layers.GaussianNoise(0.5),
+    lambda: keras.layers.GaussianDropout(0.5),
+    lambda: keras.layers.AlphaDropout(0.5),
+    lambda: keras.layers.Identity(),
+    lambda: keras.layers.Activation("linear"),
+    lambda: keras.layers.ActivityRegularization(0.5),
+]
+
+
+@pytest.mark.parametrize("make", NOTHING_AT_INFERENCE)
+def test_layers_that_do_nothing_at_inference_are_left_out(make, tmp_path):
+    model = sequential(
+        (8,),
+        *(make(), dense(8), make(), layers.IFLayer(), make()),
+        layers.Rematerialize([dense(4), layers.IFLayer(0.5)]),
+    )
+    assert_exported_equals_keras(model, tmp_path / "network.net", steps=40)
+
+
+NAN = keras.initializers.Constant(np.nan)
+
+
+@pytest.mark.parametrize(
+    "shape, stack, message",
+    [
+        ((4,), [layers.Dropout(0.5)], "nothing to export"),
+        ((4,), [layers.WeightStandardizedDense(3)], "no WeightStandardizedDense"),
+        ((4,), [layers.DropConnectDense(3)], "no DropConnectDense"),
+        ((4,), [keras.layers.Dense(3, kernel_initializer=NAN)], "NaN or infinite"),
+        (
+            (4,),
+            [dense(3), layers.BatchNormalizationThroughTime(5)],
+            "no BatchNormalizationThroughTime",
+        ),
+        (
+            (4, 4, 4),
+            [SeqToBatch([convolution(4, 1), keras.layers.BatchNormalization(axis=1)])],
+            "must normalise the last axis",
+        ),
+    ],
+)
+def test_refuses_what_would_be_written_wrong(shape, stack, message, tmp_path):
+    neurons = [] if "Dropout" in repr(stack) else [CubaLIFLayer()]
+    model = keras.Sequential([keras.Input((5, *shape)), *stack, *neurons])
+    with pytest.raises(ValueError, match=message):
+        export.to_lava(model, tmp_path / "network.net", quantize=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_arguments_have_their_type(tmp_path):
+    path = exported(tmp_path)
+    model = export.from_lava(path)
+    with pytest.raises(TypeError, match="`quantize` must be True or False"):
+        export.to_lava(model, path, quantize="yes")
+    with pytest.raises(TypeError, match="`pipelined` must be True or False"):
+        export.simulate_lava(path, np.zeros((1, 2, 4)), pipelined=1)
+    with pytest.raises(ValueError, match="`path` must name a file"):
+        export.to_lava(model, tmp_path)

@@ -1,6 +1,8 @@
+import json
 import pathlib
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -66,7 +68,16 @@ def test_our_files_give_the_spikes_that_snntorch_gave(name):
     "framework, options",
     [
         ("norse", {"dt": 1e-6}),
-        ("sinabs", {"dt": 1.0, "discretization": "exponential", "reset": "soft"}),
+        (
+            "sinabs",
+            {
+                "dt": 1.0,
+                "discretization": "exponential",
+                "reset": "soft",
+                "at_threshold": True,
+            },
+        ),
+        ("spikingjelly", {"at_threshold": True}),
         ("spikingjelly", {}),
     ],
 )
@@ -275,7 +286,8 @@ def test_images_go_to_channels_first_and_back(tmp_path):
     graph = assert_round_trip(model, tmp_path / "network.nir")
     np.testing.assert_array_equal(graph.nodes["input"].input_type["input"], [2, 9, 8])
     threshold = graph.nodes[model.layers[1].name].v_threshold
-    np.testing.assert_allclose(threshold, (noise(5, 10, 4) ** 2).transpose(2, 0, 1))
+    expected = (noise(5, 10, 4) ** 2).transpose(2, 0, 1)
+    np.testing.assert_array_equal(threshold, np.nextafter(expected, np.float32(-1)))
 
 
 def test_sequences_of_features_use_conv1d(tmp_path):
@@ -436,7 +448,355 @@ def test_refuses_damaged_files(tmp_path):
         export.from_nir(path)
 
 
-def test_without_the_package_the_extra_is_named(monkeypatch):
+def test_without_the_package_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "nir", None)
-    with pytest.raises(ImportError, match=r"keras3-spiking\[nir\]"):
+    with pytest.raises(ImportError, match="`pip install nir`"):
         export.from_nir("network.nir")
+
+
+NEURONS = {
+    "IF": lambda: nir.IF(r=full(1 / DT), v_threshold=full(1.0), v_reset=full(0.0)),
+    "IF at 0": lambda: nir.IF(
+        r=full(1 / DT), v_threshold=full(0.0), v_reset=full(-1.0)
+    ),
+    "LIF": lambda: nir.LIF(
+        *(full(2 * DT), full(1.0), full(0.0), full(0.5)), v_reset=full(0.0)
+    ),
+    "CubaLIF": lambda: nir.CubaLIF(
+        *(full(DT), full(2 * DT), full(1.0), full(0.0), full(0.5))
+    ),
+    "Threshold": lambda: nir.Threshold(full(1.0)),
+}
+
+
+def nir_steps(node, x, at_threshold):
+    """NIR's definition in float64, which is exact for these numbers."""
+    kind = type(node).__name__
+    fires = np.greater_equal if at_threshold else np.greater
+    v, outputs = (-1.0 if kind == "IF" and node.v_reset[0] < 0 else 0.0), []
+    for t in range(x.shape[1]):
+        if kind == "Threshold":
+            outputs.append(fires(x[:, t], node.threshold))
+            continue
+        if kind == "IF":
+            v = v + x[:, t]
+        else:
+            v = v + 0.5 * (x[:, t] - v)
+        s = fires(v, node.v_threshold)
+        v = np.where(s, node.v_reset, v)
+        outputs.append(s)
+    return np.stack(outputs, 1)
+
+
+@pytest.mark.parametrize("at_threshold", (False, True))
+@pytest.mark.parametrize("kind", NEURONS)
+def test_neurons_fire_above_the_threshold_or_at_it_as_nir_and_the_reader_say(
+    kind, at_threshold, tmp_path
+):
+    node = NEURONS[kind]()
+    random = np.random.default_rng(0)
+    x = (random.integers(-1, 5, (4, 100, 3)) / 4).astype("float32")
+    expected = nir_steps(node, x.astype("float64"), at_threshold)
+    other = nir_steps(node, x.astype("float64"), not at_threshold)
+    assert np.any(expected != other)
+    graph = graph_of(node, (3,))
+    model = export.from_nir(graph, at_threshold=at_threshold)
+    np.testing.assert_array_equal(to_numpy(model(x)), expected)
+    # What is written back means the same to a reader of either kind.
+    for choice in (False, True):
+        path = tmp_path / f"{choice}.nir"
+        export.to_nir(model, path, at_threshold=choice)
+        again = run(path, x, at_threshold=choice)
+        np.testing.assert_array_equal(again, expected)
+    if at_threshold:
+        written = nir.read(tmp_path / "True.nir").nodes
+        same = [n for n in written.values() if isinstance(n, type(node))]
+        name = "threshold" if kind == "Threshold" else "v_threshold"
+        np.testing.assert_array_equal(getattr(same[0], name), getattr(node, name))
+
+
+def test_a_network_gives_the_spikes_of_nirs_definition():
+    random = np.random.default_rng(0)
+    weight = random.integers(-1, 3, (8, 6)) / 4
+    nodes = {
+        "input": nir.Input({"input": np.array([6])}),
+        "linear": nir.Linear(weight),
+        "neurons": nir.IF(np.full(8, 1 / DT), np.ones(8), np.zeros(8)),
+        "output": nir.Output({"output": np.array([8])}),
+    }
+    edges = [("input", "linear"), ("linear", "neurons"), ("neurons", "output")]
+    x = (random.uniform(size=(4, 50, 6)) < 0.5).astype("float32")
+    expected = nir_steps(nodes["neurons"], x @ weight.T, False)
+    assert np.sum(expected != nir_steps(nodes["neurons"], x @ weight.T, True)) > 100
+    np.testing.assert_array_equal(run(nir.NIRGraph(nodes, edges), x), expected)
+
+
+@pytest.mark.parametrize("threshold", (0.1, 1.0, 3e-38, 0.0, 1e30))
+def test_thresholds_survive_the_round_trip_to_the_last_bit(threshold):
+    model = sequential((4,), layers.IFLayer(v_threshold=threshold))
+    for at_threshold in (False, True):
+        graph = export.to_nir(model, at_threshold=at_threshold)
+        again = export.from_nir(graph, at_threshold=at_threshold)
+        actual = to_numpy(again.layers[-1].v_threshold)
+        assert np.float32(actual) == np.float32(threshold)
+
+
+def test_fixed_point_neurons_fire_above_the_threshold_that_is_written():
+    model = sequential((4,), layers.CubaLIFLayer(1.5))
+    name = model.layers[0].name
+    for at_threshold in (False, True):
+        graph = export.to_nir(model, approximate=True, at_threshold=at_threshold)
+        threshold = np.float32(graph.nodes[name].v_threshold[0])
+        expected = np.nextafter(np.float32(1.5), np.float32(2)) if at_threshold else 1.5
+        assert threshold == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.Dropout(0.5),
+        lambda: keras.layers.Dropout(0.5),
+        lambda: keras.layers.GaussianNoise(0.5),
+        lambda: keras.layers.GaussianDropout(0.5),
+        lambda: keras.layers.AlphaDropout(0.5),
+        lambda: keras.layers.Identity(),
+        lambda: keras.layers.Activation("linear"),
+        lambda: keras.layers.SpatialDropout1D(0.5),
+    ],
+)
+def test_layers_that_do_nothing_at_inference_are_left_out(make, tmp_path):
+    stack = [keras.layers.Dense(6), make(), layers.IFLayer(0.5)]
+    if "spatial" in make().name:
+        stack = [keras.layers.Dense(6), layers.IFLayer(0.5)]
+    graph = assert_round_trip(sequential((6,), make(), *stack), tmp_path / "a.nir")
+    assert len(graph.nodes) == 4
+
+
+def test_layers_that_do_nothing_can_be_nodes_of_a_recurrent_graph(tmp_path):
+    edges = [("input", "n"), ("n", "d"), ("d", "n"), ("d", "output")]
+    nodes = {
+        "n": [keras.layers.Dense(6), layers.Dropout(0.5), layers.IFLayer(0.5)],
+        "d": keras.layers.Dropout(0.5),
+    }
+    model = sequential((6,), layers.RecurrentGraph(nodes, edges))
+    assert_round_trip(model, tmp_path / "graph.nir")
+    model = sequential((6,), layers.ElementwiseRecurrent(layers.Dropout(0.5)))
+    assert_round_trip(model, tmp_path / "feedback.nir", np.ones((1, 5, 6), "float32"))
+    with pytest.raises(ValueError, match="nothing to export"):
+        export.to_nir(sequential((6,), layers.Dropout(0.5)))
+
+
+def test_cycles_that_would_be_read_with_other_delays_are_refused(tmp_path):
+    stack = [keras.layers.Dense(6), layers.IFLayer(0.5), keras.layers.Dense(6)]
+    model = sequential((6,), layers.ElementwiseRecurrent(stack))
+    with pytest.raises(ValueError, match="neurons be the last layer"):
+        export.to_nir(model, tmp_path / "network.nir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_may_be_called_input_and_output(tmp_path):
+    model = sequential(
+        (6,), keras.layers.Dense(5, name="input"), layers.IFLayer(0.5, name="output")
+    )
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    assert len(graph.nodes) == 4
+
+
+def test_nodes_may_be_called_input_and_output():
+    nodes = {
+        "x": nir.Input({"input": np.array([3])}),
+        "input": nir.Scale(full(2.0)),
+        "output": nir.Scale(full(3.0)),
+        "y": nir.Output({"output": np.array([3])}),
+    }
+    edges = [("x", "input"), ("input", "output"), ("output", "y")]
+    x = noise(1, 4, 3)
+    np.testing.assert_allclose(run(nir.NIRGraph(nodes, edges), x), 6 * x, rtol=1e-6)
+
+
+def unchecked(nodes, edges):
+    ends = {
+        "input": nir.Input({"input": np.array([3])}),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    return nir.NIRGraph({**ends, **nodes}, edges, type_check=False)
+
+
+CHAIN = [("input", "node"), ("node", "output")]
+
+
+def noted(text):
+    node = nir.IF(full(1.0), full(1.0), full(0.0))
+    node.metadata = {"keras_spiking": text}
+    return node
+
+
+def layer_in_json(name, **config):
+    return json.dumps({"module": "keras.layers", "class_name": name, "config": config})
+
+
+@pytest.mark.parametrize(
+    "nodes, edges, message",
+    [
+        ({"node": nir.Scale(np.ones(3))}, [], "not reached: node, output"),
+        ({}, [], "not reached: output"),
+        ({"node": nir.Scale(np.ones(3))}, CHAIN[:1], "not reached: output"),
+        ({"node": nir.Scale(np.ones(3))}, [("input", "output")], "not reached: node"),
+        ({"node": nir.Scale(np.ones(3))}, [*CHAIN, ("node", "gone")], "'gone'"),
+        ({"node": nir.Scale(np.ones(3))}, [("gone", "node"), CHAIN[1]], "'gone'"),
+        ({"node": nir.Scale(np.ones(3))}, [*CHAIN, ("output", "node")], "away from"),
+        ({"node": nir.Scale(np.ones(3))}, [*CHAIN, ("node", "input")], "an input"),
+        ({"node": nir.Linear(np.full((3, 3), np.nan))}, CHAIN, "'node'.*`weight`.*NaN"),
+        ({"node": nir.Linear(np.full((3, 3), 1e39))}, CHAIN, "'node'.*beyond float32"),
+        ({"node": nir.Linear(np.full((3, 3), "a"))}, CHAIN, "'node'.*must be numbers"),
+        ({"node": nir.Affine(np.ones((3, 3)), np.ones(2))}, CHAIN, "'node'"),
+        ({"node": nir.Linear(np.ones((3, 4)))}, CHAIN, "'node'"),
+        ({"node": nir.LI(np.zeros(3), np.ones(3), np.ones(3))}, CHAIN, "'node'.*posit"),
+        ({"node": nir.LI(np.ones(3), np.ones(3), np.full(3, np.inf))}, CHAIN, "v_leak"),
+        ({"node": nir.Delay(np.full(3, 1e6))}, CHAIN, "'node'.*unit of time"),
+        ({"node": nir.Delay(np.full(3, -DT))}, CHAIN, "'node'.*from 0 to"),
+        ({"node": noted("no JSON")}, CHAIN, "'node'.*in JSON"),
+        ({"node": noted("[1]")}, CHAIN, "'node'.*in JSON"),
+        ({"node": noted(5)}, CHAIN, "'node'.*in JSON"),
+        ({"node": noted(b"\xff")}, CHAIN, "'node'.*in JSON"),
+        (
+            {"node": noted(layer_in_json("Dense", units=10**7))},
+            CHAIN,
+            "'node'.*IFLayer",
+        ),
+        ({"node": noted(layer_in_json("IFLayer", tau=1))}, CHAIN, "'node'.*in JSON"),
+        (
+            {"node": noted(layer_in_json("IFLayer", v_threshold=[1] * 5))},
+            CHAIN,
+            "'node'",
+        ),
+    ],
+)
+def test_refuses_broken_graphs(nodes, edges, message):
+    with pytest.raises(ValueError, match=message):
+        export.from_nir(unchecked(nodes, edges))
+
+
+def test_refuses_sub_graphs_that_are_empty_or_hold_themselves():
+    empty = unchecked({}, [("input", "output")])
+    with pytest.raises(ValueError, match="sub-graph 'node' must have"):
+        export.from_nir(unchecked({"node": empty}, CHAIN))
+    empty.nodes["node"] = empty
+    with pytest.raises(ValueError, match="must not contain itself"):
+        export.from_nir(empty)
+
+
+@pytest.mark.parametrize("shape", ([], [0], [-3], [2.5], None))
+def test_refuses_inputs_without_a_shape(shape):
+    graph = unchecked({"node": nir.Scale(np.ones(3))}, CHAIN)
+    graph.nodes["input"].input_type = {
+        "input": None if shape is None else np.array(shape)
+    }
+    with pytest.raises(ValueError, match="'input' cannot be read"):
+        export.from_nir(graph)
+
+
+def image_graph(node, shape=(2, 4, 4)):
+    graph = unchecked({"node": node}, CHAIN)
+    graph.nodes["input"].input_type = {"input": np.array(shape)}
+    return graph
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"padding": (10**6, 10**6)}, "max_bytes"),
+        ({"padding": (-1, 0)}, "at least 0"),
+        ({"stride": (0, 1)}, "'node'"),
+        ({"stride": (1.5, 1)}, "must be integers"),
+        ({"stride": (2, 2), "dilation": (10**6, 10**6)}, "max_bytes"),
+        ({"groups": 0}, "'node'"),
+        ({"groups": 3}, "'node'"),
+        ({"bias": np.ones(7)}, "'node'"),
+        ({"weight": np.ones((3, 2, 9, 9))}, "'node'"),
+    ],
+)
+def test_refuses_convolutions_that_cannot_be(options, message):
+    node = nir.Conv2d(
+        **{
+            "input_shape": None,
+            "weight": np.ones((3, 2, 3, 3)),
+            "stride": (1, 1),
+            "padding": (0, 0),
+            "dilation": (1, 1),
+            "groups": 1,
+            "bias": np.zeros(3),
+            **options,
+        }
+    )
+    with pytest.raises(ValueError, match=message):
+        export.from_nir(image_graph(node))
+
+
+def test_refuses_graphs_that_take_too_much_memory(tmp_path):
+    with pytest.raises(ValueError, match="'node'.*max_bytes"):
+        export.from_nir(image_graph(nir.Scale(np.ones(1)), (10**4, 10**4, 10**4)))
+    node = nir.Delay(np.array([DT, 2 * DT]))
+    with pytest.raises(ValueError, match="'node'.*max_bytes"):
+        export.from_nir(graph_of(node, (2,)), max_bytes=15)
+    path = tmp_path / "network.nir"
+    export.to_nir(sequential((4,), keras.layers.Dense(3, use_bias=False)), path)
+    with pytest.raises(ValueError, match="max_bytes"):
+        export.from_nir(path, max_bytes=40)
+    with h5py.File(path, "a") as file:
+        (name,) = [k for k in file["node/nodes"] if k not in ("input", "output")]
+        del file[f"node/nodes/{name}/weight"]
+        file[f"node/nodes/{name}"].create_dataset(
+            "weight", (10**7, 10**7), chunks=(9, 9)
+        )
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ValueError, match="max_bytes"):
+        export.from_nir(path)
+
+
+def test_arrays_of_other_files_are_not_read(tmp_path):
+    path = tmp_path / "network.nir"
+    export.to_nir(sequential((4,), keras.layers.Dense(3, use_bias=False)), path)
+    with h5py.File(path, "a") as file:
+        file["node/nodes/input/secret"] = h5py.ExternalLink("secret.h5", "weight")
+    with pytest.raises(ValueError, match="stored elsewhere"):
+        export.from_nir(path)
+
+
+def test_weights_that_could_not_be_read_are_not_written(tmp_path):
+    nan = keras.initializers.Constant(np.nan)
+    for stack, message in (
+        ([keras.layers.Dense(3, kernel_initializer=nan)], "NaN or infinite"),
+        ([layers.WeightStandardizedDense(3)], "no WeightStandardizedDense"),
+        (
+            [keras.layers.Dense(3), layers.BatchNormalizationThroughTime(5)],
+            "no BatchNormalizationThroughTime",
+        ),
+    ):
+        model = keras.Sequential([keras.Input((5, 4)), *stack])
+        with pytest.raises(ValueError, match=message):
+            export.to_nir(model, tmp_path / "network.nir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_arguments_have_their_type(tmp_path):
+    graph = graph_of(nir.Scale(full(1.0)), (3,))
+    model = export.from_nir(graph)
+    for options, message in (
+        ({"at_threshold": 1}, "`at_threshold` must be True or False"),
+        ({"dt": "1e-4"}, "`dt` must be a number"),
+        ({"max_bytes": 1e9}, "`max_bytes` must be an integer"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            export.from_nir(graph, **options)
+    for options, message in (
+        ({"at_threshold": 1}, "`at_threshold` must be True or False"),
+        ({"approximate": "yes"}, "`approximate` must be True or False"),
+        ({"dt": True}, "`dt` must be a number"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            export.to_nir(model, **options)
+    with pytest.raises(TypeError, match="`path_or_graph` must be the path"):
+        export.from_nir(5)
+    with pytest.raises(ValueError, match="`path` must name a file"):
+        export.to_nir(model, tmp_path)

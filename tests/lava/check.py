@@ -52,7 +52,7 @@ def convolutional():
             SeqToBatch(quantized(keras.layers.Conv2D, 8, 3, padding="same")),
             CubaLIFLayer(surrogate="atan"),
             SeqToBatch(keras.layers.AveragePooling2D(2)),
-            CubaLIFLayer(0.5, 1.0, 0.0, surrogate="atan"),
+            CubaLIFLayer(0.5, current_decay=1.0, voltage_decay=0.0, surrogate="atan"),
             SeqToBatch(keras.layers.Flatten()),
             quantized(keras.layers.Dense, 10),
             CubaLIFLayer(surrogate="atan"),
@@ -75,7 +75,7 @@ def varied():
                     quantized(keras.layers.Conv2D, 6, 3, groups=2, spread=0.5),
                 ]
             ),
-            CubaLIFLayer(2.0, 0.5, 0.1),
+            CubaLIFLayer(2.0, current_decay=0.5, voltage_decay=0.1),
             SeqToBatch(
                 quantized(keras.layers.Conv2D, 5, 2, dilation_rate=2, spread=0.5)
             ),
@@ -96,7 +96,7 @@ def delayed():
             CubaLIFLayer(),
             LearnableDelay(max_delay=6),
             quantized(keras.layers.Dense, 7, spread=0.5),
-            CubaLIFLayer(2.0, 0.5, 0.1),
+            CubaLIFLayer(2.0, current_decay=0.5, voltage_decay=0.1),
             Delay(2),
         ]
     )

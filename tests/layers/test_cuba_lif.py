@@ -137,8 +137,30 @@ def test_refuses_what_no_register_holds(name, value):
         CubaLIFLayer(**{name: value})
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"v_reset": 0.5}, "has no argument `v_reset`: Loihi's neurons reset to 0"),
+        ({"current_decay": "0.5"}, "`current_decay` must be a number"),
+        ({"bias": True}, "`bias` must be a number"),
+    ],
+)
+def test_refuses_arguments_by_name(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        CubaLIFLayer(**arguments)
+    with pytest.raises(TypeError):
+        CubaLIFLayer(1.0, 0.5)
+
+
 def test_config_round_trip():
-    layer = CubaLIFLayer(2.0, 0.5, 0.1, bias=[0.5, 0.25], surrogate="atan")
+    layer = CubaLIFLayer(
+        2.0,
+        current_decay=0.5,
+        voltage_decay=0.1,
+        bias=[0.5, 0.25],
+        surrogate="atan",
+        detach_reset=True,
+    )
     copy = CubaLIFLayer.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
     x = np.random.default_rng(0).uniform(size=(2, 20, 2))

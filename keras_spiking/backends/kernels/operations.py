@@ -112,6 +112,11 @@ def _no_gradient(g, *args):
     return (None,) * (len(args) - 1)
 
 
+def _to_like(g, value, like, out):
+    finite = _apply("less", _apply("absolute", like), math.inf)
+    return None, _where(finite, g, 0.0)
+
+
 OPERATIONS = {
     "add": Operation("{0} + {1}", lambda g, x, y, out: (g, g)),
     "subtract": Operation("{0} - {1}", lambda g, x, y, out: (g, -g)),
@@ -171,6 +176,7 @@ OPERATIONS = {
         lambda g, c, x, y, out: (None, _where(c, g, 0.0), _where(c, 0.0, g)),
     ),
     "stop_gradient": Operation("{0}", _no_gradient),
+    "straight_through": Operation("{0}", _to_like),
     # `trace` gives a spike its surrogate's derivative as the second argument.
     "spike": Operation(
         "{0} >= ZERO ? ONE : ZERO", lambda g, x, slope, out: (g * slope, None)

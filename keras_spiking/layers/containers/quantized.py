@@ -1,6 +1,11 @@
+from typing import Any
+from typing import Unpack
+
 import keras
 
 from keras_spiking import quantizers
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -29,7 +34,15 @@ class Quantized(keras.layers.Wrapper):
     (2, 5, 3)
     """
 
-    def __init__(self, layer, kernel_quantizer="loihi", bias_quantizer=None, **kwargs):
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        *,
+        kernel_quantizer: Any = "loihi",
+        bias_quantizer: Any = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        check_keywords(type(self), kwargs)
         super().__init__(layer, **kwargs)
         self.kernel_quantizer = quantizers.get(kernel_quantizer)
         self.bias_quantizer = quantizers.get(bias_quantizer)
@@ -42,7 +55,7 @@ class Quantized(keras.layers.Wrapper):
                 f"Received: {self.layer!r}"
             )
 
-    def quantized_weights(self):
+    def quantized_weights(self) -> tuple[Any, Any]:
         """The kernel and the bias (or `None`) that the layer computes with."""
         quantized = []
         for weight, quantizer in self._pairs():

@@ -1,18 +1,22 @@
+from typing import Any
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from keras_spiking import quantizers
+from keras_spiking import loihi
+from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.ops import rounding
 from keras_spiking.parameter import Parameter
 
-# What the registers hold: 12 bits behind the point in the states and the decays,
-# 6 in the input, the threshold and the bias.
-STATE_UNIT = 1 / 4096
-INPUT_UNIT = 1 / 64
-STATE_LIMIT = 2**23 * STATE_UNIT
-THRESHOLD_LIMIT = 131071 * INPUT_UNIT
-BIAS_LIMIT = 4095 * INPUT_UNIT
+STATE_UNIT = 1 / loihi.STATE_SCALE
+INPUT_UNIT = 1 / loihi.INPUT_SCALE
+STATE_LIMIT = loihi.STATE_LIMIT * STATE_UNIT
+THRESHOLD_LIMIT = loihi.THRESHOLD_MAXIMUM * INPUT_UNIT
+BIAS_LIMIT = loihi.BIAS_MAXIMUM * INPUT_UNIT
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -40,9 +44,12 @@ class CubaLIFLayer(SpikingLayer):
             potential lost in a time step. 0 keeps all. Defaults to `0.03`.
         bias: Float or array in [-63, 63], drives the membrane potential in every
             time step. Defaults to `0.0`.
-        **kwargs: `surrogate`, `detach_reset`, `learnable`, `return_sequences`,
-            `return_state`, `stateful`, `data_format` and the arguments of
-            `keras.layers.Layer`. See `SpikingLayer` for these.
+        surrogate: Name, `Surrogate` or callable. Defaults to `"sigmoid"`.
+        detach_reset: Boolean, whether the gradient does not flow through the spike in
+            the reset. Defaults to `False`.
+        **kwargs: `return_sequences`, `return_state`, `stateful`, `learnable`,
+            `data_format` and the arguments of `keras.layers.Layer`. See
+            `SpikingLayer` for these. There is no `v_reset`: Loihi resets to 0.
 
     Call arguments:
         inputs: Tensor of synaptic input, `(batch, time, ...)`.
@@ -58,6 +65,7 @@ class CubaLIFLayer(SpikingLayer):
 
     Raises:
         ValueError: if a parameter does not fit the chip's register.
+        TypeError: for `v_reset`.
 
     Example:
 
@@ -78,18 +86,31 @@ class CubaLIFLayer(SpikingLayer):
 
     def __init__(
         self,
-        v_threshold=1.25,
-        current_decay=0.25,
-        voltage_decay=0.03,
-        bias=0.0,
-        **kwargs,
+        v_threshold: ArrayLike = 1.25,
+        *,
+        current_decay: ArrayLike = 0.25,
+        voltage_decay: ArrayLike = 0.03,
+        bias: ArrayLike = 0.0,
+        surrogate: Any = "sigmoid",
+        detach_reset: bool = False,
+        **kwargs: Unpack[TemporalOptions],
     ):
-        super().__init__(v_threshold=v_threshold, v_reset=0.0, **kwargs)
+        if "v_reset" in kwargs:
+            raise TypeError(
+                "CubaLIFLayer has no argument `v_reset`: Loihi's neurons reset to 0. "
+                f"Received: v_reset={kwargs['v_reset']!r}"
+            )
+        super().__init__(
+            v_threshold=v_threshold,
+            surrogate=surrogate,
+            detach_reset=detach_reset,
+            **kwargs,
+        )
         self.current_decay = current_decay
         self.voltage_decay = voltage_decay
         self.bias = bias
 
-    def fixed_point(self):
+    def fixed_point(self) -> dict[str, Any]:
         """The parameters as the chip holds them, in the layer's units."""
         return {
             "v_threshold": _to_multiple("floor", self.v_threshold, INPUT_UNIT),
@@ -119,12 +140,12 @@ class CubaLIFLayer(SpikingLayer):
         return config
 
 
-def _to_multiple(rounding, value, unit):
+def _to_multiple(function, value, unit):
     # Both scalings are exact: a unit is a power of two. A fixed parameter stays a
     # Python float, which a kernel can hold as a constant.
     if isinstance(value, float):
-        return float(getattr(np, rounding)(value / unit)) * unit
-    return getattr(quantizers, rounding)(value / unit) * unit
+        return float(getattr(np, function)(value / unit)) * unit
+    return getattr(rounding, function)(value / unit) * unit
 
 
 def _decay(state, kept):
@@ -133,7 +154,7 @@ def _decay(state, kept):
     The product has up to 36 bits, so the integer part is multiplied by itself.
     No rounded product is added to anything: a compiler may fuse the two.
     """
-    whole = quantizers.trunc(state)
+    whole = rounding.trunc(state)
     part = (state - whole) * kept
     return whole * kept + _to_multiple("trunc", part, STATE_UNIT)
 

@@ -1,11 +1,11 @@
-"""What a converted network computes on sums over time."""
+from typing import Unpack
 
 import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
-from keras_spiking.layers.temporal_layer import TemporalLayer
-from keras_spiking.validation import check_number
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -21,8 +21,8 @@ class CumulativeMaximum(keras.layers.Layer):
     runs inside of a `StepByStep`, one step at a time.
 
     Args:
-        layer: Keras layer that takes the maximum, such as `MaxPooling2D` or
-            `Maximum`.
+        layer: Keras layer or operation that takes the maximum, such as
+            `MaxPooling2D` or `Maximum`.
 
     Call arguments:
         inputs: Tensor `(batch, ...)`, or a list of these.
@@ -42,8 +42,14 @@ class CumulativeMaximum(keras.layers.Layer):
     (None, 2, 1)
     """
 
-    def __init__(self, layer, **kwargs):
+    def __init__(self, layer: keras.Operation, **kwargs: Unpack[LayerOptions]):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
+        if not isinstance(layer, keras.Operation):
+            raise TypeError(
+                "`layer` must be a Keras layer, such as MaxPooling2D. Received: "
+                f"layer={layer!r} (of type {type(layer).__name__})"
+            )
         self.layer = layer
 
     def call(self, inputs):
@@ -67,47 +73,3 @@ class CumulativeMaximum(keras.layers.Layer):
     def from_config(cls, config):
         layer = keras.saving.deserialize_keras_object(config["layer"])
         return cls(**{**config, "layer": layer})
-
-
-@keras.saving.register_keras_serializable("keras_spiking")
-class RunningMean(TemporalLayer):
-    """The mean of all inputs so far, a readout that may start with a delay.
-
-        Y[t] = (X[1] + ... + X[t]) / t                    (t <= delay)
-        Y[t] = (X[delay + 1] + ... + X[t]) / (t - delay)  (t > delay)
-
-    Args:
-        delay: Integer >= 0, number of steps to leave out, in which spikes have
-            not yet reached the deep layers. Defaults to `0`.
-
-    Input shape:
-        `(batch, time, ...)`.
-
-    Output shape:
-        As the input.
-
-    Example:
-
-    >>> x = keras.ops.array([[[9.0], [1.0], [3.0]]])
-    >>> y = keras_spiking.conversion.RunningMean(delay=1)(x)
-    >>> [float(v) for v in keras.ops.reshape(y, (-1,))]
-    [9.0, 1.0, 2.0]
-    """
-
-    def __init__(self, delay=0, **kwargs):
-        super().__init__(**kwargs)
-        self.delay = int(check_number("delay", delay, minimum=0))
-
-    def get_initial_state(self, x):
-        (zeros,) = super().get_initial_state(x)
-        return zeros, zeros
-
-    def step(self, x, states):
-        total, count = states
-        count = count + 1.0
-        total = ops.where(ops.equal(count, self.delay + 1.0), 0.0, total) + x
-        left_out = ops.where(count > self.delay, float(self.delay), 0.0)
-        return total / (count - left_out), (total, count)
-
-    def get_config(self):
-        return {**super().get_config(), "delay": self.delay}
