@@ -72,7 +72,7 @@ class RefractoryLIFLayer(LIFLayer):
         h = ops.where(rests, v, self.charge(x, v))
         # Not a product with 0: a softly reset neuron may rest above its threshold.
         spikes = ops.where(rests, ops.zeros_like(h), self.fire(h))
-        rest = ops.maximum(rest - 1.0, 0.0)
+        rest = ops.relu(rest - 1.0)
         rest = rest + self.refractory_steps * ops.stop_gradient(spikes)
         return spikes, (self.reset(h, spikes), rest)
 
