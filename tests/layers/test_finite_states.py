@@ -47,39 +47,41 @@ def run(layer, x):
     return np.stack([y for y, _ in history], 1), [s for _, s in history]
 
 
+def overflows(timesteps=12):
+    """Inputs `(1, time, 4, 2)`: once, twice, there and back; the last has none."""
+    x = np.full((1, timesteps, 4, 2), 1.5, "float32")
+    x[:, 2, 0] = x[:, 3:5, 1] = np.inf
+    x[:, 2, 2] = x[:, 5, 1] = x[:, 6, 2] = -np.inf
+    return x
+
+
 @pytest.mark.parametrize("name, v_reset", SOFT_OR_HARD)
-@pytest.mark.parametrize("overflow", [np.inf, -np.inf])
-def test_states_are_finite_after_an_overflow(name, v_reset, overflow):
-    x = np.full((1, 12, 3), 1.5, "float32")
-    x[:, 2, 0] = x[:, 3:5, 1] = overflow
-    x[:, 5, 1] = -overflow
+def test_states_are_finite_after_an_overflow(name, v_reset):
+    x = overflows()
     layer = make(name, **resets(name, v_reset))
-    _, states = run(layer, x)
+    outputs, states = run(layer, x)
     assert all(np.all(np.isfinite(s)) for step in states for s in step)
-    assert np.all(np.isfinite(to_numpy(layer(x))) | (name == "LIAFLayer"))
-    if BACKEND != "numpy" and name != "LIAFLayer":
+    if name == "LIAFLayer":
+        return  # an analog value that overflows is handed on
+    assert np.all(np.isfinite(outputs))
+    if BACKEND != "numpy":
         (found,) = gradients(lambda x: ops.sum(layer(x)), [x])
-        assert np.all(np.isfinite(found[:, :, 2]))
+        assert np.all(np.isfinite(found[:, :, 3]))
 
 
 @pytest.mark.parametrize("name", ["LILayer", "SigmaDeltaLayer", "EventPropLayer"])
-@pytest.mark.parametrize("overflow", [np.inf, -np.inf])
-def test_states_of_other_neurons_are_finite_after_an_overflow(name, overflow):
-    x = np.full((1, 12, 2), 1.5, "float32")
-    x[:, 2, 0] = x[:, 3:5, 1] = overflow
-    x[:, 5, 1] = -overflow
-    y, states = run(make(name), x)
+def test_states_of_other_neurons_are_finite_after_an_overflow(name):
+    y, states = run(make(name), overflows())
     assert all(np.all(np.isfinite(s)) for step in states for s in step)
     assert np.all(np.isfinite(y))
 
 
 @pytest.mark.parametrize("name", ["PSN", "MaskedPSN", "SlidingPSN"])
-@pytest.mark.parametrize("overflow", [np.inf, -np.inf])
-def test_an_overflow_reaches_no_step_that_does_not_see_it(name, overflow):
+def test_an_overflow_reaches_no_step_that_does_not_see_it(name):
     x = np.random.default_rng(0).normal(size=(2, 6, 3)).astype("float32")
     layer = make(name, **{"MaskedPSN": {"lambda_init": 1.0}}.get(name, {}))
     expected = to_numpy(layer(x))
-    x[:, 2] = overflow
+    x[:, 2] = [np.inf, -np.inf, np.inf]
     spikes = to_numpy(layer(x))
     assert np.all(np.isfinite(spikes))
     if name != "PSN":  # k = 2: steps 2 and 3 see it
@@ -130,18 +132,17 @@ RUNAWAY = ["EIFLayer", "QIFLayer", "AdExLayer", "IzhikevichLayer"]
 
 
 @pytest.mark.parametrize("name, v_reset", SOFT_OR_HARD)
-@pytest.mark.parametrize("current", [1.5, 2.0, 50.0, 500.0, -50.0])
-def test_constant_inputs_do_not_run_away(name, v_reset, current):
-    x = np.full((1, 80, 2), current, "float32")
+def test_constant_inputs_do_not_run_away(name, v_reset):
+    currents = [1.5, 2.0, 50.0, 500.0, -50.0]
+    x = np.tile(np.array(currents, "float32")[:, None], (1, 80, 1, 2))
     layer = make(name, **resets(name, v_reset))
     outputs, states = run(layer, x)
     assert all(np.all(np.abs(s) < 1e7) for step in states for s in step)
-    if current > 2.0 and name not in ("ResonateAndFireLayer", "LateralInhibitionLayer"):
-        assert outputs[:, -10:].any()
-    if name in RUNAWAY and current > 0.0:
-        assert outputs[:, -10:].sum() >= 5
-    if BACKEND in ("numpy", "jax", "tensorflow") and current != 500.0:
-        return  # one is enough where each is compiled
+    at_the_end = outputs[0, -10:, :, 0].sum(0)
+    if name not in ("ResonateAndFireLayer", "LateralInhibitionLayer"):
+        assert np.all(at_the_end[2:4] > 0)
+    if name in RUNAWAY:
+        assert np.all(at_the_end[:4] >= 5)
     if BACKEND != "numpy":
         (found,) = gradients(lambda x: ops.sum(layer(x)), [x])
         assert np.all(np.isfinite(found))
@@ -154,10 +155,8 @@ def test_a_soft_reset_keeps_what_exceeds_the_threshold(name, arguments):
     if arguments and name in ("EIFLayer", "QIFLayer"):
         pytest.skip("it does not adapt")
     layer = make(name, v_reset=None, **arguments)
-    rates = [
-        to_numpy(layer(np.full((1, 100, 1), current, "float32"))).mean()
-        for current in (0.5, 1.0, 1.5, 2.0, 5.0, 50.0, 500.0)
-    ]
+    currents = np.array([0.5, 1.0, 1.5, 2.0, 5.0, 50.0, 500.0], "float32")
+    rates = to_numpy(layer(np.tile(currents, (1, 100, 1)))).mean((0, 1))
     assert np.all(np.diff(rates) >= 0.0) and rates[-1] == 1.0
 
 

@@ -140,8 +140,7 @@ class ILIFLayer(LIFLayer):
         why = "the gradient passes straight through the rounding"
         refuse_keywords(type(self), kwargs, surrogate=why)
         check_soft_reset(type(self), kwargs)
-        kwargs = self.defaults | kwargs
-        super().__init__(tau, decay_input=decay_input, **kwargs)
+        super().__init__(tau, decay_input=decay_input, **self.defaults | kwargs)
         self.D = check_integer("D", D, minimum=1)
 
     def fire(self, h):
@@ -157,7 +156,7 @@ class ILIFLayer(LIFLayer):
     def from_config(cls, config):
         config = dict(config)
         config.pop("surrogate", None)  # of 0.1.0, without effect
-        return cls(**config)
+        return super().from_config(config)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
