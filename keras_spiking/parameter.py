@@ -280,7 +280,7 @@ class Alias:
 def deprecated(old, new):
     """Warns that a name is an older one."""
     warnings.warn(
-        f"`{old}` is deprecated: use `{new}`.", DeprecationWarning, stacklevel=4
+        f"`{old}` is deprecated: use `{new}`.", DeprecationWarning, stacklevel=3
     )
 
 

@@ -35,8 +35,9 @@ class _Detached(TypedDict, total=False):
     detach_reset: bool
 
 
-class _Gradient(_Detached, total=False):
+class _Gradient(TypedDict, total=False):
     surrogate: Any
+    detach_reset: bool
 
 
 class _Potential(TypedDict, total=False):

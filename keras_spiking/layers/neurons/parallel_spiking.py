@@ -15,6 +15,7 @@ from keras_spiking.ops.bounded import bounded
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_keywords
+from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
@@ -52,6 +53,7 @@ class _ParallelSpikingNeuron(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None):
+        check_mask(self, inputs.shape, mask)
         weight = self.weight_over_time(inputs.shape[1])
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (batch, time, -1))
@@ -60,7 +62,8 @@ class _ParallelSpikingNeuron(keras.layers.Layer):
         spikes = self.surrogate(ops.reshape(h, (batch, time, *features)))
         if mask is not None:
             shape = (batch, time) + (1,) * len(features)
-            spikes = spikes * ops.reshape(ops.cast(mask, spikes.dtype), shape)
+            mask = ops.reshape(ops.cast(mask, "bool"), shape)
+            spikes = ops.where(mask, spikes, ops.zeros_like(spikes))
         return ops.cast(spikes, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
