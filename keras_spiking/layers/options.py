@@ -120,8 +120,8 @@ def describe(layer):
 def _option(cls, name):
     default = None  # of all arguments of Keras
     for base in cls.__mro__:
-        if name in getattr(cls, "defaults", ()):
-            default = cls.defaults[name]
+        if name in vars(base).get("defaults", ()):
+            default = base.defaults[name]
             break
         if init := vars(base).get("__init__"):
             parameter = inspect.signature(init).parameters.get(name)

@@ -100,6 +100,7 @@ class SpikingLayer(TemporalLayer):
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
 
+    defaults = {}  # of arguments that a subclass passes on with other defaults
     v_threshold = Parameter(minimum=0.0)
     v_reset = Parameter(optional=True)
 

@@ -191,5 +191,7 @@ def test_inputs_that_are_no_numbers_give_no_spikes():
         assert not to_numpy(outputs[0])[:, 1:, 0].any(), name
         if name == "LIFLayer":
             assert np.isnan(to_numpy(outputs[1])[0, 0])  # they do not pass unseen
+    _, v = layers.KLIFLayer(return_state=True)(x)
+    assert np.isnan(to_numpy(v)[0, 0])
     analog = to_numpy(layers.LIAFLayer()(x))
     assert np.all(np.isnan(analog[:, 1:, 0]))
