@@ -79,7 +79,7 @@ def hidden(layer):
 
 def event_prop():
     # In units of `tau V`, as in `CubaLayer`, the threshold is 1.
-    neurons = keras_spiking.layers.EventPropLayer(10.0, 5.0, v_threshold=0.1)
+    neurons = keras_spiking.layers.EventPropLayer(10.0, tau_s=5.0, v_threshold=0.1)
     return hidden(neurons)
 
 

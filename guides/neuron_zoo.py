@@ -2,8 +2,8 @@
 Title: The neuron zoo
 Description: Firing patterns of neurons with adaptation and resonance.
 
-One equation, many personalities: what decides how a neuron answers a constant
-current is a handful of parameters. This guide draws four of them.
+One equation, many personalities: a handful of parameters determines how a neuron
+responds to a constant current. This guide draws four of them.
 """
 
 import os
@@ -98,7 +98,7 @@ def main():
         axis.set_ylabel("v (mV)")
     axes[2].set_xlabel("time (ms)")
 
-    # A neuron that resonates answers to pulses one period apart.
+    # A neuron that resonates responds to pulses one period apart.
     layer = keras_spiking.layers.ResonateAndFireLayer(period=20, tau=25, v_reset=0.0)
     x = np.zeros(300)
     x[[20, 30, 120, 140, 220, 250]] = 1.0

@@ -53,7 +53,7 @@ show("LIF", leaky(current))
 show("LIF, three times the current", leaky(3 * current))
 
 """
-The hard reset, to `v_reset=0.0`, throws away what exceeds the threshold. The soft one,
+The hard reset, to `v_reset=0.0`, discards what exceeds the threshold. The soft one,
 `v_reset=None`, subtracts the threshold and so keeps it: the neuron fires at a rate of
 0.4.
 """
@@ -63,9 +63,9 @@ show("IF, soft reset", keras_spiking.layers.IFLayer(v_reset=None)(current))
 """
 ## State
 
-Every call starts from a fresh state. There is nothing to reset between batches. The
-state at the end is there if you ask for it, and so is a start from a state of your
-own: half a sequence after the other gives what the whole one gives.
+Every call starts from a fresh state, so there is nothing to reset between batches. A
+layer returns its final states if you ask for them, and starts from states of your own:
+two halves of a sequence, one after the other, give what the whole sequence gives.
 """
 
 neurons = keras_spiking.layers.IFLayer(return_state=True)
@@ -106,8 +106,8 @@ show("SquareIF", SquareIF()(current))
 
 """
 A neuron with parameters declares them. They are checked, saved and, if you like,
-learned. One with more states than the membrane potential overrides `step` and
-`get_initial_state`. In this one, every spike raises the threshold for a while.
+learned. One with more states than the membrane potential names them and overrides
+`step`. In this one, every spike raises the threshold for a while.
 """
 
 
@@ -115,6 +115,7 @@ learned. One with more states than the membrane potential overrides `step` and
 class AdaptiveIF(keras_spiking.layers.SpikingLayer):
     """Integrate-and-fire neurons that tire: spikes raise the threshold."""
 
+    state_names = ("v", "adaptation")
     tau_adaptation = keras_spiking.layers.Parameter(minimum=1.0)
 
     def __init__(self, tau_adaptation=8.0, **kwargs):
@@ -127,10 +128,6 @@ class AdaptiveIF(keras_spiking.layers.SpikingLayer):
         spikes = self.fire(h - adaptation)
         adaptation = adaptation - adaptation / self.tau_adaptation + 0.3 * spikes
         return spikes, (self.reset(h, spikes), adaptation)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
 
 
 show("AdaptiveIF", AdaptiveIF()(current))
@@ -162,11 +159,11 @@ for name, surrogate in surrogates.items():
 """
 ## Learning tau
 
-`learnable` names the parameters that `fit` shall learn, and how they are shared: one
-value for the `"layer"`, for each `"channel"`, or for each `"neuron"`. They stay within
-their valid range.
+`learnable` names the parameters that `fit` trains, and how they are shared: one value
+for the `"layer"`, for each `"channel"`, or for each `"neuron"`. They stay within their
+valid range.
 
-Here a neuron with a time constant of 6 has to be imitated by one that starts at 2.
+Here, a neuron that starts with a time constant of 2 learns to imitate one of 6.
 """
 
 steps = 20

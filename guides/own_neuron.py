@@ -42,8 +42,8 @@ square = SquareIF(surrogate="atan")
 print("SquareIF fires at a rate of", f"{float(ops.mean(square(x))):.2f}")
 
 """
-`explain` tells what runs it. On JAX, PyTorch and TensorFlow that is a kernel that was
-made of the equation, if there is a C compiler; `docs/kernels.md` shows how.
+`explain` shows what runs it. On JAX, PyTorch and TensorFlow that is a kernel generated
+from the equation, if there is a C compiler; `docs/kernels.md` describes how.
 """
 
 print(keras_spiking.backends.explain(square))
@@ -52,8 +52,9 @@ print(keras_spiking.backends.explain(square))
 ## Parameters
 
 A `Parameter` is a number or an array that broadcasts over the features. It is checked
-against its range, saved with the layer, and a weight if `learnable` names it. Arrays
-belong into parameters: a kernel has to know them.
+against its range, saved with the layer, and a weight if `learnable` names it. Declare
+arrays as parameters, so that a kernel knows of them. An argument after `*` can only be
+given by its name.
 """
 
 
@@ -64,7 +65,7 @@ class QuadraticIF(keras_spiking.layers.SpikingLayer):
     tau = keras_spiking.layers.Parameter(minimum=1.0)
     v_critical = keras_spiking.layers.Parameter()
 
-    def __init__(self, tau=4.0, v_critical=0.5, **kwargs):
+    def __init__(self, tau=4.0, *, v_critical=0.5, **kwargs):
         super().__init__(**kwargs)
         self.tau = tau
         self.v_critical = v_critical
@@ -76,9 +77,10 @@ class QuadraticIF(keras_spiking.layers.SpikingLayer):
 """
 ## More states
 
-For a second state, override `step` and `get_initial_state`. `fire` and `reset` are
-yours to call. Here every spike raises the threshold, and the learned time constant
-says for how long.
+For a second state, name the states and override `step`, which may call `charge`,
+`fire` and `reset`. States other than the membrane potential start at 0; where they do
+not, override `get_initial_state`. Here every spike raises the threshold, for as long as
+the learned time constant says.
 """
 
 
@@ -86,10 +88,11 @@ says for how long.
 class AdaptiveLIF(keras_spiking.layers.SpikingLayer):
     """Leaky neurons whose threshold rises with each spike and decays."""
 
+    state_names = ("v", "rise")
     tau = keras_spiking.layers.Parameter(minimum=1.0)
     tau_threshold = keras_spiking.layers.Parameter(minimum=1.0)
 
-    def __init__(self, tau=2.0, tau_threshold=10.0, **kwargs):
+    def __init__(self, tau=2.0, *, tau_threshold=10.0, **kwargs):
         super().__init__(**kwargs)
         self.tau = tau
         self.tau_threshold = tau_threshold
@@ -100,10 +103,6 @@ class AdaptiveLIF(keras_spiking.layers.SpikingLayer):
         spikes = self.fire(h - rise)
         rise = rise - rise / self.tau_threshold + 0.2 * spikes
         return spikes, (self.reset(h, spikes), rise)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
 
 
 neurons = [

@@ -1,5 +1,8 @@
 """Parameters of layers: fixed or learnable, one for all neurons or one each."""
 
+import operator
+import warnings
+
 import numpy as np
 from keras import ops
 
@@ -8,6 +11,9 @@ from keras_spiking.validation import check_array
 from keras_spiking.validation import check_choice
 
 SHARING = ("layer", "channel", "neuron")
+
+# The least value of a parameter that something is divided by, exact in float32.
+POSITIVE = 2.0**-20
 
 
 class Parameter:
@@ -26,6 +32,9 @@ class Parameter:
         maximum: Float, the largest allowed value, or `None`.
         optional: Boolean, whether `None` is allowed.
         learnable: Boolean, whether it is a weight without being asked for.
+        differentiable: Boolean, whether it has a gradient. If not, it cannot be
+            learned.
+        whole: Boolean, whether its values must be whole numbers.
 
     Example:
 
@@ -41,11 +50,23 @@ class Parameter:
     >>> layer = Leaky(tau=3.0, learnable="tau")
     """
 
-    def __init__(self, minimum=None, maximum=None, optional=False, learnable=False):
+    formerly = None  # an older name, which `learnable` may still use
+
+    def __init__(
+        self,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        optional: bool = False,
+        learnable: bool = False,
+        differentiable: bool = True,
+        whole: bool = False,
+    ):
         self.minimum = minimum
         self.maximum = maximum
         self.optional = optional
         self.learnable = learnable
+        self.differentiable = differentiable
+        self.whole = whole
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -79,7 +100,12 @@ class Parameter:
 
     def check(self, layer, value):
         """Returns the value as a float or a float64 array, if it is allowed."""
-        return check_array(self.name, value, self.minimum, self.maximum)
+        checked = check_array(self.name, value, self.minimum, self.maximum)
+        if self.whole and np.any(checked != np.round(checked)):
+            raise TypeError(
+                f"`{self.name}` must be a whole number. Received: {self.name}={value!r}"
+            )
+        return checked
 
     def given(self, layer):
         """The value that was assigned: a float, an array or `None`."""
@@ -158,6 +184,8 @@ class TimeConstant(Parameter):
     The layer takes the initial value as the argument `init_{name}`.
     """
 
+    formerly = "w"
+
     def __init__(self):
         super().__init__(learnable=True)
 
@@ -169,7 +197,8 @@ class TimeConstant(Parameter):
         return -np.log(value - 1.0)
 
     def from_weight(self, weight):
-        return 1.0 / ops.sigmoid(weight)
+        # Beyond 40 float32 shows no difference, but gradients would be 0 * infinity.
+        return 1.0 / ops.sigmoid(ops.clip(weight, -40.0, 40.0))
 
 
 def parameters(cls):
@@ -205,11 +234,54 @@ def normalize_learnable(learnable, cls):
         )
     if not isinstance(learnable, dict):
         learnable = dict.fromkeys(learnable)
+    declared = parameters(cls)
+    renamed = {p.formerly: name for name, p in declared.items() if p.formerly}
+    known = [name for name, p in declared.items() if p.differentiable]
+    checked = {}
     for name, sharing in learnable.items():
-        check_choice("learnable", name, tuple(parameters(cls)))
+        if name in renamed and name not in declared:
+            deprecated(f"learnable={name!r}", f"learnable={renamed[name]!r}")
+            name = renamed[name]
+        if name not in known and (name in declared or not known):
+            why = "its gradient is always 0" if known else "it has no weights"
+            raise ValueError(
+                f"{cls.__name__} cannot learn `{name}`: {why}. It can learn "
+                f"{known or 'nothing'}. Received: learnable={learnable!r}"
+            )
+        check_choice("learnable", name, known)
         if sharing is not None:
             check_choice(f"learnable[{name!r}]", sharing, SHARING)
-    return dict(learnable)
+        checked[name] = sharing
+    return checked
+
+
+class Alias:
+    """Reads an attribute by an older name, with a warning.
+
+    Args:
+        new: The present name.
+        read: Callable that takes the layer, if the value is another one.
+    """
+
+    def __init__(self, new, read=None):
+        self.new = new
+        self.read = read or operator.attrgetter(new)
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, layer, owner=None):
+        if layer is None:
+            return self
+        deprecated(self.name, self.new)
+        return self.read(layer)
+
+
+def deprecated(old, new):
+    """Warns that a name is an older one."""
+    warnings.warn(
+        f"`{old}` is deprecated: use `{new}`.", DeprecationWarning, stacklevel=3
+    )
 
 
 def _check_broadcast(name, shape, features):

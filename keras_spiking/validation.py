@@ -90,6 +90,21 @@ def check_keywords(cls, keywords):
         )
 
 
+def refuse_keywords(cls, keywords, **reasons):
+    """Raises `TypeError` for arguments of its base that a layer does not take.
+
+    Args:
+        cls: Class of the layer.
+        keywords: The keyword arguments that it received.
+        **reasons: For each of these arguments, why not, or what to use instead.
+    """
+    for name in keywords.keys() & reasons.keys():
+        raise TypeError(
+            f"{cls.__name__} has no argument `{name}`: {reasons[name]}. "
+            f"Received: {name}={keywords[name]!r}"
+        )
+
+
 def _check_bounds(name, array, value, minimum, maximum, above, below):
     if not np.all(np.isfinite(array)):
         raise ValueError(f"`{name}` must be finite. Received: {name}={value!r}")

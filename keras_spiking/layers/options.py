@@ -20,23 +20,65 @@ class LayerOptions(TypedDict, total=False):
     trainable: bool
 
 
-class TemporalOptions(LayerOptions, total=False):
-    """Arguments of `keras_spiking.layers.TemporalLayer`."""
-
-    return_sequences: bool
+class _State(TypedDict, total=False):
     return_state: bool
     stateful: bool
     learnable: Any
     data_format: str | None
 
 
-class SpikingOptions(TemporalOptions, total=False):
-    """Arguments of `keras_spiking.layers.SpikingLayer`."""
+class _Sequence(TypedDict, total=False):
+    return_sequences: bool
 
-    v_threshold: ArrayLike
-    v_reset: ArrayLike | None
+
+class _Detached(TypedDict, total=False):
+    detach_reset: bool
+
+
+class _Gradient(TypedDict, total=False):
     surrogate: Any
     detach_reset: bool
+
+
+class _Potential(TypedDict, total=False):
+    v_threshold: ArrayLike
+    v_reset: ArrayLike | None
+
+
+class _Decay(TypedDict, total=False):
+    decay_input: bool
+
+
+class _Tau(TypedDict, total=False):
+    tau: ArrayLike
+
+
+class StateOptions(_State, LayerOptions, total=False):
+    """Arguments of layers with a state that determine what they return themselves."""
+
+
+class TemporalOptions(_Sequence, StateOptions, total=False):
+    """Arguments of `keras_spiking.layers.TemporalLayer`."""
+
+
+class SurrogateOptions(_Gradient, TemporalOptions, total=False):
+    """Arguments of neurons with a threshold and a reset of their own."""
+
+
+class PotentialOptions(_Potential, _Detached, TemporalOptions, total=False):
+    """Arguments of neurons with a gradient of their own."""
+
+
+class SpikingOptions(_Potential, SurrogateOptions, total=False):
+    """Arguments of `keras_spiking.layers.SpikingLayer`."""
+
+
+class LeakyOptions(_Decay, SpikingOptions, total=False):
+    """Arguments of `keras_spiking.layers.LIFLayer` after the first."""
+
+
+class LIFOptions(_Tau, LeakyOptions, total=False):
+    """Arguments of `keras_spiking.layers.LIFLayer`."""
 
 
 def explicit_signature(cls):
@@ -57,9 +99,30 @@ def explicit_signature(cls):
     return inspect.Signature([*own, *options])
 
 
+def describe(layer):
+    """The representation of a layer: its class, and the arguments that matter.
+
+    They are the first one, the threshold, the surrogate, and what differs from the
+    default of the arguments that are not common to all layers.
+    """
+    config, shown = layer.get_config(), []
+    for name, argument in inspect.signature(type(layer)).parameters.items():
+        value = config.get(name, argument.default)
+        if name == "surrogate":
+            value = layer.surrogate
+        matters = name in ("v_threshold", "surrogate") or not shown
+        differs = value != argument.default
+        if matters or differs and name not in TemporalOptions.__annotations__:
+            shown.append(f"{name}={value!r}")
+    return f"{type(layer).__name__}({', '.join(shown)})"
+
+
 def _option(cls, name):
     default = None  # of all arguments of Keras
     for base in cls.__mro__:
+        if name in vars(base).get("defaults", ()):
+            default = base.defaults[name]
+            break
         if init := vars(base).get("__init__"):
             parameter = inspect.signature(init).parameters.get(name)
             if parameter and parameter.default is not parameter.empty:

@@ -1,20 +1,21 @@
 """The base class of all spiking neurons."""
 
-import inspect
 from typing import Any
 from typing import Unpack
 
 import keras
-import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking import surrogates
 from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.ops.bounded import bounded
+from keras_spiking.parameter import Alias
 from keras_spiking.parameter import Parameter
-from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_bool
+
+__all__ = ["SpikingLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -29,12 +30,15 @@ class SpikingLayer(TemporalLayer):
         V[t] = H[t] - v_threshold S[t]             (soft reset, v_reset=None)
 
     For a neuron of your own, override `charge`. For one with more states than
-    the membrane potential, override `step` and `get_initial_state`. What you
-    write are equations in `keras.ops`: the loop over time, gradients, masks and
-    precision are taken care of.
+    the membrane potential, name them in `state_names` and override `step`. If
+    they do not start at 0, override `get_initial_state`, too. All you write are
+    equations in `keras.ops`: the loop over time, gradients, masks and precision
+    are taken care of.
 
     The state starts fresh in every call. It is float32 under every dtype policy
-    (float64 under `"float64"`); spikes are 0 and 1 in the compute dtype.
+    (float64 under `"float64"`); spikes are 0 and 1 in the compute dtype. A
+    membrane potential that overflows counts as 1e18: it fires, and a hard reset
+    forgets it.
 
     Args:
         v_threshold: Float or array that broadcasts over the features, >= 0. A
@@ -54,14 +58,15 @@ class SpikingLayer(TemporalLayer):
         stateful: Boolean, whether a call starts from the state that the last
             call left behind; `reset_state()` starts afresh. Needs a fixed batch
             size. Defaults to `False`.
-        learnable: What `fit` shall learn: the name of a parameter, a list of
-            names, or a dictionary from names to `"layer"`, `"channel"` or
-            `"neuron"`, which says how values are shared. Without that, a
-            parameter has as many values as it was given. Values are kept
-            within their valid range. Defaults to `None`.
-        data_format: `"channels_last"` or `"channels_first"`, tells
-            `learnable={...: "channel"}` where the channels are. Defaults to
+        learnable: Parameters that `fit` trains: a name, a list of names, or a
+            dictionary from names to `"layer"`, `"channel"` or `"neuron"`, which
+            says how values are shared. Otherwise, a parameter has as many values
+            as it was given. Values are kept within their valid range. Defaults to
+            `None`.
+        data_format: `"channels_last"` or `"channels_first"`, where the channels
+            of `learnable={...: "channel"}` are. Defaults to
             `keras.config.image_data_format()`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of input currents, `(batch, time, ...)`.
@@ -95,12 +100,14 @@ class SpikingLayer(TemporalLayer):
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
 
+    defaults = {}  # of arguments that a subclass passes on with other defaults
     v_threshold = Parameter(minimum=0.0)
     v_reset = Parameter(optional=True)
 
     def __init__(
         self,
         v_threshold: ArrayLike = 1.0,
+        *,
         v_reset: ArrayLike | None = 0.0,
         surrogate: Any = "sigmoid",
         detach_reset: bool = False,
@@ -120,8 +127,8 @@ class SpikingLayer(TemporalLayer):
             v: Tensor `(batch, ...)`, the membrane potential `V[t-1]`.
         """
         raise NotImplementedError(
-            f"{type(self).__name__} must implement `charge(x, v)`, or `step` and "
-            "`get_initial_state` for a neuron with more states."
+            f"{type(self).__name__} must implement `charge(x, v)`, or `state_names` "
+            "and `step` if it has more states."
         )
 
     def fire(self, h):
@@ -130,14 +137,14 @@ class SpikingLayer(TemporalLayer):
 
     def reset(self, h, spikes):
         """The membrane potential `V[t]` after the spikes."""
-        if self.detach_reset:
-            spikes = ops.stop_gradient(spikes)
+        h, spikes = bounded(h), self.reset_spikes(spikes)
         if self.v_reset is None:
             return h - self.v_threshold * spikes
-        # What has overflown fires, and is forgotten: infinity times 0 is not 0.
-        largest = float(np.finfo(self.state_dtype).max)
-        h = ops.where(h > largest, largest, h)
         return h * (1.0 - spikes) + self.v_reset * spikes
+
+    def reset_spikes(self, spikes):
+        """The spikes as the reset sees them: without gradient if it is detached."""
+        return ops.stop_gradient(spikes) if self.detach_reset else spikes
 
     def step(self, x, states):
         """One time step, a pure function.
@@ -157,27 +164,18 @@ class SpikingLayer(TemporalLayer):
     def get_initial_state(self, x):
         """States before the first step, for an input `x` of one step.
 
-        The membrane potential starts at rest, all other states at 0.
+        The membrane potential starts at `baseline`, all other states at 0.
         """
-        zeros = ops.zeros_like(x, dtype=self.state_dtype)
-        return (zeros + self.rest, *[zeros] * (len(self.state_names) - 1))
+        v, *others = super().get_initial_state(x)
+        return (v + self.baseline, *others)
 
     @property
-    def rest(self):
-        """The membrane potential of a neuron without input."""
+    def baseline(self):
+        """Where the membrane potential starts, and what it leaks to in a `LIFLayer`:
+        `v_reset`, or 0 if the reset is soft."""
         return 0.0 if self.v_reset is None else self.v_reset
 
-    def __repr__(self):
-        shown = {"v_threshold", "surrogate"}
-        arguments = []
-        for name, argument in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name, argument.default)
-            if name in self.declared:
-                value = to_config(self.declared[name].given(self))
-            matters = name in shown or argument.kind is not argument.KEYWORD_ONLY
-            if matters or name in self.declared and value != argument.default:
-                arguments.append(f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(arguments)})"
+    rest = Alias("baseline")
 
     def get_config(self):
         return {
@@ -185,3 +183,12 @@ class SpikingLayer(TemporalLayer):
             "surrogate": surrogates.serialize(self.surrogate),
             "detach_reset": self.detach_reset,
         }
+
+
+def check_soft_reset(cls, keywords):
+    """Raises `ValueError` if a neuron whose reset is soft is asked for a hard one."""
+    if keywords.get("v_reset") is not None:
+        raise ValueError(
+            f"The reset of {cls.__name__} is soft: leave out `v_reset`. "
+            f"Received: v_reset={keywords['v_reset']!r}"
+        )

@@ -13,12 +13,14 @@ from keras_spiking import config
 from keras_spiking.backends import fused
 from keras_spiking.layers import streaming
 from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.options import describe
 from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.probe import Probe
 from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.ops.time_loop import masked
 from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.parameter import Alias
 from keras_spiking.parameter import normalize_learnable
 from keras_spiking.parameter import parameters
 from keras_spiking.parameter import to_config
@@ -33,8 +35,9 @@ from keras_spiking.validation import same_shape
 class TemporalLayer(Rematerializable, keras.layers.Layer):
     """A layer over `(batch, time, ...)` that is given by its single step.
 
-    Subclasses implement `step(x, states)` and `get_initial_state(x)`: equations
-    in `keras.ops`. The loop over time, masks, state between calls, precision and
+    Subclasses implement `step(x, states)`: equations in `keras.ops`. They name
+    their states in `state_names` and override `get_initial_state` if these do not
+    start at 0. The loop over time, masks, state between calls, precision and
     parameters are taken care of here.
 
     The state starts fresh in every call. It is float32 under every dtype policy
@@ -102,8 +105,9 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
         )
 
     def get_initial_state(self, x):
-        """States before the first step: a tuple, for an input `x` of one step."""
-        return (ops.zeros_like(x, dtype=self.state_dtype),)
+        """States before the first step, all 0, for an input `x` of one step."""
+        zeros = ops.zeros_like(x, dtype=self.state_dtype)
+        return (zeros,) * len(self.state_names)
 
     @property
     def state_dtype(self):
@@ -274,6 +278,15 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
             return mask
         shapes = self.compute_output_shape(keras.tree.flatten(inputs)[0].shape)
         return [mask] + [None] * (len(shapes) - 1)
+
+    def __repr__(self):
+        return describe(self)
+
+    def __dir__(self):
+        # Keras reads all attributes that it finds here when it saves a layer.
+        cls = type(self)
+        names = super().__dir__()
+        return [n for n in names if not isinstance(getattr(cls, n, None), Alias)]
 
     def get_config(self):
         config = super().get_config()

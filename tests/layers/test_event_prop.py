@@ -83,6 +83,48 @@ def test_gradients_of_spike_times_are_exact_through_two_layers():
                 )
 
 
+@pytest.mark.trains
+def test_gradients_in_float64_are_float64_throughout():
+    generator = np.random.default_rng(0)
+    x = generator.uniform(0.0, 3.0, (1, 5, 4))
+    weight = generator.normal(size=x.shape)
+    steps = 1e-6 * np.eye(x.size).reshape(-1, *x.shape[1:])
+    with double_precision():
+        layer = layers.EventPropLayer(**ARGUMENTS)
+        x, weight, high, low = float64(x, weight, x + steps, x - steps)
+        (found,) = gradients(lambda x: ops.sum(layer(x) * weight), [x])
+        change = to_numpy((layer(high) - layer(low)) * weight).sum((1, 2))
+    np.testing.assert_allclose(found.ravel(), change / 2e-6, rtol=1e-8, atol=2e-9)
+    assert found.dtype == "float64"
+
+
+def test_what_is_no_number_does_not_fire():
+    x = np.full((1, 6, 2), 2.0, "float32")
+    x[0, 2, 0] = np.nan
+    layer = layers.EventPropLayer(tau=12.0, tau_s=4.0)
+    clean = to_numpy(layer(np.full((1, 6, 2), 2.0, "float32")))
+    outputs = to_numpy(layer(x))
+    np.testing.assert_array_equal(outputs[..., 1], clean[..., 1])
+    assert np.all(np.isfinite(outputs)) and not outputs[0, 3:, 0].any()
+
+
+def test_time_constants_may_be_assigned():
+    x = np.full((1, 6, 2), 2.0, "float32")
+    layer = layers.EventPropLayer(tau=12.0, tau_s=4.0)
+    layer(x)
+    layer.tau = 8.0
+    expected = layers.EventPropLayer(tau=8.0, tau_s=4.0)(x)
+    np.testing.assert_array_equal(to_numpy(layer(x)), to_numpy(expected))
+    layer = layers.ResonateAndFireLayer(period=8.0, tau=20.0)
+    layer.period, layer.tau = 6.0, 9.0
+    expected = layers.ResonateAndFireLayer(period=6.0, tau=9.0)(x)
+    np.testing.assert_array_equal(to_numpy(layer(x)), to_numpy(expected))
+    assert layer.get_config()["period"] == 6.0
+    with pytest.raises(ValueError, match="`period` must be at least 2"):
+        layer.period = 1.0
+    assert layer.period == 6.0
+
+
 def test_a_spike_that_moves_to_the_next_step_moves_nothing_else():
     # The input puts the only spike of the first neuron around the time 4.
     def run(weight):

@@ -98,3 +98,20 @@ def test_gradients_equal_those_of_backpropagation_through_time(name):
 def test_a_chunk_has_at_least_one_step():
     with pytest.raises(ValueError, match="Received: chunk_length=0"):
         layers.ParallelLIFLayer(chunk_length=0)
+
+
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("overflow", [np.inf, -np.inf])
+def test_overflows_are_as_in_the_loop(v_reset, overflow):
+    parallel, sequential = both(v_reset=v_reset, return_state=True)
+    x = inputs(timesteps=40)
+    x[0, 13], x[1, 7, 1] = overflow, -overflow
+    for found, expected in zip(to_numpy(parallel(x)), to_numpy(sequential(x))):
+        np.testing.assert_array_equal(found, expected)
+        assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize("chunk_length", [2.5, True, "8"])
+def test_chunks_have_a_whole_number_of_steps(chunk_length):
+    with pytest.raises(TypeError, match="`chunk_length` must be an integer"):
+        layers.ParallelLIFLayer(chunk_length=chunk_length)

@@ -129,8 +129,10 @@ def test_parametric_lif_starts_as_lif(init_tau):
 
 
 @pytest.mark.parametrize("sharing, shape", [("channel", (4,)), ("neuron", (3, 4))])
-def test_parametric_lif_shares_as_told(sharing, shape):
-    layer = layers.ParametricLIFLayer(learnable={"w": sharing})
+@pytest.mark.parametrize("name", ["tau", "w"])
+@pytest.mark.filterwarnings("ignore:.*'w'.*'tau'")
+def test_parametric_lif_shares_as_told(sharing, shape, name):
+    layer = layers.ParametricLIFLayer(learnable={name: sharing})
     layer.build((None, 5, 3, 4))
     assert [tuple(w.shape) for w in layer.trainable_weights] == [shape]
 

@@ -328,3 +328,16 @@ def test_learned_parameters_stay_within_their_bounds():
     layer.build((2, 5, 3))
     (alpha,) = [w for w in layer.weights if w.name == "alpha"]
     assert float(to_numpy(alpha.constraint(ops.convert_to_tensor(1.7)))) == 1.0
+
+
+@pytest.mark.parametrize("name", ["PSN", "SlidingPSN", "LIFLayer"])
+@pytest.mark.parametrize("value", [0.5, 256, np.nan])
+def test_masks_of_any_dtype_are_true_or_false(name, value):
+    x = currents()[:, :6]
+    layer = getattr(layers, name)(**({"k": 2} if name == "SlidingPSN" else {}))
+    mask = np.array([[1, 1, 0, 1, 0, 1]] * 3, bool)
+    expected = to_numpy(layer(x, mask=ops.array(mask)))
+    found = to_numpy(layer(x, mask=ops.array(np.where(mask, value, 0.0))))
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="`mask`"):
+        layer(x, mask=np.ones((3, 5), bool))

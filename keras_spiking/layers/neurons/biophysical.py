@@ -1,14 +1,26 @@
 """Neurons with more of a neuron's biophysics."""
 
 import math
+from typing import Unpack
 
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LIFOptions
+from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
 from keras_spiking.validation import check_number
+
+__all__ = [
+    "ConductanceLIFLayer",
+    "NoisyLIFLayer",
+    "RefractoryLIFLayer",
+    "ResonateAndFireLayer",
+]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -19,8 +31,8 @@ class RefractoryLIFLayer(LIFLayer):
     the reset put it, whatever the input, and the neuron does not fire.
 
     Args:
-        refractory_steps: Float or array >= 0, the number of time steps. Defaults
-            to `2`.
+        refractory_steps: Integer or array of integers >= 0, the number of time
+            steps. It has no gradient and cannot be learned. Defaults to `2`.
         tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
         decay_input: Boolean. Defaults to `True`.
         **kwargs: The arguments of `LIFLayer`.
@@ -29,11 +41,12 @@ class RefractoryLIFLayer(LIFLayer):
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are the membrane potential and the number of
-        steps still to rest.
+        As the input. The states are the membrane potential `v` and the number of
+        time steps still to `rest`.
 
     Raises:
         ValueError: if `refractory_steps` is negative.
+        TypeError: if it is not a whole number.
 
     Example:
 
@@ -46,10 +59,11 @@ class RefractoryLIFLayer(LIFLayer):
         - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch1.S3.html)
     """
 
-    refractory_steps = Parameter(minimum=0.0)
+    state_names = ("v", "rest")
+    refractory_steps = Parameter(minimum=0.0, differentiable=False, whole=True)
 
-    def __init__(self, refractory_steps=2, tau=2.0, decay_input=True, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+    def __init__(self, refractory_steps: ArrayLike = 2, **kwargs: Unpack[LIFOptions]):
+        super().__init__(**kwargs)
         self.refractory_steps = refractory_steps
 
     def step(self, x, states):
@@ -58,13 +72,9 @@ class RefractoryLIFLayer(LIFLayer):
         h = ops.where(rests, v, self.charge(x, v))
         # Not a product with 0: a softly reset neuron may rest above its threshold.
         spikes = ops.where(rests, ops.zeros_like(h), self.fire(h))
-        rest = ops.maximum(rest - 1.0, 0.0)
+        rest = ops.relu(rest - 1.0)
         rest = rest + self.refractory_steps * ops.stop_gradient(spikes)
         return spikes, (self.reset(h, spikes), rest)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -78,7 +88,10 @@ class ConductanceLIFLayer(SpikingLayer):
         g_e[t] = g_e[t-1] (1 - 1 / tau_excitatory) + relu(X[t])
         g_i[t] = g_i[t-1] (1 - 1 / tau_inhibitory) + relu(-X[t])
         H[t] = V[t-1] + (v_rest - V[t-1] + g_e[t] (e_excitatory - V[t-1])
-               + g_i[t] (e_inhibitory - V[t-1])) / tau
+               + g_i[t] (e_inhibitory - V[t-1])) / max(tau, 1 + g_e[t] + g_i[t])
+
+    A strong input thus drives the membrane potential to its equilibrium within a
+    time step, but not beyond.
 
     Args:
         tau: Float or array >= 1, the membrane time constant. Defaults to `10.0`.
@@ -94,8 +107,8 @@ class ConductanceLIFLayer(SpikingLayer):
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are the membrane potential and both
-        conductances.
+        As the input. The states are the membrane potential `v` and the
+        conductances `excitatory` and `inhibitory`.
 
     Example:
 
@@ -107,6 +120,7 @@ class ConductanceLIFLayer(SpikingLayer):
         - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch3.S1.html)
     """
 
+    state_names = ("v", "excitatory", "inhibitory")
     tau = Parameter(minimum=1.0)
     tau_excitatory = Parameter(minimum=1.0)
     tau_inhibitory = Parameter(minimum=1.0)
@@ -116,13 +130,14 @@ class ConductanceLIFLayer(SpikingLayer):
 
     def __init__(
         self,
-        tau=10.0,
-        tau_excitatory=2.0,
-        tau_inhibitory=4.0,
-        e_excitatory=4.0,
-        e_inhibitory=-1.0,
-        v_rest=0.0,
-        **kwargs,
+        tau: ArrayLike = 10.0,
+        *,
+        tau_excitatory: ArrayLike = 2.0,
+        tau_inhibitory: ArrayLike = 4.0,
+        e_excitatory: ArrayLike = 4.0,
+        e_inhibitory: ArrayLike = -1.0,
+        v_rest: ArrayLike = 0.0,
+        **kwargs: Unpack[SpikingOptions],
     ):
         super().__init__(**kwargs)
         self.tau = tau
@@ -134,6 +149,7 @@ class ConductanceLIFLayer(SpikingLayer):
 
     def step(self, x, states):
         v, excitatory, inhibitory = states
+        x = bounded(x)
         excitatory = excitatory - excitatory / self.tau_excitatory + ops.relu(x)
         inhibitory = inhibitory - inhibitory / self.tau_inhibitory + ops.relu(-x)
         current = (
@@ -142,13 +158,10 @@ class ConductanceLIFLayer(SpikingLayer):
             + excitatory * (self.e_excitatory - v)
             + inhibitory * (self.e_inhibitory - v)
         )
-        h = v + current / self.tau
+        too_fast = ops.relu(1.0 + excitatory + inhibitory - self.tau)
+        h = v + current / (self.tau + too_fast)
         spikes = self.fire(h)
         return spikes, (self.reset(h, spikes), excitatory, inhibitory)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v), ops.zeros_like(v)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -169,14 +182,15 @@ class ResonateAndFireLayer(SpikingLayer):
     Args:
         period: Float >= 2, the period of the oscillation in time steps. Defaults
             to `10.0`.
-        tau: Float > 0, the time constant of its damping. Defaults to `20.0`.
+        tau: Float > 0, the time constant of its damping in time steps. Defaults
+            to `20.0`.
         **kwargs: The arguments of `SpikingLayer`.
 
     Input shape:
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are the membrane potential and `U`.
+        As the input. The states are the membrane potential `v` and `u`.
 
     Raises:
         ValueError: if `period` is less than 2 or `tau` is not positive.
@@ -191,31 +205,53 @@ class ResonateAndFireLayer(SpikingLayer):
         - [Izhikevich, 2001](https://doi.org/10.1016/S0893-6080(01)00078-8)
     """
 
+    state_names = ("v", "u")
     cosine = Parameter()
     sine = Parameter()
 
-    def __init__(self, period=10.0, tau=20.0, **kwargs):
+    def __init__(
+        self,
+        period: float = 10.0,
+        *,
+        tau: float = 20.0,
+        **kwargs: Unpack[SpikingOptions],
+    ):
         super().__init__(**kwargs)
-        self.period = check_number("period", period, minimum=2.0)
-        self.tau = check_number("tau", tau, above=0.0)
-        decay = math.exp(-1.0 / tau)
-        self.cosine = decay * math.cos(2.0 * math.pi / period)
-        self.sine = decay * math.sin(2.0 * math.pi / period)
+        self._rotate(period, tau)
+
+    def _rotate(self, period, tau):
+        self._period = check_number("period", period, minimum=2.0)
+        self._tau = check_number("tau", tau, above=0.0)
+        decay, angle = math.exp(-1.0 / tau), 2.0 * math.pi / period
+        self.cosine, self.sine = decay * math.cos(angle), decay * math.sin(angle)
+
+    @property
+    def period(self):
+        """The period of the oscillation in time steps."""
+        return self._period
+
+    @period.setter
+    def period(self, period):
+        self._rotate(period, self._tau)
+
+    @property
+    def tau(self):
+        """The time constant of the damping in time steps."""
+        return self._tau
+
+    @tau.setter
+    def tau(self, tau):
+        self._rotate(self._period, tau)
 
     def step(self, x, states):
         v, u = states
-        u = u + x
+        u = bounded(u + x)
         h = self.sine * u + self.cosine * v
         u = self.cosine * u - self.sine * v
         spikes = self.fire(h)
         if self.v_reset is not None:
-            reset = ops.stop_gradient(spikes) if self.detach_reset else spikes
-            u = u * (1.0 - reset)
+            u = u * (1.0 - self.reset_spikes(spikes))
         return spikes, (self.reset(h, spikes), u)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
 
     def get_config(self):
         config = super().get_config()
@@ -257,8 +293,14 @@ class NoisyLIFLayer(LIFLayer):
         - [Ma et al., 2023](https://arxiv.org/abs/2305.16044)
     """
 
-    def __init__(self, std=0.2, seed=None, tau=2.0, decay_input=True, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+    def __init__(
+        self,
+        std: float = 0.2,
+        *,
+        seed: int | None = None,
+        **kwargs: Unpack[LIFOptions],
+    ):
+        super().__init__(**kwargs)
         self.std = check_number("std", std, minimum=0.0)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)

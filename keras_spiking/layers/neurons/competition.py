@@ -1,11 +1,17 @@
 """Neurons that compete: lateral inhibition and winner-take-all."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LIFOptions
 from keras_spiking.parameter import Parameter
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_integer
+
+__all__ = ["LateralInhibitionLayer", "WinnerTakeAllLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -29,7 +35,8 @@ class LateralInhibitionLayer(LIFLayer):
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are the membrane potential and the last spikes.
+        As the input. The states are the membrane potential `v` and the last
+        `spikes`.
 
     Raises:
         ValueError: if `inhibition` is negative.
@@ -44,10 +51,11 @@ class LateralInhibitionLayer(LIFLayer):
         - [Diehl and Cook, 2015](https://doi.org/10.3389/fncom.2015.00099)
     """
 
+    state_names = ("v", "spikes")
     inhibition = Parameter(minimum=0.0)
 
-    def __init__(self, inhibition=1.0, tau=2.0, decay_input=True, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+    def __init__(self, inhibition: ArrayLike = 1.0, **kwargs: Unpack[LIFOptions]):
+        super().__init__(**kwargs)
         self.inhibition = inhibition
 
     def step(self, x, states):
@@ -56,17 +64,13 @@ class LateralInhibitionLayer(LIFLayer):
         spikes, (v,) = super().step(x - self.inhibition * others, (v,))
         return spikes, (v, spikes)
 
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
-
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class WinnerTakeAllLayer(LIFLayer):
-    """LIF neurons of which at most the `k` with the highest potential fire.
+    """LIF neurons of which only the `k` with the highest potential may fire.
 
     The neurons along the last axis compete in every time step. Losers keep their
-    membrane potential; neurons as high as the last winner win, too.
+    membrane potential; neurons that tie with the last winner win as well.
 
     Args:
         k: Integer >= 1, the number of winners. Defaults to `1`.
@@ -94,9 +98,9 @@ class WinnerTakeAllLayer(LIFLayer):
         - [Maass, 2000](https://doi.org/10.1162/089976600300014827)
     """
 
-    def __init__(self, k=1, tau=2.0, decay_input=True, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
-        self.k = int(check_number("k", k, minimum=1))
+    def __init__(self, k: int = 1, **kwargs: Unpack[LIFOptions]):
+        super().__init__(**kwargs)
+        self.k = check_integer("k", k, minimum=1)
 
     def build(self, inputs_shape, initial_state_shape=None):
         super().build(inputs_shape, initial_state_shape)

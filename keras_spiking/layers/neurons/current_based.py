@@ -1,8 +1,14 @@
-import keras
-from keras import ops
+from typing import Unpack
 
+import keras
+from numpy.typing import ArrayLike
+
+from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
+
+__all__ = ["CubaLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -16,7 +22,7 @@ class CubaLayer(SpikingLayer):
 
     Args:
         current_decay: Float or array in [0, 1], the fraction of the synaptic
-            current that a time step takes away. Defaults to `0.5`.
+            current lost in a time step. Defaults to `0.5`.
         voltage_decay: Float or array in [0, 1], the same for the membrane
             potential. Defaults to `0.25`.
         v_threshold: Float or array >= 0, the threshold. Defaults to `0.5`.
@@ -27,7 +33,7 @@ class CubaLayer(SpikingLayer):
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are the membrane potential and the current.
+        As the input. The states are the membrane potential `v` and the `current`.
 
     Raises:
         ValueError: if a decay is not within [0, 1].
@@ -42,18 +48,19 @@ class CubaLayer(SpikingLayer):
         - [Davies et al., 2018](https://doi.org/10.1109/MM.2018.112130359)
     """
 
+    defaults = {"v_threshold": 0.5, "surrogate": "rect"}
+    state_names = ("v", "current")
     current_decay = Parameter(minimum=0.0, maximum=1.0)
     voltage_decay = Parameter(minimum=0.0, maximum=1.0)
 
     def __init__(
         self,
-        current_decay=0.5,
-        voltage_decay=0.25,
-        v_threshold=0.5,
-        surrogate="rect",
-        **kwargs,
+        current_decay: ArrayLike = 0.5,
+        *,
+        voltage_decay: ArrayLike = 0.25,
+        **kwargs: Unpack[SpikingOptions],
     ):
-        super().__init__(v_threshold=v_threshold, surrogate=surrogate, **kwargs)
+        super().__init__(**self.defaults | kwargs)
         self.current_decay = current_decay
         self.voltage_decay = voltage_decay
 
@@ -62,10 +69,6 @@ class CubaLayer(SpikingLayer):
 
     def step(self, x, states):
         v, current = states
-        current = (1.0 - self.current_decay) * current + x
+        current = bounded((1.0 - self.current_decay) * current + x)
         spikes, (v,) = super().step(current, (v,))
         return spikes, (v, current)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)

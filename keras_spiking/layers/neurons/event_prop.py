@@ -1,11 +1,17 @@
 import math
+from typing import Unpack
 
 import keras
 from keras import ops
 
+from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.ops.bounded import LARGEST
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
+
+__all__ = ["EventPropLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -16,10 +22,11 @@ class EventPropLayer(TemporalLayer):
 
         tau dV/dt = -V + I,    tau_s dI/dt = -I
 
-    that get their input as jumps of `I` at the start of each step. Within a step
-    `V` has a closed form. If it stands above the threshold at the end, the time
-    `s` of the crossing is solved for, in steps; `V` is reset to 0 there and goes
-    on from 0. The spike at `t + s` is handed on as two jumps that add up to 1:
+    that receive their input as jumps of `I` at the start of each step. Within a
+    step `V` has a closed form. If it is above the threshold at the end, the time
+    `s` of the crossing is solved for, in steps; `V` is reset to 0 there and
+    continues from 0. The spike at `t + s` is passed on as two jumps that add up
+    to 1:
 
         Y[t] += 1 - s,    Y[t+1] += s
 
@@ -29,10 +36,10 @@ class EventPropLayer(TemporalLayer):
 
     There is no surrogate. By the implicit function theorem `ds = -dV(s) / V'(s)`,
     and differentiating the rest in reverse gives EventProp's adjoint equations
-    with their jumps by `1 / V'` at the spikes. Gradients are those of the times
-    of spikes, and exact. A neuron that is silent for a whole batch has none:
-    initial weights must be so large that neurons fire. A jump of `I` by 1 raises
-    `V` by 0.16 at most if `tau=20` and `tau_s=5`.
+    with their jumps by `1 / V'` at the spikes. Gradients are those of the spike
+    times, and exact. A neuron that is silent for a whole batch has none: initial
+    weights must be large enough for neurons to fire. A jump of `I` by 1 raises `V`
+    by at most 0.16 if `tau=20` and `tau_s=5`.
 
     Args:
         tau: Float > 0, the membrane time constant in time steps. Defaults to
@@ -40,13 +47,13 @@ class EventPropLayer(TemporalLayer):
         tau_s: Float > 0, the synaptic time constant, different from `tau`.
             Defaults to `5.0`.
         v_threshold: Float > 0, the threshold. Defaults to `1.0`.
-        **kwargs: The arguments of `TemporalLayer`.
+        **kwargs: The arguments of `TemporalLayer`. There is nothing to learn.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`, the jumps of the synaptic currents:
             spikes, or outputs of another `EventPropLayer`, times weights.
-        initial_state: List of three tensors `(batch, ...)`: `V`, `I` and the part
-            of a spike that is left for the first step.
+        initial_state: List of three tensors `(batch, ...)`: `v`, `current` and
+            what is `left` of a spike for the first step.
         mask: Boolean tensor `(batch, time)`.
 
     Input shape:
@@ -68,7 +75,16 @@ class EventPropLayer(TemporalLayer):
         - [Wunderlich and Pehle, 2021](https://doi.org/10.1038/s41598-021-91786-z)
     """
 
-    def __init__(self, tau=20.0, tau_s=5.0, v_threshold=1.0, **kwargs):
+    state_names = ("v", "current", "left")
+
+    def __init__(
+        self,
+        tau: float = 20.0,
+        *,
+        tau_s: float = 5.0,
+        v_threshold: float = 1.0,
+        **kwargs: Unpack[TemporalOptions],
+    ):
         super().__init__(**kwargs)
         self.tau = check_number("tau", tau, above=0.0)
         self.tau_s = check_number("tau_s", tau_s, above=0.0)
@@ -77,7 +93,11 @@ class EventPropLayer(TemporalLayer):
             raise ValueError(
                 f"`tau` and `tau_s` must differ. Received: tau={tau!r}, tau_s={tau_s!r}"
             )
-        self.gain = tau_s / (tau_s - tau)
+
+    @property
+    def gain(self):
+        """What a synaptic current contributes to the membrane potential."""
+        return self.tau_s / (self.tau_s - self.tau)
 
     def _decay(self, v, current, time):
         """`V` and `I` after a time without input."""
@@ -86,7 +106,7 @@ class EventPropLayer(TemporalLayer):
         return v * slow + self.gain * current * (fast - slow), current * fast
 
     def _slope(self, v, current):
-        return ops.maximum((current - v) / self.tau, 1e-6)
+        return ops.clip((current - v) / self.tau, 1e-6, LARGEST)
 
     def _crossing(self, v, current):
         """When the threshold is crossed, in [0, 1], if it is."""
@@ -115,19 +135,16 @@ class EventPropLayer(TemporalLayer):
 
     def step(self, x, states):
         v, current, left = states
-        current = current + x
+        current = bounded(current + x)
         end, end_current = self._decay(v, current, 1.0)
         fires = end >= self.v_threshold
         time = self._crossing(v, current)
         at_spike = current * ops.exp(-time / self.tau_s)
         after, _ = self._decay(ops.zeros_like(v), at_spike, 1.0 - time)
-        spikes = ops.cast(fires, v.dtype)
-        outputs = left + spikes * (1.0 - time)
-        return outputs, (ops.where(fires, after, end), end_current, spikes * time)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v), ops.zeros_like(v)
+        # Not products with 0: where nothing fires, the time need not be a number.
+        outputs = left + ops.where(fires, 1.0 - time, 0.0)
+        left = ops.where(fires, time, 0.0)
+        return outputs, (ops.where(fires, after, end), end_current, left)
 
     def spike_times(self, outputs):
         """Times of the spikes in steps since the start, infinite where there is

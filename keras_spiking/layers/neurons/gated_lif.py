@@ -1,20 +1,29 @@
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
+from keras_spiking.layers.options import SurrogateOptions
 from keras_spiking.layers.per_step import first_step
 from keras_spiking.layers.per_step import weight_at
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Fraction
 from keras_spiking.parameter import normalize_learnable
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
+from keras_spiking.validation import refuse_keywords
+
+__all__ = ["GatedLIFLayer"]
 
 FRACTIONS = "alpha beta gamma tau v_threshold linear_decay v_subreset".split()
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class GatedLIFLayer(SpikingLayer):
-    """Gated LIF neurons (GLIF), which learn which kind of neuron they are.
+    """Gated LIF neurons (GLIF), which learn what kind of neurons they are.
 
     Three gates mix exponential with linear leakage (`alpha`), weighted with raw
     input (`beta`), and proportional with constant reset (`gamma`):
@@ -25,8 +34,8 @@ class GatedLIFLayer(SpikingLayer):
                - (gamma L[t] + (1 - gamma) v_subreset) S[t-1]
         S[t] = heaviside(V[t] - v_threshold)
 
-    All of them, from the gates to the threshold, are sigmoids of what is learned,
-    and so stay between 0 and 1.
+    All of them, from the gates to the threshold, are learned as sigmoids of
+    weights, and so stay between 0 and 1.
 
     Args:
         T: Integer, the number of time steps, each with a conductance of its own,
@@ -35,8 +44,8 @@ class GatedLIFLayer(SpikingLayer):
         inplane: Integer, the number of channels, each with weights of its own,
             or `None`: one of each kind for the layer, unless `learnable` says
             otherwise. Defaults to `None`.
-        init_linear_decay: Float or array, the linear leakage to start from.
-            Defaults to `init_v_threshold / (2 T)`, with 4 in place of no `T`.
+        init_linear_decay: Float or array, the initial linear leakage. Defaults to
+            `init_v_threshold / (2 T)`, with `T = 4` if there is none.
         init_v_subreset: Float or array, what the constant reset subtracts.
             Defaults to `init_v_threshold`.
         init_tau: Float or array, what the exponential leakage leaves of the
@@ -46,10 +55,9 @@ class GatedLIFLayer(SpikingLayer):
         init_alpha: Float or array, gate of the leakage. Defaults to `0.5`.
         init_beta: Float or array, gate of the input. Defaults to `0.5`.
         init_gamma: Float or array, gate of the reset. Defaults to `0.5`.
-        learnable: How weights are shared, see `SpikingLayer`: a dictionary such as
-            `{"alpha": "neuron"}`. Defaults to `None`.
         **kwargs: The other arguments of `SpikingLayer`, without `v_threshold`
-            and `v_reset`.
+            and `v_reset`. `learnable` is a dictionary that says how weights are
+            shared, such as `{"alpha": "neuron"}`.
 
     Call arguments:
         inputs: Tensor of input currents, `(batch, time, ...)`.
@@ -61,11 +69,12 @@ class GatedLIFLayer(SpikingLayer):
 
     Output shape:
         As the input; `(batch, ...)` if `return_sequences=False`. The states are
-        the membrane potential and the last spikes.
+        the membrane potential `v` and the last `spikes`.
 
     Raises:
-        ValueError: if a value to start from is not between 0 and 1, or the input
-            has not `T` time steps or `inplane` channels.
+        ValueError: if an initial value is not between 0 and 1, or the input does
+            not have `T` time steps or `inplane` channels.
+        TypeError: if `v_threshold` or `v_reset` is given.
 
     Example:
 
@@ -78,6 +87,7 @@ class GatedLIFLayer(SpikingLayer):
         - [Yao et al., 2022](https://arxiv.org/abs/2210.13768)
     """
 
+    state_names = ("v", "spikes")
     alpha = Fraction()
     beta = Fraction()
     gamma = Fraction()
@@ -89,26 +99,32 @@ class GatedLIFLayer(SpikingLayer):
 
     def __init__(
         self,
-        T=None,
-        inplane=None,
-        init_linear_decay=None,
-        init_v_subreset=None,
-        init_tau=0.25,
-        init_v_threshold=0.5,
-        init_conduct=0.5,
-        init_alpha=0.5,
-        init_beta=0.5,
-        init_gamma=0.5,
-        learnable=None,
-        **kwargs,
+        T: int | None = None,
+        *,
+        inplane: int | None = None,
+        init_linear_decay: ArrayLike | None = None,
+        init_v_subreset: ArrayLike | None = None,
+        init_tau: ArrayLike = 0.25,
+        init_v_threshold: ArrayLike = 0.5,
+        init_conduct: float = 0.5,
+        init_alpha: ArrayLike = 0.5,
+        init_beta: ArrayLike = 0.5,
+        init_gamma: ArrayLike = 0.5,
+        **kwargs: Unpack[SurrogateOptions],
     ):
+        refuse_keywords(
+            type(self),
+            kwargs,
+            v_threshold="it is learned, from `init_v_threshold`",
+            v_reset="the reset is learned, from `init_v_subreset` and `init_gamma`",
+        )
         self.T = None if T is None else check_timesteps(T, "T")
         if inplane is not None:
-            inplane = int(check_number("inplane", inplane, minimum=1))
-            learnable = normalize_learnable(learnable, type(self))
+            inplane = check_integer("inplane", inplane, minimum=1)
+            learnable = normalize_learnable(kwargs.get("learnable"), type(self))
             names = FRACTIONS if T else [*FRACTIONS, "conduct"]
-            learnable.update(dict.fromkeys(names, "channel"))
-        super().__init__(init_v_threshold, None, learnable=learnable, **kwargs)
+            kwargs["learnable"] = learnable | dict.fromkeys(names, "channel")
+        super().__init__(init_v_threshold, v_reset=None, **kwargs)
         self.inplane = inplane
         threshold = type(self).v_threshold.given(self)
         if init_linear_decay is None:
@@ -146,7 +162,7 @@ class GatedLIFLayer(SpikingLayer):
         if self.T:
             weight = weight_at(self.conduct_per_step, first_step(self, inputs))
             inputs = ops.cast(inputs, self.state_dtype)
-            inputs = self._conducted(inputs, ops.sigmoid(weight))
+            inputs = self._conducted(inputs, type(self).conduct.from_weight(weight))
         return super().call(inputs, initial_state, mask)
 
     def _conducted(self, x, conduct):
@@ -157,17 +173,12 @@ class GatedLIFLayer(SpikingLayer):
         v, spikes = states
         if not self.T:
             x = self._conducted(x, self.conduct)
-        if self.detach_reset:
-            spikes = ops.stop_gradient(spikes)
+        spikes = self.reset_spikes(spikes)
         left = (1.0 - self.alpha * (1.0 - self.tau)) * v
         reset = (self.gamma * left + (1.0 - self.gamma) * self.v_subreset) * spikes
-        v = left - (1.0 - self.alpha) * self.linear_decay + x - reset
+        v = bounded(left - (1.0 - self.alpha) * self.linear_decay + x - reset)
         spikes = self.fire(v)
         return spikes, (v, spikes)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
 
     def get_config(self):
         config = super().get_config()

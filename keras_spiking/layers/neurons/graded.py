@@ -1,18 +1,32 @@
 """Neurons whose output is more than one bit: analog, counts, differences."""
 
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LIFOptions
+from keras_spiking.layers.options import PotentialOptions
+from keras_spiking.layers.options import TemporalOptions
+from keras_spiking.layers.spiking_layer import check_soft_reset
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.ops.straight_through import straight_through
+from keras_spiking.parameter import POSITIVE
 from keras_spiking.parameter import Parameter
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import refuse_keywords
+
+__all__ = ["ILIFLayer", "LIAFLayer", "SigmaDeltaLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class LIAFLayer(LIFLayer):
-    """Leaky integrate and analog fire: spikes reset, an analog value goes out.
+    """Leaky integrate and analog fire: spikes reset, the output is analog.
 
         Y[t] = activation(H[t] - v_threshold)      (threshold_related=True)
         Y[t] = activation(H[t])                    (threshold_related=False)
@@ -24,6 +38,8 @@ class LIAFLayer(LIFLayer):
             `"relu"`.
         threshold_related: Boolean, whether the threshold is subtracted. Defaults
             to `True`.
+        tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
+        decay_input: Boolean. Defaults to `True`.
         **kwargs: The arguments of `LIFLayer`.
 
     Input shape:
@@ -42,10 +58,16 @@ class LIAFLayer(LIFLayer):
         - [Wu et al., 2021](https://arxiv.org/abs/2011.06176)
     """
 
-    def __init__(self, activation="relu", threshold_related=True, **kwargs):
+    def __init__(
+        self,
+        activation: Any = "relu",
+        *,
+        threshold_related: bool = True,
+        **kwargs: Unpack[LIFOptions],
+    ):
         super().__init__(**kwargs)
         self.activation = keras.activations.get(activation)
-        self.threshold_related = bool(threshold_related)
+        self.threshold_related = check_bool("threshold_related", threshold_related)
 
     def step(self, x, states):
         (v,) = states
@@ -75,9 +97,11 @@ class ILIFLayer(LIFLayer):
     binary spikes.
 
     Args:
-        D: Integer >= 1, the most spikes in a time step. Defaults to `4`.
+        D: Integer >= 1, the largest number of spikes in a time step. Defaults to
+            `4`.
         tau: Float or array >= 1, the membrane time constant. Defaults to `4 / 3`.
         decay_input: Boolean. Defaults to `False`.
+        v_threshold: Float or array > 0, the threshold. Defaults to `1.0`.
         v_reset: `None`: the reset is soft.
         **kwargs: The other arguments of `LIFLayer`, without `surrogate`.
 
@@ -88,7 +112,9 @@ class ILIFLayer(LIFLayer):
         As the input; `(batch, ...)` if `return_sequences=False`.
 
     Raises:
-        ValueError: if `D` is less than 1, or a hard reset is asked for.
+        ValueError: if `D` is less than 1, `v_threshold` is not positive, or a hard
+            reset is asked for.
+        TypeError: if `surrogate` is given.
 
     Example:
 
@@ -100,39 +126,55 @@ class ILIFLayer(LIFLayer):
         - [Luo et al., 2024](https://arxiv.org/abs/2407.20708)
     """
 
-    def __init__(self, D=4, tau=4 / 3, decay_input=False, v_reset=None, **kwargs):
-        if v_reset is not None:
-            raise ValueError(
-                "The reset of an ILIFLayer is soft, for it may fire more than "
-                f"once in a time step. Received: v_reset={v_reset!r}"
-            )
-        super().__init__(tau=tau, decay_input=decay_input, v_reset=None, **kwargs)
-        self.D = int(check_number("D", D, minimum=1))
+    defaults = {"v_reset": None}
+    v_threshold = Parameter(minimum=POSITIVE)
+
+    def __init__(
+        self,
+        D: int = 4,
+        *,
+        tau: ArrayLike = 4 / 3,
+        decay_input: bool = False,
+        **kwargs: Unpack[PotentialOptions],
+    ):
+        why = "the gradient passes straight through the rounding"
+        refuse_keywords(type(self), kwargs, surrogate=why)
+        check_soft_reset(type(self), kwargs)
+        super().__init__(tau, decay_input=decay_input, **self.defaults | kwargs)
+        self.D = check_integer("D", D, minimum=1)
 
     def fire(self, h):
         count = ops.clip(h / self.v_threshold, 0.0, float(self.D))
         return straight_through(ops.round(count), count)
 
     def get_config(self):
-        return {**super().get_config(), "D": self.D}
+        config = {**super().get_config(), "D": self.D}
+        del config["surrogate"]
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config.pop("surrogate", None)  # of 0.1.0, without effect
+        return super().from_config(config)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class SigmaDeltaLayer(TemporalLayer):
-    """Sigma-delta neurons: they sum up differences and send differences.
+    """Sigma-delta neurons: they accumulate differences and send differences.
 
         A[t] = A[t-1] + X[t]
         D[t] = activation(A[t]) - R[t-1]
         Y[t] = D[t] if |D[t]| >= threshold else 0
         R[t] = R[t-1] + Y[t]
 
-    Behind a layer that sends differences, the sum over time of `Y` follows
+    After a layer that sends differences, the sum of `Y` over time follows
     `activation` of the sum of `X` to within the threshold: an artificial network
     that computes only what changes. The gradient of `Y` is that of `D`.
 
     Args:
-        threshold: Float or array >= 0, the smallest difference that is sent.
-            Defaults to `0.1`.
+        threshold: Float or array >= 0, the smallest difference that is sent. It
+            has no gradient and cannot be learned. Defaults to `0.1`.
         activation: Name of an activation of Keras, or a callable. Defaults to
             `"relu"`.
         **kwargs: The arguments of `TemporalLayer`.
@@ -141,7 +183,7 @@ class SigmaDeltaLayer(TemporalLayer):
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are `A` and `R`.
+        As the input. The states are `A`, called `total`, and `R`, called `sent`.
 
     Example:
 
@@ -154,24 +196,27 @@ class SigmaDeltaLayer(TemporalLayer):
         - [O'Connor and Welling, 2016](https://arxiv.org/abs/1611.02024)
     """
 
-    threshold = Parameter(minimum=0.0)
+    state_names = ("total", "sent")
+    threshold = Parameter(minimum=0.0, differentiable=False)
 
-    def __init__(self, threshold=0.1, activation="relu", **kwargs):
+    def __init__(
+        self,
+        threshold: ArrayLike = 0.1,
+        *,
+        activation: Any = "relu",
+        **kwargs: Unpack[TemporalOptions],
+    ):
         super().__init__(**kwargs)
         self.threshold = threshold
         self.activation = keras.activations.get(activation)
 
     def step(self, x, states):
         total, sent = states
-        total = total + x
+        total = bounded(total + x)
         change = self.activation(total) - sent
         is_sent = ops.cast(ops.abs(change) >= self.threshold, change.dtype)
         y = straight_through(change * is_sent, change)
         return y, (total, sent + y)
-
-    def get_initial_state(self, x):
-        (total,) = super().get_initial_state(x)
-        return total, ops.zeros_like(total)
 
     def get_config(self):
         return {

@@ -2,6 +2,8 @@ import keras
 
 from keras_spiking.layers.spiking_layer import SpikingLayer
 
+__all__ = ["IFLayer"]
+
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class IFLayer(SpikingLayer):

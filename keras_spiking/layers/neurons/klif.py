@@ -1,8 +1,16 @@
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LeakyOptions
+from keras_spiking.parameter import POSITIVE
 from keras_spiking.parameter import Parameter
+from keras_spiking.validation import check_bool
+
+__all__ = ["KLIFLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -19,11 +27,11 @@ class KLIFLayer(LIFLayer):
         V[t] = (H[t] - v_threshold S[t]) / k           (soft reset)
 
     Args:
-        scale_reset: Boolean, whether the reset undoes the scaling. Defaults to
-            `False`.
         tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
         decay_input: Boolean. Defaults to `True`.
-        k: Float or array, the factor to start from; a weight, one for the layer
+        scale_reset: Boolean, whether the reset undoes the scaling. Defaults to
+            `False`.
+        k: Float or array > 0, the initial factor; a weight, one for the layer
             unless `learnable={"k": "channel"}` or `{"k": "neuron"}` says
             otherwise. Defaults to `1.0`.
         **kwargs: The arguments of `LIFLayer`.
@@ -33,6 +41,9 @@ class KLIFLayer(LIFLayer):
 
     Output shape:
         As the input; `(batch, ...)` if `return_sequences=False`.
+
+    Raises:
+        ValueError: if `k` is not positive.
 
     Example:
 
@@ -44,11 +55,18 @@ class KLIFLayer(LIFLayer):
         - [Jiang and Zhang, 2023](https://arxiv.org/abs/2302.09238)
     """
 
-    k = Parameter(learnable=True)
+    k = Parameter(minimum=POSITIVE, learnable=True)
 
-    def __init__(self, scale_reset=False, tau=2.0, decay_input=True, k=1.0, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
-        self.scale_reset = bool(scale_reset)
+    def __init__(
+        self,
+        tau: ArrayLike = 2.0,
+        *,
+        scale_reset: bool = False,
+        k: ArrayLike = 1.0,
+        **kwargs: Unpack[LeakyOptions],
+    ):
+        super().__init__(tau, **kwargs)
+        self.scale_reset = check_bool("scale_reset", scale_reset)
         self.k = k
 
     def charge(self, x, v):
@@ -57,11 +75,9 @@ class KLIFLayer(LIFLayer):
     def reset(self, h, spikes):
         if not self.scale_reset:
             return super().reset(h, spikes)
-        if self.detach_reset:
-            spikes = ops.stop_gradient(spikes)
         if self.v_reset is None:
-            return (h - self.v_threshold * spikes) / self.k
-        return h * (1.0 - spikes) / self.k + self.v_reset * spikes
+            return super().reset(h, spikes) / self.k
+        return super().reset(h / self.k, spikes)
 
     def get_config(self):
         return {**super().get_config(), "scale_reset": self.scale_reset}

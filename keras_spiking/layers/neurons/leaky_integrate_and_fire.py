@@ -8,6 +8,8 @@ from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.parameter import Parameter
 from keras_spiking.validation import check_bool
 
+__all__ = ["LIFLayer"]
+
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class LIFLayer(SpikingLayer):
@@ -73,7 +75,7 @@ class LIFLayer(SpikingLayer):
         self.decay_input = check_bool("decay_input", decay_input)
 
     def charge(self, x, v):
-        leak = v - self.rest
+        leak = v - self.baseline
         if self.decay_input:
             return v + (x - leak) / self.tau
         return v - leak / self.tau + x

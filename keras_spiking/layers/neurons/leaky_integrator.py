@@ -1,14 +1,23 @@
-import keras
+from typing import Unpack
 
+import keras
+from numpy.typing import ArrayLike
+
+from keras_spiking.layers.options import StateOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.parameter import Parameter
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import refuse_keywords
+
+__all__ = ["LILayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class LILayer(TemporalLayer):
-    """Leaky integrators: LIF neurons that never fire, to read a network out.
+    """Leaky integrators: LIF neurons that never fire, the readout of a network.
 
     The output is the membrane potential, at every step or reduced over time:
 
@@ -37,6 +46,10 @@ class LILayer(TemporalLayer):
     Output shape:
         As the input if `reduce=None`, else `(batch, ...)`.
 
+    Raises:
+        ValueError: if `tau` is less than 1.
+        TypeError: if `return_sequences` is given: use `reduce`.
+
     Example:
 
     >>> readout = keras_spiking.layers.LILayer(tau=2.0, reduce="max")
@@ -46,16 +59,26 @@ class LILayer(TemporalLayer):
 
     tau = Parameter(minimum=1.0)
 
-    def __init__(self, tau=2.0, decay_input=True, reduce=None, **kwargs):
+    def __init__(
+        self,
+        tau: ArrayLike = 2.0,
+        *,
+        decay_input: bool = True,
+        reduce: str | None = None,
+        **kwargs: Unpack[StateOptions],
+    ):
+        instead = "use `reduce=None` for all time steps or `reduce='last'`"
+        refuse_keywords(type(self), kwargs, return_sequences=instead)
         choices = (None, "last", "max", "mean", "max_abs")
         self.reduce = check_choice("reduce", reduce, choices)
         super().__init__(return_sequences=reduce is None, **kwargs)
         self.tau = tau
-        self.decay_input = bool(decay_input)
+        self.decay_input = check_bool("decay_input", decay_input)
 
     def step(self, x, states):
         (v,) = states
         v = v + ((x - v) / self.tau if self.decay_input else x - v / self.tau)
+        v = bounded(v)
         return v, (v,)
 
     def collapse(self, outputs, mask=None):

@@ -1,11 +1,20 @@
 """Relatives of the leaky integrate-and-fire neuron."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LeakyOptions
+from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.layers.spiking_layer import check_soft_reset
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
+
+__all__ = ["ComplementaryLIFLayer", "GeneralLinearLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -17,10 +26,8 @@ class GeneralLinearLayer(SpikingLayer):
     Args:
         alpha: Float or array in [0, 1], the decay; a weight. Defaults to `0.5`.
         beta: Float or array, the gain of the input; a weight. Defaults to `0.5`.
-        v_threshold: Float or array >= 0, the threshold; a weight. Defaults to
-            `1.0`.
-        **kwargs: The other arguments of `SpikingLayer`. `learnable` says how
-            the weights are shared.
+        **kwargs: The arguments of `SpikingLayer`. `v_threshold` is a weight, too;
+            `learnable` says how the weights are shared.
 
     Input shape:
         `(batch, time, ...)`.
@@ -46,13 +53,19 @@ class GeneralLinearLayer(SpikingLayer):
     beta = Parameter(learnable=True)
     v_threshold = Parameter(minimum=0.0, learnable=True)
 
-    def __init__(self, alpha=0.5, beta=0.5, **kwargs):
+    def __init__(
+        self,
+        alpha: ArrayLike = 0.5,
+        *,
+        beta: ArrayLike = 0.5,
+        **kwargs: Unpack[SpikingOptions],
+    ):
         super().__init__(**kwargs)
         self.alpha = alpha
         self.beta = beta
 
     def charge(self, x, v):
-        return self.alpha * (v - self.rest) + self.beta * x
+        return self.alpha * (v - self.baseline) + self.beta * x
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -70,13 +83,14 @@ class ComplementaryLIFLayer(LIFLayer):
         tau: Float or array >= 1, the membrane time constant. Defaults to `2.0`.
         decay_input: Boolean. Defaults to `False`.
         v_reset: `None`: the reset is soft.
+        surrogate: Name, `Surrogate` or callable. Defaults to `"rect"`.
         **kwargs: The other arguments of `LIFLayer`.
 
     Input shape:
         `(batch, time, ...)`.
 
     Output shape:
-        As the input. The states are the membrane potential and `M`.
+        As the input. The states are the membrane potential `v` and `m`.
 
     Raises:
         ValueError: if a hard reset is asked for.
@@ -91,22 +105,17 @@ class ComplementaryLIFLayer(LIFLayer):
         - [Huang et al., 2024](https://arxiv.org/abs/2402.04663)
     """
 
-    def __init__(self, tau=2.0, decay_input=False, v_reset=None, **kwargs):
-        if v_reset is not None:
-            raise ValueError(
-                "The reset of a ComplementaryLIFLayer is soft. "
-                f"Received: v_reset={v_reset!r}"
-            )
-        super().__init__(tau=tau, decay_input=decay_input, v_reset=None, **kwargs)
+    defaults = {"decay_input": False, "v_reset": None, "surrogate": "rect"}
+    state_names = ("v", "m")
+
+    def __init__(self, tau: ArrayLike = 2.0, **kwargs: Unpack[LeakyOptions]):
+        check_soft_reset(type(self), kwargs)
+        super().__init__(tau, **self.defaults | kwargs)
 
     def step(self, x, states):
         v, m = states
         h = self.charge(x, v)
         spikes = self.fire(h)
         m = m * ops.sigmoid(h / self.tau) + spikes
-        reset = ops.stop_gradient(spikes) if self.detach_reset else spikes
-        return spikes, (h - reset * (self.v_threshold + ops.sigmoid(m)), m)
-
-    def get_initial_state(self, x):
-        (v,) = super().get_initial_state(x)
-        return v, ops.zeros_like(v)
+        drop = self.reset_spikes(spikes) * (self.v_threshold + ops.sigmoid(m))
+        return spikes, (bounded(h) - drop, m)

@@ -1,10 +1,17 @@
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.constraints import Interval
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LeakyOptions
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
+
+__all__ = ["MembraneBatchNormalizationLIFLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -51,8 +58,15 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
         - [Guo et al., 2023](https://arxiv.org/abs/2308.08359)
     """
 
-    def __init__(self, tau=2.0, decay_input=True, momentum=0.9, epsilon=1e-5, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
+    def __init__(
+        self,
+        tau: ArrayLike = 2.0,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Unpack[LeakyOptions],
+    ):
+        super().__init__(tau, **kwargs)
         self.momentum = check_number("momentum", momentum, 0.0, 1.0)
         self.epsilon = check_number("epsilon", epsilon, above=0.0)
 
@@ -120,7 +134,7 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
 
     def _training_step(self, x, states):
         v, *averages = states
-        h = self.charge(x, v)
+        h = bounded(self.charge(x, v))
         mean, variance = ops.moments(h, axes=self.axes, keepdims=True)
         normalized = (h - mean) * ops.rsqrt(variance + self.epsilon)
         normalized = ops.convert_to_tensor(self.gamma) * normalized

@@ -1,10 +1,22 @@
-"""Integrate-and-fire neurons that start their spikes by themselves."""
+"""Integrate-and-fire neurons that initiate their spikes themselves.
+
+What drives the upstroke of a spike grows with the membrane potential up to the
+threshold. There the spike is out, and the upstroke is cut off: otherwise a soft reset,
+which may leave the potential above the threshold, would let it grow without bound.
+"""
+
+from typing import Unpack
 
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
+from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.parameter import POSITIVE
 from keras_spiking.parameter import Parameter
+
+__all__ = ["EIFLayer", "QIFLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -12,9 +24,10 @@ class QIFLayer(SpikingLayer):
     """Quadratic integrate-and-fire neurons.
 
     Between `v_rest` and the critical potential `v_c` the membrane potential
-    decays; beyond `v_c` it runs away into a spike:
+    decays; beyond `v_c` it grows into a spike:
 
-        H[t] = V[t-1] + (X[t] + a0 (V[t-1] - v_rest) (V[t-1] - v_c)) / tau
+        H[t] = V[t-1] + (X[t] + a0 (U[t-1] - v_rest) (U[t-1] - v_c)) / tau
+        U[t] = min(V[t], v_threshold)
 
     Args:
         tau: Float or array >= 1, the membrane time constant in time steps.
@@ -22,10 +35,10 @@ class QIFLayer(SpikingLayer):
         v_c: Float or array, the critical potential. Defaults to `0.8`.
         a0: Float or array >= 0, the strength of the quadratic term. Defaults to
             `1.0`.
-        v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         v_rest: Float or array, the resting potential. Defaults to `0.0`.
+        v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         v_reset: Float or array, or `None` for a soft reset. Defaults to `-0.1`.
-        **kwargs: The arguments of `SpikingLayer`.
+        **kwargs: The other arguments of `SpikingLayer`.
 
     Input shape:
         `(batch, time, ...)`.
@@ -46,20 +59,30 @@ class QIFLayer(SpikingLayer):
         - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch5.S3.html)
     """
 
+    defaults = {"v_reset": -0.1}
     tau = Parameter(minimum=1.0)
     v_c = Parameter()
     a0 = Parameter(minimum=0.0)
     v_rest = Parameter()
 
-    def __init__(self, tau=2.0, v_c=0.8, a0=1.0, v_rest=0.0, v_reset=-0.1, **kwargs):
-        super().__init__(v_reset=v_reset, **kwargs)
+    def __init__(
+        self,
+        tau: ArrayLike = 2.0,
+        *,
+        v_c: ArrayLike = 0.8,
+        a0: ArrayLike = 1.0,
+        v_rest: ArrayLike = 0.0,
+        **kwargs: Unpack[SpikingOptions],
+    ):
+        super().__init__(**self.defaults | kwargs)
         self.tau = tau
         self.v_c = v_c
         self.a0 = a0
         self.v_rest = v_rest
 
     def charge(self, x, v):
-        return v + (x + self.a0 * (v - self.v_rest) * (v - self.v_c)) / self.tau
+        u = _cut_off(v, self.v_threshold)
+        return v + (x + self.a0 * (u - self.v_rest) * (u - self.v_c)) / self.tau
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -70,7 +93,10 @@ class EIFLayer(SpikingLayer):
     membrane potential passes the rheobase threshold `theta_rh`:
 
         H[t] = V[t-1] + (X[t] + v_rest - V[t-1]
-               + delta_T exp((V[t-1] - theta_rh) / delta_T)) / tau
+               + delta_T exp((U[t-1] - theta_rh) / delta_T)) / tau
+        U[t] = min(V[t], v_threshold)
+
+    The exponent is at most 20.
 
     Args:
         tau: Float or array >= 1, the membrane time constant in time steps.
@@ -78,10 +104,10 @@ class EIFLayer(SpikingLayer):
         delta_T: Float or array > 0, the sharpness of the spike's start. Defaults
             to `1.0`.
         theta_rh: Float or array, the rheobase threshold. Defaults to `0.8`.
-        v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         v_rest: Float or array, the resting potential. Defaults to `0.0`.
+        v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         v_reset: Float or array, or `None` for a soft reset. Defaults to `-0.1`.
-        **kwargs: The arguments of `SpikingLayer`.
+        **kwargs: The other arguments of `SpikingLayer`.
 
     Input shape:
         `(batch, time, ...)`.
@@ -102,26 +128,32 @@ class EIFLayer(SpikingLayer):
         - [Fourcaud-Trocme et al., 2003](https://doi.org/10.1523/JNEUROSCI.23-37-11628.2003)
     """
 
+    defaults = {"v_reset": -0.1}
     tau = Parameter(minimum=1.0)
-    delta_T = Parameter(minimum=1e-6)
+    delta_T = Parameter(minimum=POSITIVE)
     theta_rh = Parameter()
     v_rest = Parameter()
 
     def __init__(
         self,
-        tau=2.0,
-        delta_T=1.0,
-        theta_rh=0.8,
-        v_rest=0.0,
-        v_reset=-0.1,
-        **kwargs,
+        tau: ArrayLike = 2.0,
+        *,
+        delta_T: ArrayLike = 1.0,
+        theta_rh: ArrayLike = 0.8,
+        v_rest: ArrayLike = 0.0,
+        **kwargs: Unpack[SpikingOptions],
     ):
-        super().__init__(v_reset=v_reset, **kwargs)
+        super().__init__(**self.defaults | kwargs)
         self.tau = tau
         self.delta_T = delta_T
         self.theta_rh = theta_rh
         self.v_rest = v_rest
 
     def charge(self, x, v):
-        upstroke = self.delta_T * ops.exp((v - self.theta_rh) / self.delta_T)
+        exponent = (_cut_off(v, self.v_threshold) - self.theta_rh) / self.delta_T
+        upstroke = self.delta_T * ops.exp(ops.clip(exponent, -1e3, 20.0))
         return v + (x + self.v_rest - v + upstroke) / self.tau
+
+
+def _cut_off(v, v_threshold):
+    return ops.where(v < v_threshold, v, ops.zeros_like(v) + v_threshold)

@@ -1,11 +1,17 @@
+from typing import Unpack
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layer_copy import copy_of
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LeakyOptions
 from keras_spiking.ops.parallel import run_in_parallel
 from keras_spiking.ops.time_loop import masked
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_integer
+
+__all__ = ["ParallelLIFLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -19,10 +25,10 @@ class ParallelLIFLayer(LIFLayer):
     three times the work. A membrane potential that neither leaks nor is reset
     within a chunk takes more sweeps, at most as many as there are chunks.
 
-    That pays where launching a step costs more than computing it: in PyTorch and
-    TensorFlow without a fused kernel. A kernel is faster still on a CPU, and serves
-    where there is one; `keras_spiking.config.set_fused("never")` insists on the
-    parallel steps. The loop that JAX compiles is faster on a CPU, too
+    This pays off where launching a step costs more than computing it: in PyTorch
+    and TensorFlow without a fused kernel. A fused kernel is faster still on a CPU,
+    and runs the layer where there is one; `keras_spiking.config.set_fused("never")`
+    insists on the parallel steps. The loop that JAX compiles is faster on a CPU, too
     (`benchmarks/results/zoo.md`).
 
     A sequence of up to `chunk_length` steps, or of unknown length, runs as in
@@ -62,9 +68,15 @@ class ParallelLIFLayer(LIFLayer):
         - [Lions et al., 2001](https://doi.org/10.1016/S0764-4442(00)01793-6)
     """
 
-    def __init__(self, tau=2.0, decay_input=True, chunk_length=64, **kwargs):
-        super().__init__(tau=tau, decay_input=decay_input, **kwargs)
-        self.chunk_length = int(check_number("chunk_length", chunk_length, minimum=1))
+    def __init__(
+        self,
+        tau: ArrayLike = 2.0,
+        *,
+        chunk_length: int = 64,
+        **kwargs: Unpack[LeakyOptions],
+    ):
+        super().__init__(tau, **kwargs)
+        self.chunk_length = check_integer("chunk_length", chunk_length, minimum=1)
 
     def reference(self, inputs, states, mask=None):
         timesteps = inputs.shape[1]
@@ -81,4 +93,4 @@ class ParallelLIFLayer(LIFLayer):
 
 
 def _without_gradient(name, value):
-    return ops.stop_gradient(value) if keras.ops.is_tensor(value) else value
+    return ops.stop_gradient(value) if ops.is_tensor(value) else value

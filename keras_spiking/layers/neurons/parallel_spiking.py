@@ -1,12 +1,26 @@
-"""Parallel spiking neurons: no reset, so all time steps at once."""
+"""Parallel spiking neurons: without a reset, all time steps at once."""
+
+from typing import Any
+from typing import Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_spiking import surrogates
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.options import describe
+from keras_spiking.layers.options import explicit_signature
+from keras_spiking.ops.bounded import bounded
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_keywords
+from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
+
+__all__ = ["PSN", "MaskedPSN", "SlidingPSN"]
 
 
 class _ParallelSpikingNeuron(keras.layers.Layer):
@@ -14,17 +28,18 @@ class _ParallelSpikingNeuron(keras.layers.Layer):
 
     has_time_axis = True
 
-    def __init__(self, surrogate="atan", **kwargs):
+    def __init__(self, surrogate, **kwargs):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.surrogate = surrogates.get(surrogate)
         self.supports_masking = True
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = explicit_signature(cls)
+
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, "
-                f"time, ...features). Received an input of shape {input_shape}."
-            )
+        check_time_axis(self, input_shape)
         self._build_weights(input_shape[1])
 
     def _add_weight(self, name, shape, initializer):
@@ -38,19 +53,24 @@ class _ParallelSpikingNeuron(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None):
+        check_mask(self, inputs.shape, mask)
         weight = self.weight_over_time(inputs.shape[1])
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (batch, time, -1))
-        x = ops.cast(x, weight.dtype)
+        x = bounded(ops.cast(x, weight.dtype))
         h = ops.matmul(weight, x) + ops.convert_to_tensor(self.bias)
         spikes = self.surrogate(ops.reshape(h, (batch, time, *features)))
         if mask is not None:
             shape = (batch, time) + (1,) * len(features)
-            spikes = spikes * ops.reshape(ops.cast(mask, spikes.dtype), shape)
+            mask = ops.reshape(ops.cast(mask, "bool"), shape)
+            spikes = ops.where(mask, spikes, ops.zeros_like(spikes))
         return ops.cast(spikes, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def __repr__(self):
+        return describe(self)
 
     def get_config(self):
         surrogate = surrogates.serialize(self.surrogate)
@@ -95,7 +115,13 @@ class PSN(_ParallelSpikingNeuron):
         - [Fang et al., 2023](https://arxiv.org/abs/2304.12760)
     """
 
-    def __init__(self, T=None, surrogate="atan", **kwargs):
+    def __init__(
+        self,
+        T: int | None = None,
+        *,
+        surrogate: Any = "atan",
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(surrogate, **kwargs)
         self.T = None if T is None else check_timesteps(T, "T")
 
@@ -169,9 +195,17 @@ class MaskedPSN(PSN):
         - [Fang et al., 2023](https://arxiv.org/abs/2304.12760)
     """
 
-    def __init__(self, k, T=None, lambda_init=0.0, surrogate="atan", **kwargs):
-        super().__init__(T, surrogate, **kwargs)
-        self.k = int(check_number("k", k, minimum=1))
+    def __init__(
+        self,
+        k: int,
+        *,
+        T: int | None = None,
+        lambda_init: float = 0.0,
+        surrogate: Any = "atan",
+        **kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(T, surrogate=surrogate, **kwargs)
+        self.k = check_integer("k", k, minimum=1)
         self.lambda_init = check_number("lambda_init", lambda_init, 0.0, 1.0)
 
     def _build_weights(self, timesteps):
@@ -225,10 +259,17 @@ class SlidingPSN(_ParallelSpikingNeuron):
         - [Fang et al., 2023](https://arxiv.org/abs/2304.12760)
     """
 
-    def __init__(self, k, exp_init=True, surrogate="atan", **kwargs):
+    def __init__(
+        self,
+        k: int,
+        *,
+        exp_init: bool = True,
+        surrogate: Any = "atan",
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(surrogate, **kwargs)
-        self.k = int(check_number("k", k, minimum=1))
-        self.exp_init = bool(exp_init)
+        self.k = check_integer("k", k, minimum=1)
+        self.exp_init = check_bool("exp_init", exp_init)
 
     def _build_weights(self, timesteps):
         def exponential(shape, dtype):

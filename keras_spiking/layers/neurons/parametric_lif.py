@@ -1,11 +1,15 @@
 from typing import Unpack
 
 import keras
+from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
-from keras_spiking.layers.options import SpikingOptions
+from keras_spiking.layers.options import LeakyOptions
+from keras_spiking.parameter import Alias
 from keras_spiking.parameter import TimeConstant
+
+__all__ = ["ParametricLIFLayer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -19,8 +23,8 @@ class ParametricLIFLayer(LIFLayer):
         H[t] = V[t-1] - (V[t-1] - v_reset) sigmoid(w) + X[t]     (decay_input=False)
 
     Args:
-        init_tau: Float or array that broadcasts over the features, > 1, the time
-            constant to start from: `w = -log(init_tau - 1)`. `w` has the shape of
+        init_tau: Float or array that broadcasts over the features, > 1, the
+            initial time constant: `w = -log(init_tau - 1)`. `w` has the shape of
             this array: a float means one `w` for the layer, unless
             `learnable={"tau": "channel"}` or `{"tau": "neuron"}` says otherwise.
             Defaults to `2.0`.
@@ -62,15 +66,10 @@ class ParametricLIFLayer(LIFLayer):
     """
 
     tau = TimeConstant()
+    w = Alias("tau", lambda layer: -ops.log(layer.tau - 1.0))
 
-    def __init__(
-        self,
-        init_tau: ArrayLike = 2.0,
-        *,
-        decay_input: bool = True,
-        **kwargs: Unpack[SpikingOptions],
-    ):
-        super().__init__(init_tau, decay_input=decay_input, **kwargs)
+    def __init__(self, init_tau: ArrayLike = 2.0, **kwargs: Unpack[LeakyOptions]):
+        super().__init__(init_tau, **kwargs)
 
     def get_config(self):
         config = super().get_config()
