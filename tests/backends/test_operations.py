@@ -52,6 +52,7 @@ CASES = {
     **{n: lambda x, v, n=n: real(getattr(ops, n)(x, v)) for n in COMPARISONS.split()},
     "logical_not": lambda x, v: real(ops.logical_not(x)),
     "to_real": lambda x, v: real(x > v),
+    "straight_through": lambda x, v: keras_spiking.ops.straight_through(x, v),
     "where": lambda x, v: ops.where(x > 0.6, v * x, v),
     "spike": lambda x, v: spike(x - v),
     "clip": lambda x, v: ops.clip(x, -1.0, 1.0),
