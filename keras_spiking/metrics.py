@@ -32,7 +32,7 @@ class FiringRate(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, name: str | None = "firing_rate", *, dtype: Any = None):
+    def __init__(self, name: str = "firing_rate", *, dtype: Any = None):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
@@ -57,7 +57,7 @@ class SilentFraction(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, name: str | None = "silent_fraction", *, dtype: Any = None):
+    def __init__(self, name: str = "silent_fraction", *, dtype: Any = None):
         super().__init__(name=name, dtype=dtype)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
@@ -89,7 +89,7 @@ class SynapticOperations(keras.metrics.Mean):
         self,
         fan_out: float,
         *,
-        name: str | None = "synaptic_operations",
+        name: str = "synaptic_operations",
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
@@ -129,7 +129,7 @@ class AccuracyAtEveryTimeStep(keras.metrics.Metric):
         self,
         timesteps: int,
         *,
-        name: str | None = "accuracy_at_every_time_step",
+        name: str = "accuracy_at_every_time_step",
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
@@ -161,7 +161,8 @@ class AccuracyAtEveryTimeStep(keras.metrics.Metric):
         self.count.assign_add(ops.sum(weight))
 
     def result(self) -> Any:
-        return self.correct / ops.where(self.count > 1.0, self.count, 1.0)
+        count = ops.convert_to_tensor(self.count)
+        return self.correct / ops.where(count > 1.0, count, 1.0)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "timesteps": self.timesteps}

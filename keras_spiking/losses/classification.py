@@ -57,8 +57,8 @@ class TemporalEfficientTraining(LossOverTime):
         target_potential: float = 1.0,
         from_logits: bool = True,
         *,
-        name: str | None = "temporal_efficient_training",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "temporal_efficient_training",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
@@ -115,8 +115,8 @@ class FiringRateMSE(LossOverTime):
     def __init__(
         self,
         *,
-        name: str | None = "firing_rate_mse",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "firing_rate_mse",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)

@@ -119,8 +119,8 @@ class SpikeClusterLoss(LossOverTime):
         v_threshold: float = 1.0,
         T_in: int = 5,
         *,
-        name: str | None = "spike_cluster",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "spike_cluster",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)

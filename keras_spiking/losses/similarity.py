@@ -104,8 +104,8 @@ class SpikeSimilarity(LossOverTime):
         argument: float | None = None,
         loss: str = "mse",
         *,
-        name: str | None = "spike_similarity",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "spike_similarity",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)

@@ -50,8 +50,8 @@ class VanRossumDistance(LossOverTime):
         self,
         tau: float = 5.0,
         *,
-        name: str | None = "van_rossum_distance",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "van_rossum_distance",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
@@ -107,8 +107,8 @@ class SpikeCountLoss(LossOverTime):
         true_count: float | None = None,
         false_count: float = 0.0,
         *,
-        name: str | None = "spike_count",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "spike_count",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
@@ -162,8 +162,8 @@ class MembraneLoss(LossOverTime):
         on_target: float = 1.0,
         off_target: float = 0.0,
         *,
-        name: str | None = "membrane",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "membrane",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)

@@ -90,8 +90,8 @@ class FirstSpikeTimeLoss(LossOverTime):
     def __init__(
         self,
         *,
-        name: str | None = "first_spike_time",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "first_spike_time",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
@@ -131,8 +131,8 @@ class TimeToFirstSpikeCrossentropy(LossOverTime):
         self,
         temperature: float = 1.0,
         *,
-        name: str | None = "time_to_first_spike_crossentropy",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "time_to_first_spike_crossentropy",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
@@ -180,8 +180,8 @@ class TempotronLoss(keras.losses.Loss):
         self,
         v_threshold: float = 1.0,
         *,
-        name: str | None = "tempotron",
-        reduction: str | None = "sum_over_batch_size",
+        name: str = "tempotron",
+        reduction: str = "sum_over_batch_size",
         dtype: Any = None,
     ):
         super().__init__(name, reduction, dtype)
