@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from typing import Any
+from typing import TypeVar
 
 import keras
 
@@ -10,12 +11,13 @@ from keras_spiking.surrogates.from_derivative import FromDerivative
 from keras_spiking.surrogates.surrogate import Surrogate
 
 _CLASSES: dict[str, type[Surrogate]] = {}
+_Class = TypeVar("_Class", bound=type[Surrogate])
 
 
-def register(name: str) -> Callable[[type], type]:
+def register(name: str) -> Callable[[_Class], _Class]:
     """Decorates a surrogate of this package, which `get` then knows by its name."""
 
-    def decorate(cls: type) -> type:
+    def decorate(cls: _Class) -> _Class:
         _CLASSES[name] = cls
         return keras.saving.register_keras_serializable("keras_spiking")(cls)
 
