@@ -237,6 +237,14 @@ def test_lambdas_are_not_loaded_in_safe_mode(tmp_path):
         saved_and_loaded(lambda x: 1.0 - x, tmp_path)
 
 
+def test_only_lambdas_name_modules_that_are_imported():
+    config = surrogates.get(bell).get_config()
+    module = {"module": "a_module_that_does_not_exist"}
+    for crafted in ({**config, "globals": {"ops": module}}, config):
+        crafted["function"] = {**config["function"], "globals": {"ops": module}}
+        assert surrogates.FromDerivative.from_config(crafted).function is bell
+
+
 def test_a_lambda_that_cannot_be_saved_says_what_to_do(tmp_path):
     message = "`unregistered`.*register_keras_serializable"
     with pytest.raises(ValueError, match=message):
