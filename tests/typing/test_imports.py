@@ -3,11 +3,13 @@
 import ast
 import graphlib
 import importlib
+import inspect
 import json
 import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
 from backend import BACKEND
 from public import PACKAGE
@@ -63,6 +65,15 @@ def test_public_modules_list_what_they_offer(name):
     for member in listed:
         assert hasattr(module, member)
         assert not member.startswith("_") or member == "__version__"
+
+
+def test_no_two_classes_are_saved_under_one_name():
+    loaded = [m for n, m in list(sys.modules.items()) if n.startswith("keras_spiking.")]
+    classes = {c for m in loaded for c in vars(m).values() if inspect.isclass(c)}
+    for cls in classes:
+        name = keras.saving.get_registered_name(cls)
+        if name.startswith("keras_spiking"):
+            assert keras.saving.get_registered_object(name) is cls
 
 
 IMPORT_EACH_ALONE = """
