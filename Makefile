@@ -19,6 +19,8 @@ test: $(VENV)/test lint
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(RUN) --level error
 
 $(VENV)/demo-%: $(VENV)/bin/python pyproject.toml
 	$(RUN) -m pip install --quiet $($*_PACKAGES) --editable ".[demo]"

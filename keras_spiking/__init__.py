@@ -20,3 +20,25 @@ from keras_spiking import utils
 from keras_spiking import visualization
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "backends",
+    "callbacks",
+    "config",
+    "constraints",
+    "conversion",
+    "datasets",
+    "export",
+    "layers",
+    "learning",
+    "losses",
+    "metrics",
+    "online",
+    "ops",
+    "quantizers",
+    "regularizers",
+    "surrogates",
+    "utils",
+    "visualization",
+]

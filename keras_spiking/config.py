@@ -5,21 +5,23 @@ import os
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 
+__all__ = ["checks_finite", "fused", "set_check_finite", "set_fused"]
+
 _MODES = ("auto", "always", "never")
 _fused = check_choice(
     "KERAS_SPIKING_FUSED", os.environ.get("KERAS_SPIKING_FUSED", "auto"), _MODES
 )
 
 
-def set_fused(mode):
-    """Says whether fused kernels serve the layers.
+def set_fused(mode: str):
+    """Sets whether layers run on fused kernels.
 
-    The environment variable `KERAS_SPIKING_FUSED` sets the mode at the start. A
-    function that has been compiled already keeps what it was compiled with.
+    The environment variable `KERAS_SPIKING_FUSED` sets the initial mode. A function
+    that has already been compiled keeps what it was compiled with.
 
     Args:
-        mode: `"auto"`: a fused kernel where there is one, else the reference in
-            `keras.ops`. `"always"`: an error where there is none. `"never"`: the
+        mode: `"auto"`: a fused kernel where there is one, otherwise the reference in
+            `keras.ops`. `"always"`: an error where there is no kernel. `"never"`: the
             reference everywhere.
 
     Example:
@@ -33,21 +35,21 @@ def set_fused(mode):
     _fused = check_choice("mode", mode, _MODES)
 
 
-def fused():
-    """The mode that `set_fused` has set."""
+def fused() -> str:
+    """Returns the mode that `set_fused` has set."""
     return _fused
 
 
 _checks_finite = False
 
 
-def set_check_finite(check):
+def set_check_finite(check: bool):
     """Sets whether states that become infinite or NaN raise an error.
 
-    A membrane potential that has overflown spoils all time steps that follow, often
-    without a sign but silence. The check costs a pass over the states after every
-    call. Functions that JAX compiles cannot raise: there, `FiringRateLogger` and
-    monitors show such states.
+    A membrane potential that has overflowed spoils all later time steps, often
+    with no other sign than missing spikes. The check costs a pass over the states
+    after every call. Functions compiled by JAX cannot raise: there, `FiringRateLogger`
+    and monitors show such states.
 
     Args:
         check: Boolean. Initially `False`.
@@ -63,6 +65,6 @@ def set_check_finite(check):
     _checks_finite = check_bool("check", check)
 
 
-def checks_finite():
-    """What `set_check_finite` has set."""
+def checks_finite() -> bool:
+    """Returns whether `set_check_finite` has switched the check on."""
     return _checks_finite

@@ -1,10 +1,19 @@
-"""Metrics over spikes: how often, how many, how costly, how soon right."""
+"""Metrics of spikes: rates, silence, synaptic operations, accuracy over time."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_timesteps
+
+__all__ = [
+    "AccuracyAtEveryTimeStep",
+    "FiringRate",
+    "SilentFraction",
+    "SynapticOperations",
+]
 
 
 @keras.saving.register_keras_serializable("keras_spiking.metrics")
@@ -13,7 +22,7 @@ class FiringRate(keras.metrics.Mean):
 
     Args:
         name: Name of the metric.
-        **kwargs: The arguments of `keras.metrics.Metric`.
+        dtype: Dtype of the metric. Defaults to `keras.config.floatx()`.
 
     Example:
 
@@ -23,10 +32,10 @@ class FiringRate(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, name="firing_rate", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, name: str = "firing_rate", *, dtype: Any = None):
+        super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
         y_pred = ops.convert_to_tensor(y_pred)
         axes = tuple(range(1, len(y_pred.shape)))
         return super().update_state(ops.mean(y_pred, axis=axes), sample_weight)
@@ -34,11 +43,11 @@ class FiringRate(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_spiking.metrics")
 class SilentFraction(keras.metrics.Mean):
-    """Fraction of neurons that do not fire for a sample, averaged over samples.
+    """Fraction of neurons that never fire within a sample, averaged over samples.
 
     Args:
         name: Name of the metric.
-        **kwargs: The arguments of `keras.metrics.Metric`.
+        dtype: Dtype of the metric. Defaults to `keras.config.floatx()`.
 
     Example:
 
@@ -48,10 +57,10 @@ class SilentFraction(keras.metrics.Mean):
     0.5
     """
 
-    def __init__(self, name="silent_fraction", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, name: str = "silent_fraction", *, dtype: Any = None):
+        super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
         spikes = ops.sum(ops.abs(ops.convert_to_tensor(y_pred)), axis=1)
         silent = ops.cast(spikes == 0.0, self.dtype)
         axes = tuple(range(1, len(silent.shape)))
@@ -60,13 +69,13 @@ class SilentFraction(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("keras_spiking.metrics")
 class SynapticOperations(keras.metrics.Mean):
-    """Synaptic operations per sample: spikes times the synapses that each feeds.
+    """Synaptic operations per sample: spikes times the synapses behind each.
 
     Args:
-        fan_out: Float >= 0, synapses behind a neuron: `units` of a following
+        fan_out: Float >= 0, the number of synapses per neuron: `units` of a following
             `Dense`, `filters * kernel_size ** 2` of a `Conv2D` without strides.
         name: Name of the metric.
-        **kwargs: The arguments of `keras.metrics.Metric`.
+        dtype: Dtype of the metric. Defaults to `keras.config.floatx()`.
 
     Example:
 
@@ -76,16 +85,22 @@ class SynapticOperations(keras.metrics.Mean):
     30.0
     """
 
-    def __init__(self, fan_out, name="synaptic_operations", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        fan_out: float,
+        *,
+        name: str = "synaptic_operations",
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
         self.fan_out = check_number("fan_out", fan_out, minimum=0.0)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
         spikes = ops.cast(ops.convert_to_tensor(y_pred) != 0.0, self.dtype)
         count = ops.sum(spikes, axis=tuple(range(1, len(spikes.shape))))
         return super().update_state(count * self.fan_out, sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "fan_out": self.fan_out}
 
 
@@ -99,7 +114,7 @@ class AccuracyAtEveryTimeStep(keras.metrics.Metric):
     Args:
         timesteps: Integer >= 1, the number of time steps.
         name: Name of the metric.
-        **kwargs: The arguments of `keras.metrics.Metric`.
+        dtype: Dtype of the metric. Defaults to `keras.config.floatx()`.
 
     Example:
 
@@ -110,15 +125,21 @@ class AccuracyAtEveryTimeStep(keras.metrics.Metric):
     [0.0, 1.0]
     """
 
-    def __init__(self, timesteps, name="accuracy_at_every_time_step", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        timesteps: int,
+        *,
+        name: str = "accuracy_at_every_time_step",
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
         self.timesteps = check_timesteps(timesteps)
         self.correct = self.add_weight(
-            shape=(timesteps,), initializer="zeros", name="correct"
+            shape=(self.timesteps,), initializer="zeros", name="correct"
         )
         self.count = self.add_weight(shape=(), initializer="zeros", name="count")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
         y_pred = ops.convert_to_tensor(y_pred)
         if len(y_pred.shape) != 3 or y_pred.shape[1] not in (None, self.timesteps):
             raise ValueError(
@@ -139,8 +160,9 @@ class AccuracyAtEveryTimeStep(keras.metrics.Metric):
         self.correct.assign_add(correct)
         self.count.assign_add(ops.sum(weight))
 
-    def result(self):
-        return self.correct / ops.maximum(self.count, 1.0)
+    def result(self) -> Any:
+        count = ops.convert_to_tensor(self.count)
+        return self.correct / ops.where(count > 1.0, count, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "timesteps": self.timesteps}

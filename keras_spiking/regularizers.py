@@ -1,9 +1,14 @@
 """Regularizers of activity."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_spiking.ops.reduce import mean
 from keras_spiking.validation import check_number
+
+__all__ = ["FiringRateRegularizer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -12,12 +17,12 @@ class FiringRateRegularizer(keras.regularizers.Regularizer):
 
         L = strength sum_i (max(0, minimum - r_i)^2 + max(0, r_i - maximum)^2)
 
-    where `r_i` is the mean of neuron `i` over batch and time, in spikes per time
-    step. Used as the `activity_regularizer` of a spiking layer.
+    where `r_i` is the mean rate of neuron `i` over batch and time, in spikes per time
+    step. Use it as the `activity_regularizer` of a spiking layer.
 
     Args:
-        minimum: Float, the lower end of the target range. Defaults to `0.0`.
-        maximum: Float, the upper end. Defaults to `1.0`.
+        minimum: Float >= 0, the lower end of the target range. Defaults to `0.0`.
+        maximum: Float >= `minimum`, the upper end. Defaults to `1.0`.
         strength: Float >= 0, the weight of the penalty. Defaults to `0.01`.
 
     Example:
@@ -32,19 +37,23 @@ class FiringRateRegularizer(keras.regularizers.Regularizer):
         - [Zenke and Vogels, 2021](https://doi.org/10.1162/neco_a_01367)
     """
 
-    def __init__(self, minimum=0.0, maximum=1.0, strength=0.01):
+    def __init__(
+        self, minimum: float = 0.0, maximum: float = 1.0, strength: float = 0.01
+    ):
         self.minimum = check_number("minimum", minimum, minimum=0.0)
         self.maximum = check_number("maximum", maximum, minimum=self.minimum)
         self.strength = check_number("strength", strength, minimum=0.0)
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> Any:
         if len(x.shape) < 3:
             raise ValueError(
-                "FiringRateRegularizer needs spikes of every time step, (batch, "
+                "FiringRateRegularizer needs the spikes of every time step, (batch, "
                 f"time, ...). Received spikes of shape {tuple(x.shape)}: use "
                 "`return_sequences=True`."
             )
-        rate = ops.mean(ops.cast(x, "float32"), axis=(0, 1))
+        if keras.backend.standardize_dtype(x.dtype) != "float64":
+            x = ops.cast(x, "float32")
+        rate = mean(x, axis=(0, 1))
         below = ops.relu(self.minimum - rate)
         above = ops.relu(rate - self.maximum)
         penalty = ops.sum(ops.square(below) + ops.square(above))
@@ -53,7 +62,7 @@ class FiringRateRegularizer(keras.regularizers.Regularizer):
         batch = ops.cast(ops.shape(x)[0], penalty.dtype)
         return self.strength * penalty * batch
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "minimum": self.minimum,
             "maximum": self.maximum,

@@ -1,17 +1,22 @@
 """Small helpers around labels and thresholds."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
+__all__ = ["redundant_one_hot", "threshold_margin"]
 
-def redundant_one_hot(labels, num_classes, n):
-    """One-hot labels with `n` ones a class, for `n` neurons that vote.
+
+def redundant_one_hot(labels: Any, num_classes: int, n: int) -> Any:
+    """One-hot labels with `n` ones per class, for `n` neurons that vote.
 
     Args:
-        labels: Integer labels `(batch,)`.
-        num_classes: Integer, the number of classes.
-        n: Integer >= 1, the neurons of a class.
+        labels: Integer labels, `(batch,)`.
+        num_classes: Integer >= 1, the number of classes.
+        n: Integer >= 1, the number of neurons per class.
 
     Returns:
         A tensor `(batch, num_classes * n)`.
@@ -23,23 +28,28 @@ def redundant_one_hot(labels, num_classes, n):
     >>> [[int(h) for h in row] for row in hot]
     [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1]]
     """
-    n = int(check_number("n", n, minimum=1))
-    return ops.repeat(ops.one_hot(labels, num_classes), n, axis=-1)
+    n = check_integer("n", n, minimum=1)
+    return ops.repeat(_one_hot(labels, num_classes), n, axis=-1)
 
 
-def threshold_margin(labels, num_classes, threshold0=0.9, threshold1=1.1):
-    """Thresholds that leave a margin between right and wrong in training.
+def threshold_margin(
+    labels: Any, num_classes: int, threshold0: float = 0.9, threshold1: float = 1.1
+) -> Any:
+    """Thresholds of output neurons in training, for a margin between classes.
 
-    A neuron of the true class shall reach the higher threshold, one of another
-    class shall not even reach the lower one. For the potentials `v` of output
-    neurons, `v >= margin` is who counts as firing in training; at inference the
-    threshold is the same for all.
+    In training a neuron of the true class has to reach the higher threshold, and
+    neurons of other classes already fire at the lower one. At inference the
+    threshold is 1 for all.
+
+    Dividing the input of IF or LIF neurons with `v_threshold=1.0` and `v_reset=0.0`
+    (or a soft reset) by these thresholds gives the spikes of neurons that have them:
+    all potentials are scaled by the same factor.
 
     Args:
-        labels: Integer labels `(batch,)`.
-        num_classes: Integer, the number of classes.
-        threshold0: Float, for the other classes. Defaults to `0.9`.
-        threshold1: Float, for the true class. Defaults to `1.1`.
+        labels: Integer labels, `(batch,)`.
+        num_classes: Integer >= 1, the number of classes.
+        threshold0: Float > 0, for the other classes. Defaults to `0.9`.
+        threshold1: Float > 0, for the true class. Defaults to `1.1`.
 
     Returns:
         A tensor `(batch, num_classes)`.
@@ -50,6 +60,24 @@ def threshold_margin(labels, num_classes, threshold0=0.9, threshold1=1.1):
     >>> margin = keras_spiking.utils.threshold_margin(labels, 3)
     >>> [round(float(m), 1) for m in margin[0]]
     [0.9, 1.1, 0.9]
+    >>> currents = keras.ops.ones((1, 8, 3))
+    >>> neurons = keras_spiking.layers.IFLayer(v_threshold=1.0)
+    >>> spikes = neurons(currents / keras.ops.expand_dims(margin, 1))
+    >>> [int(count) for count in keras.ops.sum(spikes, axis=1)[0]]
+    [8, 4, 8]
     """
-    one_hot = ops.one_hot(labels, num_classes)
+    threshold0 = check_number("threshold0", threshold0, above=0.0)
+    threshold1 = check_number("threshold1", threshold1, above=0.0)
+    one_hot = _one_hot(labels, num_classes)
     return threshold0 + (threshold1 - threshold0) * one_hot
+
+
+def _one_hot(labels, num_classes):
+    num_classes = check_integer("num_classes", num_classes, minimum=1)
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) != 1:
+        raise ValueError(
+            "`labels` must be integer labels (batch,). Received labels of shape "
+            f"{tuple(labels.shape)}."
+        )
+    return ops.one_hot(ops.cast(labels, "int32"), num_classes)

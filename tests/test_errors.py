@@ -1,5 +1,7 @@
 """What is wrong with an argument, what it was, and what to do instead."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -92,9 +94,15 @@ def test_unknown_surrogates_list_those_that_exist():
     assert all(name in str(error.value) for name in surrogates.names())
 
 
-@pytest.mark.parametrize("surrogate", [3, None, 0.5])
+@pytest.mark.parametrize("surrogate", [3, None, 0.5, True, [], float])
 def test_what_is_no_surrogate(surrogate):
-    with pytest.raises(TypeError, match=f"surrogate={surrogate}"):
+    with pytest.raises(TypeError, match="surrogate="):
+        layers.LIFLayer(surrogate=surrogate)
+
+
+@pytest.mark.parametrize("surrogate", [{}, {"class_name": "Dense"}, {"alpha": 2.0}])
+def test_configurations_of_no_surrogate(surrogate):
+    with pytest.raises(ValueError, match="surrogate="):
         layers.LIFLayer(surrogate=surrogate)
 
 
@@ -190,3 +198,10 @@ def test_population_ranges():
 def test_a_period_of_unknown_length():
     with pytest.raises(ValueError, match=r"known.*\(None, None, 3\)"):
         layers.PeriodicEncoder(8)(keras.Input((None, 3)))
+
+
+def test_hints_name_packages_that_can_be_installed():
+    root = pathlib.Path(__file__).parent.parent
+    files = [root / "README.md", *root.glob("docs/*.md"), *root.rglob("guides/*.py")]
+    for path in [*files, *root.glob("keras_spiking/**/*.py")]:
+        assert "keras3-spiking[" not in path.read_text(), path

@@ -1,7 +1,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_spiking.conversion.graph import run
@@ -50,11 +49,11 @@ def simulate(
     timesteps = check_timesteps(snn.timesteps if timesteps is None else timesteps)
     simulation = snn.simulation
     steps = StepByStep(simulation.layers[0], timesteps, reduce=None)
-    sequences = keras.Model(snn.inputs, steps(simulation.input))
+    sequences: Any = keras.Model(snn.inputs, steps(simulation.input))
     sequences = sequences.predict(x, batch_size=batch_size, verbose=0)
 
     # The heads are applied to the means of all steps as if these were samples.
-    graph = trace(snn)
+    graph: Any = trace(snn)
     call = next(c for c in graph.calls if isinstance(c.operation, StepByStep))
     values = {
         id(tensor): y.reshape(-1, *y.shape[2:])
@@ -64,8 +63,8 @@ def simulate(
         if all(id(x) in values for x in call.inputs):
             run([call], values)
     return keras.tree.map_structure(
-        lambda y: np.reshape(
-            ops.convert_to_numpy(values[id(y)]), (-1, timesteps, *y.shape[1:])
+        lambda y: ops.convert_to_numpy(values[id(y)]).reshape(
+            -1, timesteps, *y.shape[1:]
         ),
         graph.outputs,
     )

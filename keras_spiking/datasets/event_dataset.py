@@ -324,8 +324,9 @@ class EventDataset(keras.utils.PyDataset):
         """
         import torch
 
+        dataset: Any = self  # which is one without extending PyTorch's class
         return torch.utils.data.DataLoader(
-            self, batch_size=None, sampler=_Epochs(self), num_workers=num_workers
+            dataset, batch_size=None, sampler=_Epochs(self), num_workers=num_workers
         )
 
 

@@ -112,14 +112,14 @@ class Frames(Representation):
             The same array as a call with all events at once.
         """
         sensor_shape = check_sensor_shape(sensor_shape)
-        count, first, last = 0, None, None
+        count, first, last = 0, 0, None
         for chunk in chunks():
             check_order(chunk, previous=last)
             if len(chunk):
                 first = int(chunk["t"][0]) if count == 0 else first
                 last = int(chunk["t"][-1])
                 count += len(chunk)
-        steps, by_time = self._steps(count, (last - first) if count else 0)
+        steps, by_time = self._steps(count, 0 if last is None else last - first)
         frames = np.zeros((steps[0], *sensor_shape), "int32")
         starts = np.arange(1, steps[0]) * steps[1]
         seen = 0

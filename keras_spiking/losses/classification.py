@@ -1,31 +1,39 @@
 """Classification from the outputs of all time steps."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_spiking.losses.over_time import LossOverTime
+from keras_spiking.losses.over_time import one_hot
+from keras_spiking.ops.reduce import mean
+from keras_spiking.ops.reduce import reduce_time
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class TemporalEfficientTraining(keras.losses.Loss):
+class TemporalEfficientTraining(LossOverTime):
     """Cross-entropy at every time step, averaged: temporal efficient training.
 
         L = (1 - lambda) mean_t CE(O[t], y) + lambda mean_t MSE(O[t], target)
 
     where the target of the second term is `target_potential` at the true class.
-    The first term is what sets this loss apart from the cross-entropy of the
-    mean output: every step has to be right by itself.
+    Unlike the cross-entropy of the mean output, the first term requires every step
+    to be right by itself.
 
     Args:
         regularization: Float in [0, 1], the weight `lambda` of the second term.
             Defaults to `0.0`.
-        target_potential: Float, the output that the second term asks for at the
-            true class; it asks for 0 elsewhere. Usually the threshold of the
-            neurons. Defaults to `1.0`.
+        target_potential: Float, the target of the second term at the true class;
+            the target of the others is 0. Usually the threshold of the neurons.
+            Defaults to `1.0`.
         from_logits: Boolean, whether outputs are logits (membrane potentials,
             currents or spikes) or probabilities. Defaults to `True`.
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels `(batch,)` or `(batch, 1)`, or one-hot labels
@@ -45,27 +53,22 @@ class TemporalEfficientTraining(keras.losses.Loss):
 
     def __init__(
         self,
-        regularization=0.0,
-        target_potential=1.0,
-        from_logits=True,
-        name="temporal_efficient_training",
-        **kwargs,
+        regularization: float = 0.0,
+        target_potential: float = 1.0,
+        from_logits: bool = True,
+        *,
+        name: str = "temporal_efficient_training",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
     ):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name, reduction, dtype)
         self.regularization = check_number(
-            "regularization", regularization, minimum=0.0
+            "regularization", regularization, minimum=0.0, maximum=1.0
         )
-        if regularization > 1.0:
-            raise ValueError(
-                "`regularization` must be at most 1. "
-                f"Received: regularization={regularization}"
-            )
         self.target_potential = check_number("target_potential", target_potential)
-        self.from_logits = bool(from_logits)
+        self.from_logits = check_bool("from_logits", from_logits)
 
-    def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
-        check_time_axis("TemporalEfficientTraining", y_pred)
+    def per_sample(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         labels = ops.expand_dims(one_hot(y_true, y_pred), 1)
         labels = ops.broadcast_to(labels, ops.shape(y_pred))
         loss = keras.losses.categorical_crossentropy(
@@ -73,11 +76,11 @@ class TemporalEfficientTraining(keras.losses.Loss):
         )
         if self.regularization:
             error = ops.square(y_pred - self.target_potential * labels)
-            error = ops.mean(error, axis=-1)
+            error = mean(error, axis=-1)
             loss = loss + self.regularization * (error - loss)
-        return ops.mean(loss, axis=1)
+        return reduce_time(loss, "mean", mask)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "regularization": self.regularization,
@@ -87,14 +90,15 @@ class TemporalEfficientTraining(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class FiringRateMSE(keras.losses.Loss):
+class FiringRateMSE(LossOverTime):
     """Mean squared error between firing rates and one-hot labels.
 
         L = mean_c (mean_t S[t, c] - y[c])^2
 
     Args:
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels `(batch,)` or `(batch, 1)`, or one-hot labels
@@ -108,35 +112,15 @@ class FiringRateMSE(keras.losses.Loss):
     0.25
     """
 
-    def __init__(self, name="firing_rate_mse", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        *,
+        name: str = "firing_rate_mse",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
 
-    def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
-        check_time_axis("FiringRateMSE", y_pred)
-        rate = ops.mean(y_pred, axis=1)
-        return ops.mean(ops.square(rate - one_hot(y_true, y_pred)), axis=-1)
-
-
-def check_time_axis(name, y_pred):
-    if len(y_pred.shape) != 3:
-        raise ValueError(
-            f"{name} needs the outputs of every time step, (batch, time, "
-            f"classes). Received `y_pred` of shape {tuple(y_pred.shape)}. If the "
-            "model averages over time, use a loss of keras.losses."
-        )
-
-
-def one_hot(y_true, y_pred):
-    classes = y_pred.shape[-1]
-    y_true = ops.convert_to_tensor(y_true)
-    if len(y_true.shape) == 2 and y_true.shape[-1] == classes:
-        return ops.cast(y_true, y_pred.dtype)
-    if len(y_true.shape) == 2 and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
-    if len(y_true.shape) != 1:
-        raise ValueError(
-            "`y_true` must be integer labels (batch,) or one-hot labels (batch, "
-            f"{classes}). Received `y_true` of shape {tuple(y_true.shape)}."
-        )
-    return ops.one_hot(ops.cast(y_true, "int32"), classes, dtype=y_pred.dtype)
+    def per_sample(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
+        rate = reduce_time(y_pred, "mean", mask)
+        return mean(ops.square(rate - one_hot(y_true, y_pred)), axis=-1)

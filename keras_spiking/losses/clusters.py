@@ -1,15 +1,20 @@
-"""Spike clusters: temporal credit where a neuron's spikes cluster (STCA)."""
+"""Spike clusters: spatio-temporal credit assignment (STCA)."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_spiking.losses.classification import check_time_axis
+from keras_spiking.losses.over_time import LossOverTime
 from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
 
-def spike_clusters(v, v_threshold=1.0, T_in=5):
-    """Counts clusters of spikes, and finds where to add or to remove one.
+def spike_clusters(
+    v: Any, v_threshold: float = 1.0, T_in: int = 5
+) -> tuple[Any, Any, Any]:
+    """Counts clusters of spikes, and finds where to add or remove one.
 
     Spikes with gaps of at most `T_in` steps belong to one cluster.
 
@@ -20,9 +25,10 @@ def spike_clusters(v, v_threshold=1.0, T_in=5):
 
     Returns:
         The number of clusters, `(batch, ...)`, and two tensors of 0 and 1 of the
-        shape of `v`: the largest potential outside of all clusters, where the
-        next one is easiest to make, and the largest of the cluster with the least
-        spikes, which is easiest to remove. Either is all 0 where there is none.
+        shape of `v`. The first is 1 at the largest potential outside all clusters,
+        where a new cluster is easiest to create; the second at the largest potential
+        of the cluster with the fewest spikes, which is easiest to remove. Either is
+        all 0 where there is none.
 
     Example:
 
@@ -31,7 +37,8 @@ def spike_clusters(v, v_threshold=1.0, T_in=5):
     >>> int(count[0, 0])
     2
     """
-    T_in = int(check_number("T_in", T_in, minimum=1))
+    T_in = check_integer("T_in", T_in, minimum=1)
+    v_threshold = check_number("v_threshold", v_threshold)
     v = ops.stop_gradient(ops.convert_to_tensor(v))
     spikes = ops.cast(v >= v_threshold, v.dtype)
 
@@ -46,12 +53,12 @@ def spike_clusters(v, v_threshold=1.0, T_in=5):
     zero = ops.zeros_like(v[:, 0])
     number, (_, count) = time_loop(step, spikes, (zero + T_in + 1.0, zero))
 
-    # A step is inside of a cluster if a spike of the same cluster comes later.
+    # A step is inside a cluster if a spike of the same cluster comes later.
     def backward(x, later):
         s, n = x
         inside = ops.cast(ops.logical_and(later == n, n > 0.0), s.dtype)
         later = ops.where(s > 0.0, n, later)
-        return ops.maximum(inside, s), later
+        return ops.where(s > inside, s, inside), later
 
     flipped = (ops.flip(spikes, 1), ops.flip(number, 1))
     inside = ops.flip(time_loop(backward, flipped, zero - 1.0)[0], 1)
@@ -76,20 +83,21 @@ def _largest(v, where):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class SpikeClusterLoss(keras.losses.Loss):
-    """Asks a neuron for a number of clusters of spikes (STCA).
+class SpikeClusterLoss(LossOverTime):
+    """Penalises deviation from a target number of spike clusters (STCA).
 
         L = sum_c [N_c < N_d] (v_threshold - V_add)
             + [N_c > N_d] (V_remove - v_threshold)
 
-    where `V_add` is the largest potential outside of all clusters and `V_remove`
-    the largest of the smallest cluster, see `spike_clusters`.
+    where `V_add` is the largest potential outside all clusters and `V_remove` the
+    largest potential of the smallest cluster, see `spike_clusters`.
 
     Args:
         v_threshold: Float, the threshold. Defaults to `1.0`.
         T_in: Integer >= 1, the longest gap within a cluster. Defaults to `5`.
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Desired numbers of clusters `N_d`, `(batch, neurons)`.
@@ -106,20 +114,26 @@ class SpikeClusterLoss(keras.losses.Loss):
         - [Gu et al., 2019](https://doi.org/10.24963/ijcai.2019/189)
     """
 
-    def __init__(self, v_threshold=1.0, T_in=5, name="spike_cluster", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        v_threshold: float = 1.0,
+        T_in: int = 5,
+        *,
+        name: str = "spike_cluster",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
         self.v_threshold = check_number("v_threshold", v_threshold)
-        self.T_in = int(check_number("T_in", T_in, minimum=1))
+        self.T_in = check_integer("T_in", T_in, minimum=1)
 
-    def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
-        check_time_axis("SpikeClusterLoss", y_pred)
+    def per_sample(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         count, add, remove = spike_clusters(y_pred, self.v_threshold, self.T_in)
         desired = ops.cast(y_true, y_pred.dtype)
         few = ops.expand_dims(ops.cast(count < desired, y_pred.dtype), 1) * add
         many = ops.expand_dims(ops.cast(count > desired, y_pred.dtype), 1) * remove
         return ops.sum((many - few) * (y_pred - self.v_threshold), axis=(1, 2))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "v_threshold": self.v_threshold}
         return {**config, "T_in": self.T_in}

@@ -1,15 +1,21 @@
-"""Spike similarity: samples of one class shall have similar spikes."""
+"""Spike similarity: samples of one class should have similar spikes."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_spiking.losses.over_time import LossOverTime
+from keras_spiking.ops.reduce import mean
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
 
 KERNELS = ("linear", "polynomial", "sigmoid", "gaussian")
 
 
-def kernel_dot_product(x, y, kernel="linear", argument=None):
+def kernel_dot_product(
+    x: Any, y: Any, kernel: str = "linear", argument: float | None = None
+) -> Any:
     """Inner products of all rows of `x` with all rows of `y` in a kernel's space.
 
         linear:      x^T y
@@ -22,7 +28,7 @@ def kernel_dot_product(x, y, kernel="linear", argument=None):
         y: Tensor `(m, features)`.
         kernel: `"linear"`, `"polynomial"`, `"sigmoid"` or `"gaussian"`. Defaults
             to `"linear"`.
-        argument: Float, for all but the linear kernel.
+        argument: Float, for all kernels but the linear one; > 0 for the Gaussian.
 
     Returns:
         A tensor `(n, m)`.
@@ -34,10 +40,9 @@ def kernel_dot_product(x, y, kernel="linear", argument=None):
     (3, 3)
     """
     check_choice("kernel", kernel, KERNELS)
-    if kernel != "linear":
-        argument = check_number("argument", argument)
+    argument = _check_argument(kernel, argument)
     x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
-    product = ops.matmul(x, ops.transpose(y))
+    product = x @ ops.transpose(y)  # `ops.matmul` is float32 at most on PyTorch
     if kernel == "linear":
         return product
     if kernel == "polynomial":
@@ -46,12 +51,24 @@ def kernel_dot_product(x, y, kernel="linear", argument=None):
         return ops.sigmoid(argument * product)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     others = ops.expand_dims(ops.sum(ops.square(y), axis=-1), 0)
-    distance = ops.maximum(squares + others - 2.0 * product, 0.0)
+    distance = ops.relu(squares + others - 2.0 * product)
     return ops.exp(-distance / (2.0 * argument**2))
 
 
+def _check_argument(kernel, argument):
+    if kernel == "linear":
+        if argument is not None:
+            raise ValueError(
+                "The linear kernel takes no `argument`: leave it out, or choose "
+                f"another `kernel`. Received: argument={argument!r}"
+            )
+        return None
+    above = 0.0 if kernel == "gaussian" else None
+    return check_number("argument", argument, above=above)
+
+
 @keras.saving.register_keras_serializable("keras_spiking")
-class SpikeSimilarity(keras.losses.Loss):
+class SpikeSimilarity(LossOverTime):
     """Pulls the spikes of samples with a shared label together, others apart.
 
         L_i = mean_j loss(similarity(S_i, S_j), do i and j share a label?)
@@ -61,10 +78,11 @@ class SpikeSimilarity(keras.losses.Loss):
 
     Args:
         kernel: See `kernel_dot_product`. Defaults to `"linear"`.
-        argument: Float, for all but the linear kernel. Defaults to `None`.
+        argument: See `kernel_dot_product`. Defaults to `None`.
         loss: `"mse"`, `"l1"` or `"bce"`. Defaults to `"mse"`.
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels `(batch,)`, or labels `(batch, classes)` of 0 and 1.
@@ -78,23 +96,24 @@ class SpikeSimilarity(keras.losses.Loss):
     0.5
     """
 
+    has_classes = False
+
     def __init__(
         self,
-        kernel="linear",
-        argument=None,
-        loss="mse",
-        name="spike_similarity",
-        **kwargs,
+        kernel: str = "linear",
+        argument: float | None = None,
+        loss: str = "mse",
+        *,
+        name: str = "spike_similarity",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
     ):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name, reduction, dtype)
         self.kernel = check_choice("kernel", kernel, KERNELS)
-        if kernel != "linear":
-            argument = check_number("argument", argument)
-        self.argument = argument
+        self.argument = _check_argument(kernel, argument)
         self.loss = check_choice("loss", loss, ("mse", "l1", "bce"))
 
-    def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
+    def per_sample(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         y_true = ops.convert_to_tensor(y_true)
         if len(y_true.shape) == 2 and y_true.shape[-1] == 1:
             y_true = ops.squeeze(y_true, -1)
@@ -102,7 +121,7 @@ class SpikeSimilarity(keras.losses.Loss):
             shared = ops.expand_dims(y_true, 0) == ops.expand_dims(y_true, 1)
         else:
             labels = ops.cast(y_true, y_pred.dtype)
-            shared = ops.matmul(labels, ops.transpose(labels)) > 0.0
+            shared = labels @ ops.transpose(labels) > 0.0
         shared = ops.cast(shared, y_pred.dtype)
         x = ops.reshape(y_pred, (ops.shape(y_pred)[0], -1))
         if self.kernel == "linear":
@@ -115,9 +134,9 @@ class SpikeSimilarity(keras.losses.Loss):
             return keras.losses.binary_crossentropy(shared, similarity)
         error = similarity - shared
         error = ops.square(error) if self.loss == "mse" else ops.abs(error)
-        return ops.mean(error, axis=-1)
+        return mean(error, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kernel": self.kernel,

@@ -1,16 +1,19 @@
 """Losses over the times of spikes."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_spiking.losses.classification import check_time_axis
-from keras_spiking.losses.classification import one_hot
+from keras_spiking.losses.over_time import LossOverTime
+from keras_spiking.losses.over_time import one_hot
+from keras_spiking.ops.reduce import mean
 from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_number
 
 
-def first_spike_index(spikes):
-    """Where the first spike of each neuron is.
+def first_spike_index(spikes: Any) -> Any:
+    """Marks the first spike of each neuron.
 
     Args:
         spikes: Tensor `(batch, time, ...)` of 0 and 1.
@@ -29,12 +32,12 @@ def first_spike_index(spikes):
     return ops.logical_and(fires == 1, ops.cumsum(fires, axis=1) == 1)
 
 
-def first_spike_time(spikes):
+def first_spike_time(spikes: Any) -> Any:
     """The time step of each neuron's first spike, with a gradient.
 
-    A neuron that does not fire has the time `timesteps`. The gradient says that a
-    spike one step earlier makes the time less: it is -1 at the first spike, or,
-    for a silent neuron, at every step.
+    A neuron that does not fire has the time `timesteps`. The gradient is -1 at the
+    first spike, or at every step of a silent neuron: more potential there makes the
+    first spike earlier.
 
     Args:
         spikes: Tensor `(batch, time, ...)` of 0 and 1.
@@ -61,18 +64,19 @@ def first_spike_time(spikes):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class FirstSpikeTimeLoss(keras.losses.Loss):
-    """Mean squared error of the times of first spikes.
+class FirstSpikeTimeLoss(LossOverTime):
+    """Mean squared error of first-spike times.
 
         L = mean_c (t_c - target_c)^2
 
     Args:
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Target times in time steps, `(batch, classes)`; `timesteps` for a
-            neuron that shall not fire.
+            neuron that should not fire.
         y_pred: Spikes `(batch, time, classes)`.
 
     Example:
@@ -83,26 +87,31 @@ class FirstSpikeTimeLoss(keras.losses.Loss):
     1.0
     """
 
-    def __init__(self, name="first_spike_time", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        *,
+        name: str = "first_spike_time",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
 
-    def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
-        check_time_axis("FirstSpikeTimeLoss", y_pred)
+    def per_sample(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         error = first_spike_time(y_pred) - ops.cast(y_true, y_pred.dtype)
-        return ops.mean(ops.square(error), axis=-1)
+        return mean(ops.square(error), axis=-1)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class TimeToFirstSpikeCrossentropy(keras.losses.Loss):
-    """Cross-entropy of who fires first.
+class TimeToFirstSpikeCrossentropy(LossOverTime):
+    """Cross-entropy over which neuron fires first.
 
         L = -log softmax(-t / temperature)[y]
 
     Args:
         temperature: Float > 0, in time steps. Defaults to `1.0`.
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels `(batch,)` or one-hot labels `(batch, classes)`.
@@ -119,25 +128,28 @@ class TimeToFirstSpikeCrossentropy(keras.losses.Loss):
     """
 
     def __init__(
-        self, temperature=1.0, name="time_to_first_spike_crossentropy", **kwargs
+        self,
+        temperature: float = 1.0,
+        *,
+        name: str = "time_to_first_spike_crossentropy",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
     ):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name, reduction, dtype)
         self.temperature = check_number("temperature", temperature, above=0.0)
 
-    def call(self, y_true, y_pred):
-        y_pred = ops.convert_to_tensor(y_pred)
-        check_time_axis("TimeToFirstSpikeCrossentropy", y_pred)
+    def per_sample(self, y_true: Any, y_pred: Any, mask: Any = None) -> Any:
         logits = -first_spike_time(y_pred) / self.temperature
         labels = one_hot(y_true, y_pred)
         return keras.losses.categorical_crossentropy(labels, logits, from_logits=True)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class TempotronLoss(keras.losses.Loss):
-    """Squared distance to the threshold of the neurons that decide wrongly.
+    """Squared distance to the threshold, for neurons that decide wrongly.
 
         L = sum_c wrong_c (V_max_c - v_threshold)^2
 
@@ -145,9 +157,10 @@ class TempotronLoss(keras.losses.Loss):
     its own, or does not fire for its own.
 
     Args:
-        v_threshold: Float > 0, as of the `Tempotron`. Defaults to `1.0`.
+        v_threshold: Float > 0, the threshold of the `Tempotron`. Defaults to `1.0`.
         name: Name of the loss.
-        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+        reduction: As in `keras.losses.Loss`. Defaults to `"sum_over_batch_size"`.
+        dtype: As in `keras.losses.Loss`. Defaults to `None`.
 
     Call arguments:
         y_true: Integer labels `(batch,)` or one-hot labels `(batch, classes)`.
@@ -163,16 +176,23 @@ class TempotronLoss(keras.losses.Loss):
         - [Gütig and Sompolinsky, 2006](https://doi.org/10.1038/nn1643)
     """
 
-    def __init__(self, v_threshold=1.0, name="tempotron", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self,
+        v_threshold: float = 1.0,
+        *,
+        name: str = "tempotron",
+        reduction: str = "sum_over_batch_size",
+        dtype: Any = None,
+    ):
+        super().__init__(name, reduction, dtype)
         self.v_threshold = check_number("v_threshold", v_threshold, above=0.0)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         y_pred = ops.convert_to_tensor(y_pred)
         excess = y_pred - self.v_threshold
         fires = ops.cast(excess >= 0.0, y_pred.dtype)
         wrong = ops.abs(fires - one_hot(y_true, y_pred))
         return ops.sum(wrong * ops.square(excess), axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "v_threshold": self.v_threshold}

@@ -27,7 +27,7 @@ def reduce_time(sequence, reduce, mask=None):
         if keras.backend.standardize_dtype(sequence.dtype) != "float64":
             sequence = ops.cast(sequence, "float32")
         if mask is None:
-            return getattr(ops, reduce)(sequence, axis=1)
+            return (mean if reduce == "mean" else ops.sum)(sequence, axis=1)
         mask = ops.cast(mask, sequence.dtype)
         total = ops.sum(sequence * mask, axis=1)
         if reduce == "sum":
@@ -42,6 +42,14 @@ def reduce_time(sequence, reduce, mask=None):
         size = ops.where(mask, size, -1.0)
     index = ops.argmax(size, axis=1, keepdims=True)
     return ops.squeeze(ops.take_along_axis(sequence, index, axis=1), 1)
+
+
+def mean(x, axis):
+    """The mean, in double precision for float64 on PyTorch, too."""
+    if keras.backend.standardize_dtype(x.dtype) != "float64":
+        return ops.mean(x, axis=axis)
+    total = ops.sum(x, axis=axis)
+    return total / ops.cast(ops.size(x) / ops.size(total), "float64")
 
 
 def _last(sequence, mask):

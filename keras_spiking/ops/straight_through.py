@@ -19,7 +19,7 @@ def straight_through(value: Any, like: Any) -> Any:
     return ops.stop_gradient(value) - zero
 
 
-@keras.saving.register_keras_serializable("keras_spiking")
+@keras.saving.register_keras_serializable("keras_spiking.ops")
 class StraightThrough(keras.Operation):
     """What symbolic tensors record of `straight_through`; kernels know its name."""
 

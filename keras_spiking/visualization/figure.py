@@ -19,7 +19,7 @@ def new_figure(figsize, **kwargs):
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(
-            'Pictures need matplotlib: pip install "keras3-spiking[plot]"'
+            "Pictures need the package matplotlib: `pip install matplotlib`."
         ) from None
     return Figure(figsize=figsize, layout="constrained", **kwargs)
 

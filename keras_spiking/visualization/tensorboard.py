@@ -45,7 +45,7 @@ class TensorBoardFigures(keras.callbacks.Callback):
         except ImportError:
             raise ImportError(
                 "Pictures in TensorBoard need the package tensorboard: "
-                'pip install "keras3-spiking[tensorboard]"'
+                "`pip install tensorboard`."
             ) from None
         self.writer = EventFileWriter(self.log_dir)
 

@@ -10,6 +10,7 @@ from keras_spiking.backends.kernels.fingerprint import fingerprint
 from keras_spiking.backends.kernels.operations import OPERATIONS
 from keras_spiking.backends.kernels.scalar import Scalar
 from keras_spiking.layer_copy import copy_of
+from keras_spiking.surrogates import Spike
 from keras_spiking.surrogates import Surrogate
 
 
@@ -93,13 +94,12 @@ class Step:
         return self._symbols[source]
 
     def _surrogate(self, name, surrogate):
-        """A copy, since operations keep a record of all symbols that they meet."""
+        """A copy with `Scalar`s in place of numbers."""
         if name not in self._symbols:
             copy = self._symbols[name] = object.__new__(type(surrogate))
             for key, value in vars(surrogate).items():
                 number = type(value) is float
                 vars(copy)[key] = Scalar(value, (name, key)) if number else value
-            vars(copy).update(vars(keras.Operation(name=surrogate.name)))
         return self._symbols[name]
 
     def _symbol(self, name, shape, dtype):
@@ -197,9 +197,9 @@ class Step:
 
     def _operation(self, operation, args, kwargs):
         apply = self.graph.apply
-        if isinstance(operation, Surrogate):
+        if isinstance(operation, Spike):
             (x,) = (self._expression(a) for a in args)
-            return apply("spike", x, self._derivative(operation, x))
+            return apply("spike", x, self._derivative(operation.surrogate, x))
         name = type(operation).__name__
         if name in ("FullLike", "ZerosLike", "OnesLike"):
             fill = {"ZerosLike": 0.0, "OnesLike": 1.0}.get(name)
