@@ -13,7 +13,7 @@ def bounded(x):
     Args:
         x: Tensor of floats.
     """
-    # Not `clip`, whose gradient differs between backends: compilers make one instruction
-    # of each line in a kernel, and NaN passes.
+    # Not `clip`, whose gradient differs between backends. In a kernel each line becomes
+    # one instruction. NaN passes.
     x = ops.where(x > LARGEST, LARGEST, x)
     return ops.where(x < -LARGEST, -LARGEST, x)
