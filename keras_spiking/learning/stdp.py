@@ -1,4 +1,10 @@
+from typing import Callable
+
+import keras
+
 from keras_spiking.learning.learner import Learner
+
+__all__ = ["STDP"]
 
 
 class STDP(Learner):
@@ -44,7 +50,14 @@ class STDP(Learner):
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
 
-    def __init__(self, synapse, tau_pre, tau_post, f_pre, f_post):
+    def __init__(
+        self,
+        synapse: keras.layers.Layer | str,
+        tau_pre: float,
+        tau_post: float,
+        f_pre: Callable,
+        f_post: Callable,
+    ):
         super().__init__(synapse, tau_pre, tau_post)
         for name, function in (("f_pre", f_pre), ("f_post", f_post)):
             if not callable(function):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers import streaming
 from keras_spiking.layers.neurons.leaky_integrator import LILayer
 from keras_spiking.layers.temporal_layer import TemporalLayer

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks import hooks
+from keras_spiking.inspection import hooks
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import time_loop
@@ -71,11 +71,11 @@ class OnlineModel(keras.Model):
     def call(self, inputs, training=False):
         if not training or self._targets is None:
             return self.network(inputs, training=training)
-        with hooks.around_calls(self.hooks()):
+        with hooks.around((x, "call", hook) for x, hook in self.hooks()):
             return self._training_run(inputs, training=True)
 
     def hooks(self):
-        """What to put around calls of layers: see `callbacks.hooks`."""
+        """Hooks around calls: pairs of a layer and a hook, see `inspection.hooks`."""
         return []
 
     def start_learning(self, weights):

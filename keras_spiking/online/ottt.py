@@ -3,7 +3,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.temporal_layer import TemporalLayer

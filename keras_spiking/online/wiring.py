@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks import hooks
-from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.inspection import hooks
+from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import check_synapse
 from keras_spiking.online.online_model import InCallContext
@@ -61,9 +61,11 @@ def find_synapses(network, step_shape):
             _, states, _, _ = network.advance(x, None, states, weights)
             pending.clear()
 
-    around = [(x, functools.partial(at_dense, n)) for n, x in dense.items()]
-    around += [(x, functools.partial(at_neuron, n)) for n, x in neurons.items()]
-    with backends.active().outside_of_tracing(), hooks.around_calls(around):
+    around = [(x, "call", functools.partial(at_dense, n)) for n, x in dense.items()]
+    around += [
+        (x, "call", functools.partial(at_neuron, n)) for n, x in neurons.items()
+    ]
+    with backends.active().outside_of_tracing(), hooks.around(around):
         InCallContext(run)(ops.convert_to_tensor(inputs, "float32"), training=True)
     if not neurons or set(neurons) != set(synapses):
         raise ValueError(

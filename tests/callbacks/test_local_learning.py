@@ -78,21 +78,23 @@ def test_traces_of_a_stateful_neuron_go_on_and_are_saved(tmp_path):
     model.compile("sgd")
     learn = stdp(learning_rate=0.0)
     model.fit(X, None, 6, epochs=2, shuffle=False, verbose=0, callbacks=[learn])
+    saved = tmp_path / "model.weights.h5"
+    model.save_weights(saved)
     rule = learning.STDP(dense, 3.0, 2.0, ops.sin, ops.cos)
     neuron.reset_state()
+    assert not to_numpy(neuron.probe.named["synapse_trace_pre"]).any()
     post = np.concatenate([to_numpy(model(X)) for _ in range(2)], axis=1)
     twice = np.concatenate([X, X], axis=1)
     _, (pre_trace, _) = rule(twice, post, return_traces=True)
-    saved = tmp_path / "model.weights.h5"
-    model.save_weights(saved)
-    other, _, _ = network(batch_size=6, stateful=True)
+    other, _, neuron = network(batch_size=6, stateful=True)
     other.load_weights(saved)
     other.compile("sgd")
     again = stdp(learning_rate=0.0)
     other.fit(X, None, 6, shuffle=False, verbose=0, callbacks=[again])
     state = (pre_trace, post[:, 0])
     _, (later, _) = rule(X, post[:, :5], traces=state, return_traces=True)
-    np.testing.assert_allclose(to_numpy(again._traces[0]), to_numpy(later), atol=1e-5)
+    trace = neuron.probe.named["synapse_trace_pre"]
+    np.testing.assert_allclose(to_numpy(trace), to_numpy(later), atol=1e-5)
 
 
 def test_rewards_come_from_targets_and_outputs():

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_spiking import callbacks
 from keras_spiking import layers
+from keras_spiking.inspection import selection
 
 random = np.random.default_rng(0)
 X = random.random((3, 6, 4)).astype("float32") * 3.0
@@ -43,7 +44,7 @@ def test_records_equal_what_the_layers_compute():
         expected = layers.LIFLayer()(inputs[name])
         np.testing.assert_array_equal(outputs[name], to_numpy(expected))
     for name, below in (("dense", X), ("stepped", outputs["inner"])):
-        (layer,) = callbacks.selection.select_layers(model, name).values()
+        (layer,) = selection.select_layers(model, name).values()
         np.testing.assert_allclose(inputs[name], below, atol=1e-6)
         np.testing.assert_allclose(
             outputs[name], to_numpy(layer(below)), atol=1e-5, rtol=1e-5
