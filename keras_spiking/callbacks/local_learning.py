@@ -108,9 +108,6 @@ class LocalLearning(keras.callbacks.Callback):
         learner = copy.copy(self.learner)
         learner.synapse = select_layer(model, learner.synapse)
         neuron = select_layer(model, self.neuron)
-        check_synapse(learner.synapse)
-        _check_neuron(model, neuron)
-        _check_follows(model, learner.synapse, neuron)
         hooks = [hook for *_, hook in HookedTraining.of(model).hooks]
         rules = {id(h.__self__): h.__self__ for h in hooks if hasattr(h, "__self__")}
         others = sum(
@@ -118,8 +115,11 @@ class LocalLearning(keras.callbacks.Callback):
         )
         moves = self.learning_rate is not None
         learning = _Learning(model, learner, neuron, self.reward, moves, others)
-        # Of a `fit` like the last one, nothing has to be compiled again.
+        # After a `fit` like this one nothing has to be checked and compiled again.
         if self._learning is None or self._learning.key != learning.key:
+            check_synapse(learner.synapse)
+            _check_neuron(model, neuron)
+            _check_follows(model, learner.synapse, neuron)
             self._learning = learning
         self._learning.make_variables()
         self._add_hooks()

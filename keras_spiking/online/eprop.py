@@ -114,9 +114,7 @@ def _at_synapse(layer, seen, call, x, *args, **kwargs):
 
 
 def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
-    states = streaming.previous_state()
-    if states is None:
-        states = layer.states_before(inputs)
+    states = layer.states_before(inputs)
     outputs = call(inputs, *args, **kwargs)
     slot = streaming.Slot()
     derivatives = _derivatives(layer, inputs[:, 0], states)
