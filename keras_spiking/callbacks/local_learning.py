@@ -1,8 +1,7 @@
 """Local learning rules under `fit`."""
 
 import copy
-from typing import Any
-from typing import Callable
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -41,8 +40,9 @@ class LocalLearning(keras.callbacks.Callback):
     Args:
         learner: A `keras_spiking.learning.Learner`. Its synapse may be a layer of
             the model or the name of one, in a `SeqToBatch` or a sub-model, too.
-        neuron: The spiking layer behind the synapse, or its name.
-        learning_rate: Float or `None`. Defaults to `None`.
+        neuron: The spiking layer after the synapse, or its name. With `stateful=True`
+            the traces go on from batch to batch, until its `reset_state()`.
+        learning_rate: Float >= 0 or `None`. Defaults to `None`.
         bounds: Tuple of the smallest and the largest weight, kept after each
             batch, or `None`. Defaults to `None`.
         reward: Function of the targets and the outputs of a batch; returns a
@@ -50,6 +50,7 @@ class LocalLearning(keras.callbacks.Callback):
             a number. Defaults to `None`.
 
     Raises:
+        TypeError: if an argument is of another type.
         ValueError: when training starts, if the layers do not exist, the
             synapse has no kernel or the neuron does not follow it.
 
@@ -286,7 +287,7 @@ def _check_neuron(model, neuron):
             f"Neuron '{neuron.name}' is in the {type(container).__name__} "
             f"'{container.name}', which goes through time step by step. Local "
             "rules learn from whole sequences: use `SeqToBatch` for the synapse, "
-            "and the neuron behind it."
+            "and the neuron after it."
         )
 
 

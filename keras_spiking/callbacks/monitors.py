@@ -3,8 +3,8 @@
 import functools
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any
-from typing import Callable
 
 import keras
 import numpy as np
@@ -437,7 +437,9 @@ def _variables(model):
 
 
 def _symbol(tensor):
-    return keras.KerasTensor(tensor.shape, keras.backend.standardize_dtype(tensor.dtype))
+    return keras.KerasTensor(
+        tensor.shape, keras.backend.standardize_dtype(tensor.dtype)
+    )
 
 
 def _to_tensor(array):

@@ -8,8 +8,8 @@ the gradients with respect to them as well.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
-from typing import Callable
 
 import keras
 from keras import ops
@@ -184,7 +184,10 @@ _CONTAINERS = {
 
 
 def gradients(
-    model: keras.layers.Layer, layers: Layers, watch: dict[str, Callable], loss: Callable
+    model: keras.layers.Layer,
+    layers: Layers,
+    watch: dict[str, Callable],
+    loss: Callable,
 ) -> dict[str, Any]:
     """Gradients of a loss with respect to what is watched: `{name: tensor}`.
 

@@ -8,11 +8,11 @@ import contextlib
 import functools
 import inspect
 import threading
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
-from typing import Callable
-from typing import Iterable
-from typing import Iterator
 
 import keras
 

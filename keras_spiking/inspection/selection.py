@@ -1,8 +1,8 @@
 """Walking the layers of a model, and choosing some of them."""
 
 import collections
+from collections.abc import Callable
 from typing import Any
-from typing import Callable
 
 import keras
 

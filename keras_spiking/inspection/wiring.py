@@ -1,7 +1,7 @@
 """Which neurons receive what a synapse sends, as it shows when a model runs."""
 
-from typing import Callable
-from typing import Iterable
+from collections.abc import Callable
+from collections.abc import Iterable
 
 import keras
 import numpy as np

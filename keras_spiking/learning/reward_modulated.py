@@ -1,7 +1,7 @@
 """STDP that learns from rewards."""
 
+from collections.abc import Callable
 from typing import Any
-from typing import Callable
 
 import keras
 from keras import ops

@@ -12,6 +12,8 @@ from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.online.ottt import frozen
 from keras_spiking.online.wiring import find_synapses
 
+__all__ = ["EProp"]
+
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class EProp(OnlineModel):
@@ -29,7 +31,7 @@ class EProp(OnlineModel):
     to the spike, through the layers behind at that step. `F` is the low-pass filter
     of the readout if that is an `LILayer`. Left out is what a spike does to other
     neurons at later steps: without recurrent connections, and with one layer of
-    neurons in front of the readout, the gradient is that of backpropagation
+    neurons before the readout, the gradient is that of backpropagation
     through time.
 
     The derivatives are those of the neuron's own step, for `LIFLayer`, `ALIFLayer`
@@ -40,7 +42,8 @@ class EProp(OnlineModel):
         layer: See `OnlineModel`. Recurrent connections are those of
             `RecurrentGraph` or `ElementwiseRecurrent`. What is trained must be
             `Dense` layers; those in front of neurons without an activation.
-        **kwargs: `timesteps` and `reduce`, see `OnlineModel`.
+        timesteps: See `OnlineModel`.
+        reduce: See `OnlineModel`. Defaults to `"mean"`.
 
     Raises:
         ValueError: when training starts, if other layers have trainable weights,

@@ -2,6 +2,8 @@ import keras
 
 from keras_spiking.online.online_model import OnlineModel
 
+__all__ = ["SLTT"]
+
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class SLTT(OnlineModel):
@@ -12,7 +14,9 @@ class SLTT(OnlineModel):
     time at the end of a sequence.
 
     Args:
-        **kwargs: `layer`, `timesteps` and `reduce`, see `OnlineModel`.
+        layer: See `OnlineModel`.
+        timesteps: See `OnlineModel`.
+        reduce: See `OnlineModel`. Defaults to `"mean"`.
 
     Example:
 

@@ -9,12 +9,15 @@ from keras import ops
 from keras_spiking import backends
 from keras_spiking.inspection import hooks
 from keras_spiking.inspection.selection import all_layers
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import check_synapse
 from keras_spiking.online.online_model import InCallContext
 
+__all__ = ["find_synapses"]
 
-def find_synapses(network, step_shape):
+
+def find_synapses(network: StepByStep, step_shape: tuple) -> dict[str, list[str]]:
     """The `Dense` layers that feed each layer of neurons.
 
     Args:
@@ -62,9 +65,7 @@ def find_synapses(network, step_shape):
             pending.clear()
 
     around = [(x, "call", functools.partial(at_dense, n)) for n, x in dense.items()]
-    around += [
-        (x, "call", functools.partial(at_neuron, n)) for n, x in neurons.items()
-    ]
+    around += [(x, "call", functools.partial(at_neuron, n)) for n, x in neurons.items()]
     with backends.active().outside_of_tracing(), hooks.around(around):
         InCallContext(run)(ops.convert_to_tensor(inputs, "float32"), training=True)
     if not neurons or set(neurons) != set(synapses):
