@@ -87,7 +87,8 @@ class FiringRateLogger(keras.callbacks.Callback):
                 self._warned.add(name)
                 warnings.warn(
                     f"Outputs or states of layer '{name}' are not finite. See "
-                    "`keras_spiking.config.set_check_finite`."
+                    "`keras_spiking.config.set_check_finite`.",
+                    stacklevel=2,
                 )
 
 

@@ -157,7 +157,8 @@ class Monitor(keras.callbacks.Callback):
             self._warned.add(name)
             warnings.warn(
                 f"{type(self).__name__} has recorded values that are not finite in "
-                f"layer '{name}'. See `keras_spiking.config.set_check_finite`."
+                f"layer '{name}'. See `keras_spiking.config.set_check_finite`.",
+                stacklevel=3,
             )
 
     def _run(self, model, values, x, y, sample_weight):

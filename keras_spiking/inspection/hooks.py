@@ -1,7 +1,7 @@
 """Functions around methods of single objects, such as one layer's `call`.
 
 A hook is active within a block of code, or within the training steps of one `fit`, and
-only in the thread (or task) that runs it: none can be left behind on a model.
+only in the thread that runs it: none can be left behind on a model.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
-from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -21,7 +21,12 @@ __all__ = ["Hook", "HookedTraining", "around"]
 # An object, the name of a method, and `hook(call, *args, **kwargs)` to call instead.
 Hook = tuple[Any, str, Callable]
 
-_active = ContextVar("hooks", default={})
+
+class _Present(threading.local):
+    hooks = MappingProxyType({})  # from pairs of an object's `id` and a name
+
+
+_present = _Present()
 _lock = threading.Lock()
 _MISSING = object()
 _LAST = "_last_hooked_training"  # (plain function, hooks, function with hooks)
@@ -38,7 +43,7 @@ class _StandIn:
 
     def __call__(self, *args, **kwargs):
         call = self.method
-        for hook in _active.get().get(self.key, ()):
+        for hook in _present.hooks.get(self.key, ()):
             call = functools.partial(hook, call)
         return call(*args, **kwargs)
 
@@ -53,16 +58,19 @@ def around(hooks: Iterable[Hook]) -> Iterator[None]:
         hooks: List of tuples of an object, the name of its method and the hook, a
             function `hook(call, *args, **kwargs)`.
     """
-    active = dict(_active.get())
+    before = _present.hooks
+    active = dict(before)
     with contextlib.ExitStack() as stack:
         for owner, name, hook in hooks:
             key = id(owner), name
             active[key] = (*active.get(key, ()), hook)
             _acquire(owner, name)
             stack.callback(_release, owner, name)
-        token = _active.set(active)
-        stack.callback(_active.reset, token)
-        yield
+        _present.hooks = active
+        try:
+            yield
+        finally:
+            _present.hooks = before
 
 
 def _acquire(owner, name):
@@ -86,10 +94,10 @@ def _release(owner, name):
 class HookedTraining:
     """Hooks around methods during the training steps of one `fit`.
 
-    It takes the place of the model's compiled training function, and leaves it when
-    the `fit` ends. Where Keras does not say that a `fit` ends, since it was interrupted,
-    the next `fit` or `train_on_batch` puts the function back that was there before. A
-    function with the same hooks as in the last `fit` is not compiled again.
+    It takes the place of the model's compiled training function until the `fit` ends.
+    Keras does not tell callbacks that a `fit` was interrupted: then the next `fit` or
+    `train_on_batch` puts the function back that was there before. A function with the
+    same hooks as in the last `fit` is not compiled again.
 
     Args:
         model: The model that is trained.

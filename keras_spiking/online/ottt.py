@@ -15,7 +15,6 @@ from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.online.online_model import InCallContext
 from keras_spiking.online.online_model import OnlineModel
-from keras_spiking.parameter import parameters
 from keras_spiking.validation import check_number
 
 __all__ = ["OTTT"]
@@ -197,19 +196,17 @@ def _leak(neuron, offset=0.0):
 
 def _rest(neuron):
     """The initial states of as few neurons as the parameters are for."""
-    weights = [(p.weight(neuron), p.given(neuron)) for p in _parameters(neuron)]
+    weights = [(p.weight(neuron), p.given(neuron)) for p in neuron.declared.values()]
     shapes = [np.shape(given if w is None else w) for w, given in weights]
     shape = np.broadcast_shapes((1, 1), *shapes)
     return neuron.get_initial_state(ops.zeros(shape, neuron.state_dtype))
 
 
 def _learns(neuron):
-    learned = [p.learnable or p.name in neuron.learnable for p in _parameters(neuron)]
+    learned = [
+        p.learnable or p.name in neuron.learnable for p in neuron.declared.values()
+    ]
     return any(learned) or bool(neuron.trainable_variables)
-
-
-def _parameters(neuron):
-    return parameters(type(neuron)).values()
 
 
 def _is_synapse(layer):

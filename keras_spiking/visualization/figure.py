@@ -18,9 +18,7 @@ def new_figure(figsize, **kwargs):
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ImportError(
-            'Pictures need matplotlib: pip install "keras3-spiking[plot]"'
-        ) from None
+        raise ImportError("Pictures need matplotlib: pip install matplotlib") from None
     return Figure(figsize=figsize, layout="constrained", **kwargs)
 
 
@@ -40,4 +38,4 @@ def to_array(name, values, ndim, meaning):
 def integer_ticks(axis):
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1,7 +1,13 @@
 import io
+import os
 import time
+from collections.abc import Callable
 
 import keras
+
+from keras_spiking.validation import check_integer
+
+__all__ = ["TensorBoardFigures"]
 
 
 class TensorBoardFigures(keras.callbacks.Callback):
@@ -30,13 +36,21 @@ class TensorBoardFigures(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, log_dir, figures, every=1):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        figures: dict[str, Callable],
+        every: int = 1,
+    ):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}")
-        self.log_dir = str(log_dir)
+        if not isinstance(figures, dict) or not all(map(callable, figures.values())):
+            raise TypeError(
+                "`figures` must be a dictionary from names to functions of the model. "
+                f"Received: figures={figures!r}"
+            )
+        self.log_dir = os.fspath(log_dir)
         self.figures = dict(figures)
-        self.every = every
+        self.every = check_integer("every", every, minimum=1)
         self.writer = None
 
     def on_train_begin(self, logs=None):
@@ -45,7 +59,7 @@ class TensorBoardFigures(keras.callbacks.Callback):
         except ImportError:
             raise ImportError(
                 "Pictures in TensorBoard need the package tensorboard: "
-                'pip install "keras3-spiking[tensorboard]"'
+                "pip install tensorboard"
             ) from None
         self.writer = EventFileWriter(self.log_dir)
 
