@@ -5,6 +5,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.learning.learner import Learner
+from keras_spiking.validation import check_bool
 
 __all__ = ["Hebbian"]
 
@@ -53,6 +54,7 @@ class Hebbian(Learner):
         traces: tuple | None = None,
         return_traces: bool = False,
     ) -> Any:
+        check_bool("return_traces", return_traces)
         # Rates are a sequence of one step.
         pre = self.over_time(ops.convert_to_tensor(pre, "float32"), post)
         pre, post = (ops.mean(x, axis=1, keepdims=True) for x in (pre, post))

@@ -117,5 +117,8 @@ def plot_neuron(
         ylim=(0, 1.1),
         xlim=(-0.5, len(v) - 0.5),
     )
+    if not spikes.any():
+        center = {"ha": "center", "va": "center", "transform": below.transAxes}
+        below.text(0.5, 0.5, "no spikes", color=GREY, **center)
     integer_ticks(below.xaxis)
     return figure

@@ -118,6 +118,51 @@ def test_rewards_come_from_targets_and_outputs():
     np.testing.assert_allclose(moved, 0.1 * expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+def test_eligibility_goes_on_from_batch_to_batch(jit_compile):
+    def one(w):
+        return ops.ones_like(w)
+
+    moved = []
+    for parts in (1, 2):
+        dense = keras.layers.Dense(3, use_bias=False, name="synapse")
+        neuron = layers.IFLayer(name="neuron", stateful=True, v_threshold=0.5)
+        model = keras.Sequential([keras.Input((10 // parts, 4), 6), dense, neuron])
+        dense.kernel.assign(np.linspace(0.1, 1.0, 12).reshape(4, 3))
+        model.compile(keras.optimizers.SGD(0.0), jit_compile=jit_compile)
+        learn = callbacks.MSTDP(
+            "synapse", "neuron", 3.0, 2.0, one, one, 0.5, 20.0, learning_rate=1e-6
+        )
+        x = np.concatenate([X, X[::-1]], axis=1)
+        x = np.concatenate(np.split(x, parts, axis=1))
+        before = to_numpy(dense.kernel)
+        model.fit(x, None, 6, shuffle=False, verbose=0, callbacks=[learn])
+        moved.append((to_numpy(dense.kernel) - before) * 1e6)
+    assert np.abs(moved[0]).max() > 1.0
+    np.testing.assert_allclose(moved[1], moved[0], atol=0.5)
+
+
+def test_bad_arguments():
+    def refuses(error, match, **kwargs):
+        arguments = {"synapse": "synapse", "neuron": "neuron", "tau_pre": 3.0}
+        arguments |= {"tau_post": 2.0, "f_pre": ops.sin, "f_post": ops.cos}
+        with pytest.raises(error, match=match):
+            callbacks.STDP(**{**arguments, **kwargs})
+
+    refuses(TypeError, "synapse=None", synapse=None)
+    refuses(TypeError, "neuron=3", neuron=3)
+    refuses(TypeError, "bounds=5", bounds=5)
+    refuses(TypeError, "bounds", bounds=(0.0, "1"))
+    refuses(ValueError, "bounds", bounds=(0.0, float("nan")))
+    refuses(ValueError, "learning_rate=-1", learning_rate=-1)
+    refuses(TypeError, "learning_rate", learning_rate=True)
+    refuses(ValueError, "tau_pre", tau_pre=0.5)
+    refuses(TypeError, "f_pre", f_pre=1.0)
+    with pytest.raises(ValueError, match="reward"):
+        arguments = ("synapse", "neuron", 3.0, 2.0, ops.sin, ops.cos)
+        callbacks.MSTDP(*arguments, reward=float("nan"))
+
+
 def test_bad_input():
     model, *_ = network()
     model.compile("sgd")
