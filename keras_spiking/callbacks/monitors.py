@@ -142,9 +142,9 @@ class Monitor(keras.callbacks.Callback):
                 functools.partial(self._run, model)
             )
         values = [ops.convert_to_tensor(variable) for variable in _variables(model)]
-        recorded = self._compiled(values, *arrays)
-        for name, tensor in recorded.items():
-            array = ops.convert_to_numpy(tensor)
+        tensors, recorded = self._compiled(values, *arrays), {}
+        for name in self._names:
+            array = ops.convert_to_numpy(tensors[name])
             self._check_finite(name, array)
             if self.transform is not None:
                 array = np.asarray(self.transform(array))
@@ -174,7 +174,9 @@ class Monitor(keras.callbacks.Callback):
         # The scope keeps what a call assigns, and it is dropped here.
         pairs = zip(_variables(model), values)
         with keras.StatelessScope(pairs, collect_losses=True):
-            return self.observe(model, predict, loss)
+            found = self.observe(model, predict, loss)
+        self._names = list(found)  # compiled functions of JAX sort them
+        return found
 
     def observe(
         self, model: keras.layers.Layer, predict: Callable, loss: Callable

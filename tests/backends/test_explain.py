@@ -6,7 +6,7 @@ from keras_spiking import layers
 from keras_spiking.backends import explain
 
 
-class Wrapped(keras.layers.Layer):
+class Holder(keras.layers.Layer):
     """Somebody's own layer, which holds neurons as an attribute."""
 
     def __init__(self, **kwargs):
@@ -25,7 +25,7 @@ def test_layers_over_time_have_an_entry():
     stack = [
         keras.Sequential([layers.LIFLayer(name="nested")]),
         stepped,
-        Wrapped(),
+        Holder(),
         layers.PSN(name="psn"),
         layers.MaskedPSN(k=2, name="masked_psn"),
         layers.SlidingPSN(k=2, name="sliding_psn"),
