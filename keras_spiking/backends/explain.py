@@ -7,8 +7,6 @@ import keras
 from keras_spiking import config
 from keras_spiking.backends import fused
 
-__all__ = ["Explanation", "explain"]
-
 
 class Explanation(list):
     """A list of dictionaries that prints as a table."""

@@ -11,8 +11,6 @@ from keras_spiking.inspection.selection import check_layers
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.inspection.selection import select_layers
 
-__all__ = ["FiringRateLogger"]
-
 
 class FiringRateLogger(keras.callbacks.Callback):
     """Logs how much neurons fire, measured in the training steps themselves.

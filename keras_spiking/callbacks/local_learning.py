@@ -20,8 +20,6 @@ from keras_spiking.learning.learner import check_synapse
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_number
 
-__all__ = ["LocalLearning"]
-
 
 class LocalLearning(keras.callbacks.Callback):
     """Lets a synapse learn by a local rule while the model is trained.
@@ -156,7 +154,7 @@ class _Learning:
     Args:
         model: The model.
         learner: The rule, for a layer of the model.
-        neuron: The layer behind the synapse.
+        neuron: The layer after the synapse.
         reward: See `LocalLearning`.
         moves: Boolean, whether the change of a batch is kept in a variable; else it
             goes to the optimizer.

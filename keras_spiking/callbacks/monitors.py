@@ -25,15 +25,6 @@ from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 
-__all__ = [
-    "InputGradientMonitor",
-    "InputMonitor",
-    "Monitor",
-    "OutputGradientMonitor",
-    "OutputMonitor",
-    "StateMonitor",
-]
-
 
 class Monitor(keras.callbacks.Callback):
     """Base class of the monitors.

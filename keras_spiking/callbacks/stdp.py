@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike
 from keras_spiking import learning
 from keras_spiking.callbacks.local_learning import LocalLearning
 
-__all__ = ["MSTDP", "STDP", "Hebbian"]
-
 Layer = keras.layers.Layer | str
 Bounds = tuple[float, float]
 

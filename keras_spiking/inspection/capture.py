@@ -24,8 +24,6 @@ from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import unrolled
 
-__all__ = ["Capture", "gradients"]
-
 
 class Capture:
     """Notes tensors at every call of the given layers.

@@ -16,8 +16,6 @@ from typing import Any
 
 import keras
 
-__all__ = ["Hook", "HookedTraining", "around"]
-
 # An object, the name of a method, and `hook(call, *args, **kwargs)` to call instead.
 Hook = tuple[Any, str, Callable]
 

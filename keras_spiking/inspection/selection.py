@@ -12,8 +12,6 @@ from keras_spiking.layers.neurons.parallel_spiking import SlidingPSN
 from keras_spiking.layers.probe import Probe
 from keras_spiking.layers.spiking_layer import SpikingLayer
 
-__all__ = ["all_layers", "check_layers", "is_spiking", "select_layer", "select_layers"]
-
 Layers = dict[str, keras.layers.Layer]
 Selector = Any  # a name, a class, a layer, a list of these, or a predicate of layers
 

@@ -9,8 +9,6 @@ from keras import ops
 
 from keras_spiking.inspection import hooks
 
-__all__ = ["reached"]
-
 
 def reached(
     run: Callable, synapse: keras.layers.Layer, neurons: Iterable[keras.layers.Layer]

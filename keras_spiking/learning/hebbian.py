@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike
 from keras_spiking.learning.learner import Learner
 from keras_spiking.validation import check_bool
 
-__all__ = ["Hebbian"]
-
 
 class Hebbian(Learner):
     """Hebbian learning of firing rates: what fires together wires together.
@@ -23,7 +21,7 @@ class Hebbian(Learner):
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
 
     Output shape:
         That of the kernel: the change, summed over the batch.

@@ -11,13 +11,11 @@ from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 
-__all__ = ["Learner"]
-
 
 class Learner:
     """A local learning rule: what the spikes of a batch change in a synapse.
 
-    Before and behind the synapse each neuron has a trace of its spikes,
+    Before and after the synapse each neuron has a trace of its spikes,
 
         tr[t] = tr[t-1] - tr[t-1] / tau + s[t],    tr[-1] = 0
 
@@ -31,11 +29,11 @@ class Learner:
             callback, its name will do.
         tau_pre: Float >= 1, the time constant of presynaptic traces in time
             steps. Defaults to `2.0`.
-        tau_post: Float >= 1, the same behind the synapse. Defaults to `2.0`.
+        tau_post: Float >= 1, the same after the synapse. Defaults to `2.0`.
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
         reward: See `MSTDP`. Other rules take none.
         traces: Tuple of the traces before the first step, `(batch, ...)` each, as
             an earlier call has returned them. A sequence in parts, each with the
@@ -103,7 +101,7 @@ class Learner:
 
         Args:
             pre: Shape `(batch, ...)` of the spikes of a step that enter the synapse.
-            post: Shape `(batch, ...)` of the spikes of a step behind it.
+            post: Shape `(batch, ...)` of the spikes of a step after it.
         """
         return [pre, post]
 

@@ -12,8 +12,6 @@ from keras_spiking.learning.stdp import STDP
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_number
 
-__all__ = ["MSTDP", "MSTDPET"]
-
 
 class MSTDP(STDP):
     """Reward-modulated STDP.
@@ -31,7 +29,7 @@ class MSTDP(STDP):
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
         reward: Float, or array `(batch,)`, or `(batch, time)`: one reward for
             all, for each sample, or for each time step.
 
@@ -102,7 +100,7 @@ class MSTDPET(MSTDP):
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
         reward: Float, or array `(batch,)`, or `(batch, time)`: one reward for
             all, for each sample, or for each time step.
 

@@ -4,8 +4,6 @@ import keras
 
 from keras_spiking.learning.learner import Learner
 
-__all__ = ["STDP"]
-
 
 class STDP(Learner):
     """Spike-timing-dependent plasticity with traces, all spikes to all spikes.
@@ -13,7 +11,7 @@ class STDP(Learner):
         tr[t] = tr[t-1] - tr[t-1] / tau + s[t]                      (both sides)
         dw[t] = f_post(w) tr_pre[t] s_post[t] - f_pre(w) tr_post[t] s_pre[t]
 
-    A spike behind the synapse strengthens it by what came in shortly before, a
+    A spike after the synapse strengthens it by what came in shortly before, a
     spike that comes in weakens it by what was sent shortly before.
 
     Args:
@@ -21,13 +19,13 @@ class STDP(Learner):
             convolution or depthwise convolution.
         tau_pre: Float >= 1, the time constant of presynaptic traces in time
             steps.
-        tau_post: Float >= 1, the same behind the synapse.
+        tau_post: Float >= 1, the same after the synapse.
         f_pre: Function of the weights, the size of depression.
         f_post: Function of the weights, the size of potentiation.
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
         traces: Tuple of the traces before the first step. Defaults to zeros.
         return_traces: Boolean, whether to return the final traces in addition.
 

@@ -12,8 +12,6 @@ from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.online.ottt import frozen
 from keras_spiking.online.wiring import find_synapses
 
-__all__ = ["EProp"]
-
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class EProp(OnlineModel):
@@ -28,7 +26,7 @@ class EProp(OnlineModel):
         grad_ij = sum_t l_j[t] F(e_ij)[t]
 
     The learning signal `l_j[t]` is the gradient of the loss at a step with respect
-    to the spike, through the layers behind at that step. `F` is the low-pass filter
+    to the spike, through the layers after it at that step. `F` is the low-pass filter
     of the readout if that is an `LILayer`. Left out is what a spike does to other
     neurons at later steps: without recurrent connections, and with one layer of
     neurons before the readout, the gradient is that of backpropagation
@@ -41,7 +39,7 @@ class EProp(OnlineModel):
     Args:
         layer: See `OnlineModel`. Recurrent connections are those of
             `RecurrentGraph` or `ElementwiseRecurrent`. What is trained must be
-            `Dense` layers; those in front of neurons without an activation.
+            `Dense` layers; those before neurons without an activation.
         timesteps: See `OnlineModel`.
         reduce: See `OnlineModel`. Defaults to `"mean"`.
 

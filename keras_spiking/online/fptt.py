@@ -7,8 +7,6 @@ from keras_spiking import backends
 from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.validation import check_number
 
-__all__ = ["FPTT"]
-
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class FPTT(OnlineModel):

@@ -13,8 +13,6 @@ from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_keywords
 
-__all__ = ["InCallContext", "OnlineModel"]
-
 
 class OnlineModel(keras.Model):
     """Base class of models that are trained online, with `compile` and `fit`.

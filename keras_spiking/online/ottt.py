@@ -17,8 +17,6 @@ from keras_spiking.online.online_model import InCallContext
 from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.validation import check_number
 
-__all__ = ["OTTT"]
-
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class OTTT(OnlineModel):
@@ -31,9 +29,9 @@ class OTTT(OnlineModel):
 
     and the gradient of its weights at a step takes the trace in place of the
     input, so that earlier inputs, which the membrane potential of the neurons
-    behind still holds, get their part of the credit. The trace decays as these neurons
+    after it still holds, get their part of the credit. The trace decays as these neurons
     do: by `1 - 1 / tau` for `LIFLayer` and `ParametricLIFLayer`, whose present `tau` is
-    taken, by 1 for `IFLayer`. Layers behind the last neurons have no membrane to hold
+    taken, by 1 for `IFLayer`. Layers after the last neurons have no membrane to hold
     anything and no trace.
 
     Args:
@@ -103,8 +101,8 @@ class OTTT(OnlineModel):
             decays = [self._decay(layers[neuron]) for neuron in behind]
             if len(set(decays)) > 1:
                 raise ValueError(
-                    "OTTT needs neurons of one decay behind a layer. Received: "
-                    f"{behind} behind '{name}'"
+                    "OTTT needs neurons of one decay after a layer. Received: "
+                    f"{behind} after '{name}'"
                 )
             hooks += [
                 (layers[name], functools.partial(_with_trace, layers[name], decay))
@@ -142,7 +140,7 @@ class OTTT(OnlineModel):
         if isinstance(decay, str):
             if self.tau is None:
                 raise ValueError(
-                    f"OTTT cannot tell how traces in front of {what} decay, which "
+                    f"OTTT cannot tell how traces before {what} decay, which "
                     f"{decay}: pass `tau`."
                 )
         elif self.tau is not None:

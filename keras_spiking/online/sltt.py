@@ -2,8 +2,6 @@ import keras
 
 from keras_spiking.online.online_model import OnlineModel
 
-__all__ = ["SLTT"]
-
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class SLTT(OnlineModel):

@@ -14,8 +14,6 @@ from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import check_synapse
 from keras_spiking.online.online_model import InCallContext
 
-__all__ = ["find_synapses"]
-
 
 def find_synapses(network: StepByStep, step_shape: tuple) -> dict[str, list[str]]:
     """The `Dense` layers that feed each layer of neurons.
@@ -95,7 +93,7 @@ def _check_inputs(neuron, inputs, outputs):
         raise ValueError(
             "EProp needs neurons whose input (batch, time, features) is the output "
             "of Dense layers, or a sum of outputs, and nothing else in between. "
-            f"Received: {type(neuron).__name__} '{neuron.name}' behind "
+            f"Received: {type(neuron).__name__} '{neuron.name}' after "
             f"{_names(outputs)}"
         )
 

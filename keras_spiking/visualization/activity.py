@@ -12,8 +12,6 @@ from keras_spiking.visualization.figure import ORANGE
 from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
 
-__all__ = ["plot_network_activity"]
-
 
 def plot_network_activity(
     model: keras.layers.Layer,

@@ -8,8 +8,6 @@ from keras_spiking.validation import check_number
 from keras_spiking.visualization.figure import new_figure
 from keras_spiking.visualization.figure import to_array
 
-__all__ = ["animate_frames", "plot_frames"]
-
 
 def _colored(frames):
     """Frames `(time, height, width, polarities)` as red, green and blue.

@@ -9,8 +9,6 @@ from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
 from keras_spiking.visualization.figure import to_array
 
-__all__ = ["plot_bars", "plot_feature_maps", "plot_heat_map"]
-
 
 def plot_heat_map(
     values: ArrayLike,

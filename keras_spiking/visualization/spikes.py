@@ -10,8 +10,6 @@ from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
 from keras_spiking.visualization.figure import to_array
 
-__all__ = ["plot_neuron", "plot_spikes"]
-
 
 def plot_spikes(
     spikes: ArrayLike,

@@ -7,8 +7,6 @@ import keras
 
 from keras_spiking.validation import check_integer
 
-__all__ = ["TensorBoardFigures"]
-
 
 class TensorBoardFigures(keras.callbacks.Callback):
     """Shows pictures of a model in TensorBoard while it trains.
