@@ -29,10 +29,10 @@ class OTTT(OnlineModel):
 
     and the gradient of its weights at a step takes the trace in place of the
     input, so that earlier inputs, which the membrane potential of the neurons
-    after it still holds, get their part of the credit. The trace decays as these neurons
-    do: by `1 - 1 / tau` for `LIFLayer` and `ParametricLIFLayer`, whose present `tau` is
-    taken, by 1 for `IFLayer`. Layers after the last neurons have no membrane to hold
-    anything and no trace.
+    after it still holds, get their part of the credit. The trace decays as these
+    neurons do: by `1 - 1 / tau` for `LIFLayer` and `ParametricLIFLayer`, whose present
+    `tau` is taken, by 1 for `IFLayer`. Layers after the last neurons have no membrane
+    to hold anything and no trace.
 
     Args:
         layer: See `OnlineModel`.
