@@ -87,25 +87,23 @@ report("Phase", spikes, weights @ spikes)
 ## What a neuron makes of them
 
 A leaky neuron that sees one value of 0.75 through each code. The Poisson code drives it
-all the time; of the latency code it sees one spike, and then leaks; the phase code
-repeats its two digits every eight steps.
+all the time; the phase code repeats its two digits every eight steps, and the second
+one makes the neuron fire. Of the latency code it sees a single spike: only a strong
+synapse, here of weight 2, passes that on.
 """
 
-for name, encoder in (
-    ("poisson", keras_spiking.layers.PoissonEncoder(32, seed=2)),
-    ("latency", keras_spiking.layers.LatencyEncoder(32)),
-    ("phase", keras_spiking.layers.WeightedPhaseEncoder(32, bits=8)),
+for name, weight, encoder in (
+    ("poisson", 1.0, keras_spiking.layers.PoissonEncoder(32, seed=2)),
+    ("latency", 2.0, keras_spiking.layers.LatencyEncoder(32)),
+    ("phase", 1.0, keras_spiking.layers.WeightedPhaseEncoder(32, bits=8)),
 ):
-    inputs = encoder(keras.ops.array([[0.75]]))
-    neuron = keras_spiking.layers.LIFLayer(tau=4.0, v_threshold=0.6)
-    states = neuron.get_initial_state(inputs[:, 0])
-    v, s = [], []
-    for t in range(32):
-        fired, states = neuron.step(inputs[:, t], states)
-        v.append(float(states[0][0, 0]))
-        s.append(float(fired[0, 0]))
+    inputs = weight * encoder(keras.ops.array([[0.75]]))
+    neuron = keras_spiking.layers.LIFLayer(tau=4.0, v_threshold=0.4, name="neuron")
+    monitor = keras_spiking.callbacks.StateMonitor(before_reset=True)
+    v = monitor.record(neuron, inputs)["neuron"][0, :, 0]
+    s = keras.ops.convert_to_numpy(neuron(inputs))[0, :, 0]
     figure = keras_spiking.visualization.plot_neuron(
-        v, s, v_threshold=0.6, title=f"One neuron behind the {name} code of 0.75"
+        v, s, v_threshold=0.4, title=f"One neuron after the {name} code of 0.75"
     )
     figure.savefig(f"encoder_neuron_{name}.png", dpi=100)
-    print(f"Behind the {name} code the neuron fires {sum(s):.0f} times in 32 steps.")
+    print(f"After the {name} code the neuron fires {sum(s):.0f} times in 32 steps.")

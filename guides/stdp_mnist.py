@@ -117,7 +117,7 @@ class CompetingNeurons(keras_spiking.layers.LIFLayer):
 """
 ## The model
 
-Pixels are rates of spikes, drawn anew every time. The synapse is a plain `Dense`
+Pixels are rates of spikes, drawn again every time. The synapse is a plain `Dense`
 layer.
 """
 

@@ -1,4 +1,6 @@
-"""Which implementation serves each layer of a model, and why."""
+"""Which implementation runs each layer of a model, and why."""
+
+from typing import Any
 
 import keras
 
@@ -19,12 +21,12 @@ class Explanation(list):
         )
 
 
-def explain(model):
-    """Says which implementation serves each layer over time, and why.
+def explain(model: keras.layers.Layer) -> Explanation:
+    """Shows which implementation runs each layer over time, and why.
 
     Args:
-        model: A Keras layer or model. Layers inside of containers and models
-            inside of it are found, too.
+        model: A Keras layer or model. Layers in containers, wrappers and models inside
+            of it are found, too.
 
     Returns:
         A list of dictionaries with the keys `"layer"`, `"implementation"`
@@ -38,33 +40,36 @@ def explain(model):
     >>> [row["layer"] for row in keras_spiking.backends.explain(model)]
     ['lif']
     """
-    return Explanation(_explain(layer) for layer in _temporal_layers(model, []))
+    from keras_spiking.inspection.selection import all_layers
+
+    rows = [_row(name, layer) for name, layer in all_layers(model).items()]
+    return Explanation(row for row in rows if row is not None)
 
 
-def _temporal_layers(layer, found):
+def _row(name, layer):
     from keras_spiking.layers.containers.contained import inner_layers
     from keras_spiking.layers.temporal_layer import TemporalLayer
 
-    if isinstance(layer, TemporalLayer) and not any(layer is f for f in found):
-        found.append(layer)
-    for inner in inner_layers(layer):
-        _temporal_layers(inner, found)
-    return found
-
-
-def _explain(layer):
-    library, reason = None, None
-    if config.fused() == "never":
-        reason = 'fused kernels are switched off: set_fused("never")'
-    elif not layer.built:
-        reason = "the layer has not been built yet"
+    kernel = None
+    if isinstance(layer, TemporalLayer):
+        kernel, reason = _choice(layer)
+    elif isinstance(layer, keras.layers.RNN):
+        reason = "Keras runs its loop over time"
+    elif getattr(layer, "has_time_axis", False) is True and not inner_layers(layer):
+        reason = "it has no loop over time: `keras.ops` computes all steps at once"
     else:
-        _, library, _, reason = fused.choose(layer, layer.features)
+        return None
+    implementation = "reference" if kernel is None else "fused"
+    return {"layer": name, "implementation": implementation, "reason": reason}
+
+
+def _choice(layer) -> tuple[Any, str]:
+    if config.fused() == "never":
+        return None, 'fused kernels are switched off: set_fused("never")'
+    if not layer.built:
+        return None, "the layer has not been built yet"
+    _, library, _, reason = fused.choose(layer, layer.features)
     if library is not None:
         kernel = f"C, {library.dtype}, for {keras.config.backend()}"
         reason = f"a kernel made from its equations ({kernel})"
-    return {
-        "layer": layer.name,
-        "implementation": "reference" if library is None else "fused",
-        "reason": reason,
-    }
+    return library, reason

@@ -10,3 +10,16 @@ from keras_spiking.callbacks.monitors import StateMonitor
 from keras_spiking.callbacks.stdp import MSTDP
 from keras_spiking.callbacks.stdp import STDP
 from keras_spiking.callbacks.stdp import Hebbian
+
+__all__ = [
+    "FiringRateLogger",
+    "Hebbian",
+    "InputGradientMonitor",
+    "InputMonitor",
+    "LocalLearning",
+    "MSTDP",
+    "OutputGradientMonitor",
+    "OutputMonitor",
+    "STDP",
+    "StateMonitor",
+]

@@ -1,16 +1,23 @@
 """Local learning rules under `fit`."""
 
+import copy
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from keras_spiking.callbacks import hooks
-from keras_spiking.callbacks.selection import select_layer
+from keras_spiking.inspection import wiring
+from keras_spiking.inspection.hooks import HookedTraining
+from keras_spiking.inspection.selection import select_layer
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import Learner
+from keras_spiking.learning.learner import check_layer
 from keras_spiking.learning.learner import check_synapse
+from keras_spiking.validation import check_array
 from keras_spiking.validation import check_number
 
 
@@ -31,8 +38,9 @@ class LocalLearning(keras.callbacks.Callback):
     Args:
         learner: A `keras_spiking.learning.Learner`. Its synapse may be a layer of
             the model or the name of one, in a `SeqToBatch` or a sub-model, too.
-        neuron: The spiking layer behind the synapse, or its name.
-        learning_rate: Float or `None`. Defaults to `None`.
+        neuron: The spiking layer after the synapse, or its name. With `stateful=True`
+            the traces go on from batch to batch, until its `reset_state()`.
+        learning_rate: Float >= 0 or `None`. Defaults to `None`.
         bounds: Tuple of the smallest and the largest weight, kept after each
             batch, or `None`. Defaults to `None`.
         reward: Function of the targets and the outputs of a batch; returns a
@@ -40,6 +48,7 @@ class LocalLearning(keras.callbacks.Callback):
             a number. Defaults to `None`.
 
     Raises:
+        TypeError: if an argument is of another type.
         ValueError: when training starts, if the layers do not exist, the
             synapse has no kernel or the neuron does not follow it.
 
@@ -60,7 +69,14 @@ class LocalLearning(keras.callbacks.Callback):
     ...     history = model.fit(x, callbacks=[learning], verbose=0)
     """
 
-    def __init__(self, learner, neuron, learning_rate=None, bounds=None, reward=None):
+    def __init__(
+        self,
+        learner: Learner,
+        neuron: keras.layers.Layer | str,
+        learning_rate: float | None = None,
+        bounds: tuple[float, float] | None = None,
+        reward: Callable | ArrayLike | None = None,
+    ):
         super().__init__()
         if not isinstance(learner, Learner):
             raise TypeError(
@@ -68,134 +84,189 @@ class LocalLearning(keras.callbacks.Callback):
                 f"Received: learner={learner!r}"
             )
         if learning_rate is not None:
-            check_number("learning_rate", learning_rate)
-        if bounds is not None and not (len(bounds) == 2 and bounds[0] <= bounds[1]):
-            raise ValueError(
-                "`bounds` must be the smallest and the largest weight. "
-                f"Received: bounds={bounds!r}"
-            )
+            check_number("learning_rate", learning_rate, minimum=0.0)
         if learner.takes_reward != (reward is not None):
             needs = "needs a" if learner.takes_reward else "takes no"
             raise ValueError(
                 f"{type(learner).__name__} {needs} `reward`. Received: reward={reward}"
             )
+        if reward is not None and not callable(reward):
+            check_array("reward", ops.convert_to_numpy(reward))
         self.learner = learner
-        self.neuron = neuron
+        self.neuron = check_layer("neuron", neuron)
         self.learning_rate = learning_rate
-        self.bounds = bounds
+        self.bounds = _check_bounds(bounds)
         self.reward = reward
-        self._hooks = []
+        self._learning = None
         if learning_rate is not None or bounds is not None:
             # Only now: Keras dispatches batches faster if nobody listens.
             self.on_train_batch_end = self._apply
 
     def on_train_begin(self, logs=None):
         model = self.model
-        self.learner.synapse = select_layer(model, self.learner.synapse)
-        self.neuron = select_layer(model, self.neuron)
-        check_synapse(self.learner.synapse)
-        _check_neuron(model, self.neuron)
-        _check_follows(model, self.learner.synapse, self.neuron)
-        self._make_variables()
-        self._has_loss = model.loss is not None or bool(model.losses)
-        self._variables = model.trainable_variables
-        self._hooks = [
-            (model, "call", self._around_model),
-            (self.learner.synapse, "call", self._around_synapse),
-            (self.neuron, "call", self._around_neuron),
-            (self.neuron, "reset_state", self._around_reset),
-            (model, "compute_loss", self._around_loss),
-        ]
-        for hook in self._hooks:
-            hooks.add(*hook)
-        model.make_train_function(force=True)
+        learner = copy.copy(self.learner)
+        learner.synapse = select_layer(model, learner.synapse)
+        neuron = select_layer(model, self.neuron)
+        hooks = [hook for *_, hook in HookedTraining.of(model).hooks]
+        rules = {id(h.__self__): h.__self__ for h in hooks if hasattr(h, "__self__")}
+        others = sum(
+            isinstance(r, _Learning) and r is not self._learning for r in rules.values()
+        )
+        moves = self.learning_rate is not None
+        learning = _Learning(model, learner, neuron, self.reward, moves, others)
+        # After a `fit` like this one nothing has to be checked and compiled again.
+        if self._learning is None or self._learning.key != learning.key:
+            check_synapse(learner.synapse)
+            _check_neuron(model, neuron)
+            _check_follows(model, learner.synapse, neuron)
+            self._learning = learning
+        self._learning.make_variables()
+        self._add_hooks()
+
+    def _add_hooks(self):
+        HookedTraining.of(self.model).add(self._learning.hooks())
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Another callback may have trained in its own way in between.
+        self._add_hooks()
 
     def on_train_end(self, logs=None):
-        for hook in self._hooks:
-            hooks.remove(*hook)
-        self.model.make_train_function(force=True)
+        HookedTraining.of(self.model).end()
 
-    def _make_variables(self):
+    def _apply(self, batch, logs=None):
+        _ = self.model  # On JAX this brings the variables up to date.
+        kernel, delta = self._learning.learner.synapse.kernel, self._learning.delta
+        weights = ops.convert_to_numpy(kernel)
+        if self.learning_rate is not None:
+            weights = weights + self.learning_rate * ops.convert_to_numpy(delta)
+            delta.assign(ops.zeros(delta.shape))
+        if self.bounds is not None:
+            weights = np.clip(weights, *self.bounds)
+        kernel.assign(weights)
+
+
+class _Learning:
+    """What a rule does inside of the training steps of a model.
+
+    All of it is traced together, so that spikes can be handed over from the call of the
+    model to its loss.
+
+    Args:
+        model: The model.
+        learner: The rule, for a layer of the model.
+        neuron: The layer after the synapse.
+        reward: See `LocalLearning`.
+        moves: Boolean, whether the change of a batch is kept in a variable; else it
+            goes to the optimizer.
+        others: Integer, how many rules there are in this `fit` already.
+    """
+
+    def __init__(self, model, learner, neuron, reward, moves, others):
+        self.model, self.learner, self.neuron = model, learner, neuron
+        self.reward = reward
+        self.moves = moves
+        self.has_loss = model.loss is not None or bool(model.losses)
+        # Variables are found again by their names, those of resumed trainings, too.
+        self.suffix = f"_{others}" if others else ""
+        values = {**vars(self), **{f"learner.{k}": v for k, v in vars(learner).items()}}
+        del values["learner"]
+        self.key = type(learner), {name: _identity(v) for name, v in values.items()}
+
+    def hooks(self):
+        return [
+            (self.model, "call", self.around_model),
+            (self.learner.synapse, "call", self.around_synapse),
+            (self.neuron, "call", self.around_neuron),
+            (self.model, "compute_loss", self.around_loss),
+        ]
+
+    def make_variables(self):
         synapse, neuron = self.learner.synapse, self.neuron
-        self._delta = neuron.probe.variable(
-            f"{synapse.name}_delta", synapse.kernel.shape
-        )
-        self._traces = []
+        name = f"{synapse.name}{self.suffix}"
+        self.delta = neuron.probe.variable(f"{name}_delta", synapse.kernel.shape)
+        self.delta.assign(ops.zeros(self.delta.shape))  # an interrupted step's
+        self.traces = []
         if neuron.stateful:
             rank = len(synapse.kernel.shape) - 1
             pre = synapse.get_build_config()["input_shape"][-rank:]
             post = neuron.get_build_config()["input_shape"][2:]
-            self._traces = [
-                neuron.probe.variable(
-                    f"{synapse.name}_{side}", (neuron.batch_size, *shape), save=True
-                )
-                for side, shape in (("trace_pre", pre), ("trace_post", post))
+            shapes = ((neuron.batch_size, *features) for features in (pre, post))
+            names = ("trace_pre", "trace_post", "eligibility")
+            self.traces = [
+                neuron.probe.variable(f"{name}_{trace}", shape, save=True)
+                for trace, shape in zip(names, self.learner.trace_shapes(*shapes))
             ]
 
-    # What happens inside of a training step. All of it is traced together, so
-    # that spikes can be handed over from the call of the model to its loss.
-
-    def _around_model(self, call, *args, **kwargs):
-        self._pre, self._spikes = None, []
+    def around_model(self, call, *args, **kwargs):
+        self.pre, self.spikes = None, []
         return call(*args, **kwargs)
 
-    def _around_synapse(self, call, inputs, *args, **kwargs):
-        self._pre = inputs
+    def around_synapse(self, call, inputs, *args, **kwargs):
+        self.pre = inputs
         return call(inputs, *args, **kwargs)
 
-    def _around_neuron(self, call, inputs, *args, **kwargs):
+    def around_neuron(self, call, inputs, *args, **kwargs):
         outputs = call(inputs, *args, **kwargs)
-        if self._pre is not None:
+        if self.pre is not None:
             spikes = outputs[0] if self.neuron.return_state else outputs
-            self._spikes.append((self._pre, spikes))
-            self._pre = None
+            self.spikes.append((self.pre, spikes))
+            self.pre = None
         return outputs
 
-    def _around_reset(self, reset_state):
-        reset_state()
-        for trace in self._traces:
-            trace.assign(ops.zeros(trace.shape))
-
-    def _around_loss(
+    def around_loss(
         self, compute_loss, x=None, y=None, y_pred=None, sample_weight=None, **kwargs
     ):
+        delta, self.spikes = self.delta_of_batch(y, y_pred), []
         learned = 0.0
-        if kwargs.get("training", True):
-            delta = self._delta_of_batch(y, y_pred)
-            if self.learning_rate is None:
-                kernel = ops.convert_to_tensor(self.learner.synapse.kernel)
-                learned = -ops.sum(ops.stop_gradient(delta) * kernel)
-            else:
-                self._delta.assign(self._delta + delta)
-        if self._has_loss:
+        if not self.moves:
+            kernel = ops.convert_to_tensor(self.learner.synapse.kernel)
+            learned = -ops.sum(ops.stop_gradient(delta) * kernel)
+        else:
+            self.delta.assign(self.delta + delta)
+        if self.has_loss:
             return compute_loss(x, y, y_pred, sample_weight, **kwargs) + learned
         # Gradients of zero, so that training by the rule alone needs no loss.
-        zeros = (0.0 * ops.sum(ops.convert_to_tensor(v)) for v in self._variables)
-        return sum(zeros, learned)
+        weights = map(ops.convert_to_tensor, self.model.trainable_variables)
+        return sum((0.0 * ops.sum(w) for w in weights), learned)
 
-    def _delta_of_batch(self, y, y_pred):
+    def delta_of_batch(self, y, y_pred):
         reward = self.reward
         if callable(reward):
             reward = reward(y, y_pred)
         total = 0.0
-        for pre, post in self._spikes:
-            traces = [ops.convert_to_tensor(t) for t in self._traces] or None
+        for pre, post in self.spikes:
+            traces = tuple(ops.convert_to_tensor(t) for t in self.traces)
+            if not traces:
+                total = total + self.learner(pre, post, reward)
+                continue
             delta, traces = self.learner(pre, post, reward, traces, return_traces=True)
-            for variable, trace in zip(self._traces, traces):
+            for variable, trace in zip(self.traces, traces):
                 variable.assign(trace)
             total = total + delta
         return total
 
-    def _apply(self, batch, logs=None):
-        _ = self.model  # On JAX this brings the variables up to date.
-        kernel = self.learner.synapse.kernel
-        weights = ops.convert_to_numpy(kernel)
-        if self.learning_rate is not None:
-            weights = weights + self.learning_rate * ops.convert_to_numpy(self._delta)
-            self._delta.assign(ops.zeros(self._delta.shape))
-        if self.bounds is not None:
-            weights = np.clip(weights, *self.bounds)
-        kernel.assign(weights)
+
+def _identity(value):
+    simple = value is None or isinstance(value, (bool, int, float, str))
+    return value if simple else id(value)
+
+
+def _check_bounds(bounds):
+    if bounds is None:
+        return None
+    numbers = np.asarray(bounds, "object").reshape(-1).tolist()
+    real = [isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers]
+    if np.ndim(bounds) != 1 or len(numbers) != 2 or not all(real):
+        raise TypeError(
+            "`bounds` must be a tuple of two numbers, the smallest and the largest "
+            f"weight. Received: bounds={bounds!r}"
+        )
+    if not numbers[0] <= numbers[1]:
+        raise ValueError(
+            "`bounds` must be the smallest and the largest weight, in this order. "
+            f"Received: bounds={bounds!r}"
+        )
+    return tuple(numbers)
 
 
 def _check_neuron(model, neuron):
@@ -214,32 +285,19 @@ def _check_neuron(model, neuron):
             f"Neuron '{neuron.name}' is in the {type(container).__name__} "
             f"'{container.name}', which goes through time step by step. Local "
             "rules learn from whole sequences: use `SeqToBatch` for the synapse, "
-            "and the neuron behind it."
+            "and the neuron after it."
         )
 
 
 def _check_follows(model, synapse, neuron):
-    """Sends NaN from the synapse: it passes all layers but spiking ones."""
-    arrived = []
-
-    def from_synapse(call, inputs, *args, **kwargs):
-        return call(inputs, *args, **kwargs) * float("nan")
-
-    def at_neuron(call, inputs, *args, **kwargs):
-        arrived.append(bool(np.isnan(ops.convert_to_numpy(inputs)).any()))
-        return call(inputs, *args, **kwargs)
-
     features = neuron.get_build_config()["input_shape"][2:]
     sent = synapse.compute_output_shape(synapse.get_build_config()["input_shape"])
     follows = tuple(sent[-len(features) :]) == tuple(features)
     if follows and getattr(model, "inputs", None):
         x = [_zeros(symbol) for symbol in model.inputs]
         x = x[0] if len(x) == 1 else x
-        values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
-        around = [(synapse, from_synapse), (neuron, at_neuron)]
-        with keras.StatelessScope(values), hooks.around_calls(around):
-            model(x, training=False)
-        follows = any(arrived)
+        reached = wiring.reached(lambda: model(x, training=False), synapse, [neuron])
+        follows = bool(reached)
     if not follows:
         raise ValueError(
             f"Neuron '{neuron.name}', which takes features of shape {features}, "

@@ -1,21 +1,29 @@
-"""Monitors: what goes on inside of a model, recorded while it is trained."""
+"""Monitors: what happens inside of a model, recorded while it is trained."""
 
 import functools
 import os
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking import backends
-from keras_spiking.callbacks import capture
-from keras_spiking.callbacks.selection import check_layers
-from keras_spiking.callbacks.selection import is_spiking
-from keras_spiking.callbacks.selection import select_layers
+from keras_spiking.inspection import capture
+from keras_spiking.inspection.selection import Selector
+from keras_spiking.inspection.selection import check_layers
+from keras_spiking.inspection.selection import is_spiking
+from keras_spiking.inspection.selection import select_layers
+from keras_spiking.layer_copy import copy_of
 from keras_spiking.layers import streaming
 from keras_spiking.layers.temporal_layer import TemporalLayer
-from keras_spiking.ops.time_loop import hold
+from keras_spiking.ops.time_loop import masked
 from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
 
 
 class Monitor(keras.callbacks.Callback):
@@ -24,7 +32,7 @@ class Monitor(keras.callbacks.Callback):
     A monitor runs the model on data of its own, as `model(x, training=False)`
     does, at the end of an epoch or after a number of batches. Training steps
     stay as they are, and so do all variables of the model, its random seeds
-    included.
+    included. It warns once for each layer whose records are not finite.
 
     Args:
         data: What to run the model on, as one batch: inputs `x`, or a tuple
@@ -45,24 +53,27 @@ class Monitor(keras.callbacks.Callback):
             `"name:1"`, `"name:2"`, and so on.
     """
 
-    def __init__(self, data=None, layers=None, transform=None, every="epoch"):
+    def __init__(
+        self,
+        data: Any = None,
+        layers: Selector = None,
+        transform: Callable[[np.ndarray], ArrayLike] | None = None,
+        every: str | int = "epoch",
+    ):
         super().__init__()
         if transform is not None and not callable(transform):
             raise TypeError(
                 "`transform` must be a function of an array. "
                 f"Received: transform={transform!r}"
             )
-        whole = isinstance(every, int) and not isinstance(every, bool)
-        if every != "epoch" and not (whole and every >= 1):
-            raise ValueError(
-                '`every` must be "epoch" or a number of batches of at least 1. '
-                f"Received: every={every!r}"
-            )
+        if every != "epoch":
+            every = check_integer("every", every, minimum=1)
         self.data = data
         self.layers = check_layers(layers)
         self.transform = transform
         self.every = every
         self.records = {}
+        self._warned = set()
         self._batches = 0
         self._compiled_for = None
         if every != "epoch":
@@ -93,11 +104,17 @@ class Monitor(keras.callbacks.Callback):
     def _record_data(self):
         self.record(self.model, *keras.utils.unpack_x_y_sample_weight(self.data))
 
-    def record(self, model, x, y=None, sample_weight=None):
+    def record(
+        self,
+        model: keras.layers.Layer,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+    ) -> dict[str, np.ndarray]:
         """Runs a model on a batch of data and adds to the records.
 
         Args:
-            model: Keras model.
+            model: Keras model, or a layer.
             x: Inputs of the model.
             y: Targets, for gradients of the loss.
             sample_weight: Weights of the samples in the loss.
@@ -108,53 +125,71 @@ class Monitor(keras.callbacks.Callback):
         _check_inputs(model, x)
         arrays = keras.tree.map_structure(_to_tensor, (x, y, sample_weight))
         if self._compiled_for is not model:
+            if not model.built:
+                model(keras.tree.map_structure(_symbol, arrays[0]))
             self._layers = select_layers(model, self.layers, self.watches)
             self._compiled_for = model
             self._compiled = backends.active().compiled(
                 functools.partial(self._run, model)
             )
-        variables = model.variables + model.metrics_variables
-        values = [ops.convert_to_tensor(variable) for variable in variables]
-        recorded = self._compiled(values, *arrays)
-        for name, tensor in recorded.items():
-            array = ops.convert_to_numpy(tensor)
+        values = [ops.convert_to_tensor(variable) for variable in _variables(model)]
+        tensors, recorded = self._compiled(values, *arrays), {}
+        for name in self._names:
+            array = ops.convert_to_numpy(tensors[name])
+            self._check_finite(name, array)
             if self.transform is not None:
                 array = np.asarray(self.transform(array))
             recorded[name] = array
             self.records.setdefault(name, []).append(array)
         return recorded
 
+    def _check_finite(self, name, array):
+        if name not in self._warned and not np.isfinite(array).all():
+            self._warned.add(name)
+            warnings.warn(
+                f"{type(self).__name__} has recorded values that are not finite in "
+                f"layer '{name}'. See `keras_spiking.config.set_check_finite`.",
+                stacklevel=3,
+            )
+
     def _run(self, model, values, x, y, sample_weight):
         """Records as a pure function of the variables' values and the data."""
-        variables = model.variables + model.metrics_variables
+
+        def predict():
+            return model(x, training=False)
 
         def loss():
-            y_pred = model(x, training=False)
+            y_pred = predict()
             return model.compute_loss(x, y, y_pred, sample_weight, training=False)
 
         # The scope keeps what a call assigns, and it is dropped here.
-        with keras.StatelessScope(zip(variables, values), collect_losses=True):
-            return self.observe(model, lambda: model(x, training=False), loss)
+        pairs = zip(_variables(model), values)
+        with keras.StatelessScope(pairs, collect_losses=True):
+            found = self.observe(model, predict, loss)
+        self._names = list(found)  # compiled functions of JAX sort them
+        return found
 
-    def observe(self, model, predict, loss):
+    def observe(
+        self, model: keras.layers.Layer, predict: Callable, loss: Callable
+    ) -> dict[str, Any]:
         """Runs `predict()` or `loss()`; returns `{name: tensor}`."""
-        run = capture.Capture(model, self._layers, self.watch)
+        run = capture.Capture(model, self._layers, self.watch())
         run.run(predict)
         return run.assembled()
 
-    def watches(self, layer):
+    def watches(self, layer: keras.layers.Layer) -> bool:
         """Whether a layer is watched if none are asked for."""
         return is_spiking(layer)
 
-    def watch(self, run, call, name, x, *args, **kwargs):
-        """Calls a layer and gives what is watched to `run.note(name, tensor)`."""
+    def watch(self) -> dict[str, Callable]:
+        """What to do at calls of methods of layers, see `inspection.capture`."""
         raise NotImplementedError
 
-    def clear(self):
+    def clear(self) -> None:
         """Forgets all records."""
         self.records.clear()
 
-    def to_npz(self, path):
+    def to_npz(self, path: str | os.PathLike) -> None:
         """Saves the records: one array `(records, ...)` for each layer."""
         path = os.fspath(path)
         path = path if path.endswith(".npz") else f"{path}.npz"
@@ -192,11 +227,8 @@ class OutputMonitor(Monitor):
     (2, 5, 3)
     """
 
-    def watch(self, run, call, name, x, *args, **kwargs):
-        outputs = call(x, *args, **kwargs)
-        if not isinstance(outputs, (list, tuple)):
-            return run.note(name, outputs)
-        return type(outputs)([run.note(name, outputs[0]), *outputs[1:]])
+    def watch(self):
+        return {"call": _note_outputs}
 
 
 class InputMonitor(Monitor):
@@ -212,18 +244,30 @@ class InputMonitor(Monitor):
     1.0
     """
 
-    def watch(self, run, call, name, x, *args, **kwargs):
-        if isinstance(x, (list, tuple)):
-            return call(type(x)([run.note(name, x[0]), *x[1:]]), *args, **kwargs)
-        return call(run.note(name, x), *args, **kwargs)
+    def watch(self):
+        return {"call": _note_inputs}
 
 
 class StateMonitor(Monitor):
     """Records the states of layers after every time step.
 
     The membrane potential, the first state, is recorded under the name of the
-    layer, the next states under `"name/state_1"`, `"name/state_2"`, and so on.
-    Potentials are those after the reset. Takes the arguments of `Monitor`.
+    layer, all further states under `"{layer}/{state}"` with the names that
+    `layer.state_names` lists: the records of an `ALIFLayer` called `"alif"` are
+    `"alif"` and `"alif/threshold"`.
+
+    Args:
+        data: See `Monitor`.
+        layers: See `Monitor`. Defaults to `None`, all layers with states.
+        transform: See `Monitor`.
+        every: See `Monitor`.
+        before_reset: Boolean, whether to record the membrane potential `H[t]` before
+            the reset, which reaches the threshold where a neuron fires, in place of
+            the potential `V[t]` after it. Defaults to `False`.
+
+    Raises:
+        ValueError: with `before_reset=True`, if a spiking layer does not reset by
+            its method `reset`.
 
     Example:
 
@@ -233,10 +277,25 @@ class StateMonitor(Monitor):
     [0.5, 0.75, 0.875]
     """
 
+    def __init__(
+        self,
+        data: Any = None,
+        layers: Selector = None,
+        transform: Callable[[np.ndarray], ArrayLike] | None = None,
+        every: str | int = "epoch",
+        *,
+        before_reset: bool = False,
+    ):
+        super().__init__(data, layers, transform, every)
+        self.before_reset = check_bool("before_reset", before_reset)
+
     def watches(self, layer):
         return isinstance(layer, TemporalLayer)
 
-    def watch(self, run, call, name, x, *args, **kwargs):
+    def watch(self):
+        return {"call": self._at_call, "run_steps": self._at_run}
+
+    def _at_call(self, run, name, call, x, *args, **kwargs):
         layer = run.layers[name]
         if not isinstance(layer, TemporalLayer):
             raise TypeError(
@@ -244,14 +303,31 @@ class StateMonitor(Monitor):
                 f"'{name}' is a {type(layer).__name__}: use an OutputMonitor, or "
                 "leave it out of `layers`."
             )
-        for i, states in enumerate(_states_over_time(layer, x, *args, **kwargs)):
-            run.note(name, states, f"/state_{i}" if i else "")
+        if run.caller(layer) is not layer:  # a SingleStep
+            states = streaming.previous_state()
+            if states is None:
+                x_t = ops.cast(x, layer.state_dtype)
+                states = layer.get_initial_state(x_t)
+            sequence = ops.expand_dims(x, 1)
+            self._note(run, name, sequence, states, None, lambda s: ops.squeeze(s, 1))
         return call(x, *args, **kwargs)
+
+    def _at_run(self, run, name, run_steps, inputs, states=None, mask=None):
+        layer = run.layers[name]
+        before = layer.states_before(inputs) if states is None else states
+        self._note(run, name, inputs, before, mask)
+        return run_steps(inputs, states, mask)
+
+    def _note(self, run, name, inputs, states, mask, shaped=lambda states: states):
+        layer = run.layers[name]
+        over_time = _states_over_time(layer, inputs, states, mask, self.before_reset)
+        for i, (state, values) in enumerate(layer.named(over_time).items()):
+            run.note(name, shaped(values), f"/{state}" if i else "")
 
 
 class _GradientMonitor(Monitor):
     def observe(self, model, predict, loss):
-        return capture.gradients(model, self._layers, self.watch, loss)
+        return capture.gradients(model, self._layers, self.watch(), loss)
 
     def record(self, model, x, y=None, sample_weight=None):
         if not getattr(model, "compiled", False):
@@ -296,22 +372,68 @@ class InputGradientMonitor(_GradientMonitor, InputMonitor):
     """
 
 
-def _states_over_time(layer, inputs, initial_state=None, mask=None):
-    inputs = ops.cast(inputs, layer.state_dtype)
-    states = streaming.previous_state()
-    if initial_state is not None or states is None:
-        states = layer.states_before(inputs, initial_state)
+def _note_outputs(run, name, call, *args, **kwargs):
+    outputs = call(*args, **kwargs)
+    if not isinstance(outputs, (list, tuple)):
+        return run.note(name, outputs)
+    return type(outputs)([run.note(name, outputs[0]), *outputs[1:]])
 
-    def step(x, states):
-        _, new_states = layer.step(x["input"], states)
-        if mask is not None:
-            new_states = hold(x["mask"], new_states, states)
-        return new_states, new_states
 
-    sequences = {"input": inputs}
+def _note_inputs(run, name, call, x, *args, **kwargs):
+    if isinstance(x, (list, tuple)):
+        return call(type(x)([run.note(name, x[0]), *x[1:]]), *args, **kwargs)
+    return call(run.note(name, x), *args, **kwargs)
+
+
+def _states_over_time(layer, inputs, states, mask, before_reset):
+    """The states after every step, `(batch, time, ...)`, from the layer's own step."""
+    potentials = []
+
+    def noting_potentials(name, value):
+        if name != "reset":
+            return value
+
+        def reset(h, spikes):
+            potentials.append(h)
+            return value(h, spikes)
+
+        return reset
+
+    copy = copy_of(layer, noting_potentials)
+
+    def step_with_potential(x, states):
+        # The potential before the reset is one more state, which a mask holds.
+        potentials.clear()
+        y, states = copy.step(x, states[:-1])
+        if is_spiking(layer) and not potentials:
+            raise ValueError(
+                "`before_reset=True` needs neurons that reset by their method "
+                f"`reset(h, spikes)`. {type(layer).__name__} '{layer.name}' does "
+                "not: leave it out of `layers`."
+            )
+        return y, (*states, potentials[0] if potentials else states[0])
+
+    def states_as_outputs(x, states):
+        _, states = step(x, states)
+        return states, states
+
+    step = step_with_potential if before_reset else layer.step
+    states = (*states, states[0]) if before_reset else tuple(states)
+    sequences = ops.cast(inputs, layer.state_dtype)
     if mask is not None:
-        sequences["mask"] = ops.cast(mask, "bool")
-    return time_loop(step, sequences, tuple(states))[0]
+        step, sequences = masked(step), (sequences, mask)
+    over_time, _ = time_loop(states_as_outputs, sequences, states)
+    return (over_time[-1], *over_time[1:-1]) if before_reset else over_time
+
+
+def _variables(model):
+    return model.variables + getattr(model, "metrics_variables", [])
+
+
+def _symbol(tensor):
+    return keras.KerasTensor(
+        tensor.shape, keras.backend.standardize_dtype(tensor.dtype)
+    )
 
 
 def _to_tensor(array):

@@ -1,7 +1,15 @@
 """STDP and its relatives under `fit`."""
 
+from collections.abc import Callable
+
+import keras
+from numpy.typing import ArrayLike
+
 from keras_spiking import learning
 from keras_spiking.callbacks.local_learning import LocalLearning
+
+Layer = keras.layers.Layer | str
+Bounds = tuple[float, float]
 
 
 class STDP(LocalLearning):
@@ -18,17 +26,19 @@ class STDP(LocalLearning):
     Args:
         synapse: Dense, convolution or depthwise convolution without an activation
             function, or its name; in a `SeqToBatch` or a sub-model, too.
-        neuron: The spiking layer behind it, or its name.
+        neuron: The spiking layer after it, or its name. With `stateful=True` the
+            traces go on from batch to batch, until its `reset_state()`.
         tau_pre: Float >= 1, the time constant of presynaptic traces in time
             steps.
-        tau_post: Float >= 1, the same behind the synapse.
+        tau_post: Float >= 1, the same after the synapse.
         f_pre: Function of the weights, the size of depression.
         f_post: Function of the weights, the size of potentiation.
-        learning_rate: Float or `None`. Defaults to `None`.
+        learning_rate: Float >= 0 or `None`. Defaults to `None`.
         bounds: Tuple of the smallest and the largest weight, or `None`. Defaults
             to `None`.
 
     Raises:
+        TypeError: if an argument is of another type.
         ValueError: when training starts, if the layers do not exist, the
             synapse has no kernel or the neuron does not follow it.
 
@@ -62,14 +72,14 @@ class STDP(LocalLearning):
 
     def __init__(
         self,
-        synapse,
-        neuron,
-        tau_pre,
-        tau_post,
-        f_pre,
-        f_post,
-        learning_rate=None,
-        bounds=None,
+        synapse: Layer,
+        neuron: Layer,
+        tau_pre: float,
+        tau_post: float,
+        f_pre: Callable,
+        f_post: Callable,
+        learning_rate: float | None = None,
+        bounds: Bounds | None = None,
     ):
         learner = learning.STDP(synapse, tau_pre, tau_post, f_pre, f_post)
         super().__init__(learner, neuron, learning_rate, bounds)
@@ -126,16 +136,16 @@ class MSTDP(LocalLearning):
 
     def __init__(
         self,
-        synapse,
-        neuron,
-        tau_pre,
-        tau_post,
-        f_pre,
-        f_post,
-        reward,
-        tau_eligibility=None,
-        learning_rate=None,
-        bounds=None,
+        synapse: Layer,
+        neuron: Layer,
+        tau_pre: float,
+        tau_post: float,
+        f_pre: Callable,
+        f_post: Callable,
+        reward: Callable | ArrayLike,
+        tau_eligibility: float | None = None,
+        learning_rate: float | None = None,
+        bounds: Bounds | None = None,
     ):
         if tau_eligibility is None:
             learner = learning.MSTDP(synapse, tau_pre, tau_post, f_pre, f_post)
@@ -164,6 +174,12 @@ class Hebbian(LocalLearning):
     >>> hebbian = keras_spiking.callbacks.Hebbian("dense", "lif", learning_rate=0.1)
     """
 
-    def __init__(self, synapse, neuron, learning_rate=None, bounds=None):
+    def __init__(
+        self,
+        synapse: Layer,
+        neuron: Layer,
+        learning_rate: float | None = None,
+        bounds: Bounds | None = None,
+    ):
         learner = learning.Hebbian(synapse)
         super().__init__(learner, neuron, learning_rate, bounds)

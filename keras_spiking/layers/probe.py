@@ -42,6 +42,12 @@ class Probe(keras.layers.Layer):
                 self.named[name].assign(self._loaded.pop(name))
         return self.named[name]
 
+    def reset(self):
+        """Sets what is saved, the traces of learning rules, back to zeros."""
+        for name in self.saved:
+            self.named[name].assign(keras.ops.zeros(self.named[name].shape))
+        self._loaded.clear()
+
     @property
     def weights(self):
         return []

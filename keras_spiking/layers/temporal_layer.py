@@ -168,6 +168,7 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
                 f"Layer '{self.name}' has no state between calls to reset: it "
                 "was made with `stateful=False`."
             )
+        self.probe.reset()
         if self.built:
             x = ops.zeros(self.states[0].shape, self.state_dtype)
             for state, value in zip(self.states, self.get_initial_state(x)):

@@ -5,3 +5,5 @@ from keras_spiking.learning.learner import Learner
 from keras_spiking.learning.reward_modulated import MSTDP
 from keras_spiking.learning.reward_modulated import MSTDPET
 from keras_spiking.learning.stdp import STDP
+
+__all__ = ["MSTDP", "MSTDPET", "STDP", "Hebbian", "Learner"]

@@ -1,6 +1,11 @@
+from typing import Any
+
+import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.learning.learner import Learner
+from keras_spiking.validation import check_bool
 
 
 class Hebbian(Learner):
@@ -8,14 +13,15 @@ class Hebbian(Learner):
 
         dw_ij = r_i r_j
 
-    with the firing rates `r`, means over time, on both sides of the synapse.
+    with the firing rates `r`, means over the time steps of a call, on both sides of
+    the synapse. There are no traces.
 
     Args:
         synapse: Keras layer with a `kernel` and no activation function.
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
 
     Output shape:
         That of the kernel: the change, summed over the batch.
@@ -32,14 +38,26 @@ class Hebbian(Learner):
         - [Hebb, 1949](https://doi.org/10.4324/9781410612403)
     """
 
-    def __init__(self, synapse):
+    def __init__(self, synapse: keras.layers.Layer | str):
         super().__init__(synapse)
 
-    def __call__(self, pre, post, *args, **kwargs):
+    def trace_shapes(self, pre, post):
+        return []
+
+    def __call__(
+        self,
+        pre: ArrayLike,
+        post: ArrayLike,
+        reward: ArrayLike | None = None,
+        traces: tuple | None = None,
+        return_traces: bool = False,
+    ) -> Any:
+        check_bool("return_traces", return_traces)
         # Rates are a sequence of one step.
         pre = self.over_time(ops.convert_to_tensor(pre, "float32"), post)
         pre, post = (ops.mean(x, axis=1, keepdims=True) for x in (pre, post))
-        return super().__call__(pre, post, *args, **kwargs)
+        delta = super().__call__(pre, post, reward)
+        return (delta, ()) if return_traces else delta
 
     def update(self, pre, post, traces, weights):
         return self.correlate(pre, post)

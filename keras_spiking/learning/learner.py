@@ -1,17 +1,21 @@
 """The base class of local learning rules."""
 
+from typing import Any
+
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking import backends
 from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 
 
 class Learner:
     """A local learning rule: what the spikes of a batch change in a synapse.
 
-    Before and behind the synapse each neuron has a trace of its spikes,
+    Before and after the synapse each neuron has a trace of its spikes,
 
         tr[t] = tr[t-1] - tr[t-1] / tau + s[t],    tr[-1] = 0
 
@@ -21,18 +25,22 @@ class Learner:
     depthwise convolutions.
 
     Args:
-        synapse: Keras layer with a `kernel` and no activation function.
+        synapse: Keras layer with a `kernel` and no activation function. For a
+            callback, its name will do.
         tau_pre: Float >= 1, the time constant of presynaptic traces in time
             steps. Defaults to `2.0`.
-        tau_post: Float >= 1, the same behind the synapse. Defaults to `2.0`.
+        tau_post: Float >= 1, the same after the synapse. Defaults to `2.0`.
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
         reward: See `MSTDP`. Other rules take none.
-        traces: Tuple of the traces before the first step, `(batch, ...)` each.
+        traces: Tuple of the traces before the first step, `(batch, ...)` each, as
+            an earlier call has returned them. A sequence in parts, each with the
+            traces of the part before, changes a synapse as the whole does.
             Defaults to `None`, zeros.
         return_traces: Boolean, whether to return the final traces in addition.
+            Defaults to `False`.
 
     Output shape:
         That of the kernel: the change, summed over batch and time.
@@ -52,12 +60,17 @@ class Learner:
 
     takes_reward = False
 
-    def __init__(self, synapse, tau_pre=2.0, tau_post=2.0):
-        self.synapse = synapse
+    def __init__(
+        self,
+        synapse: keras.layers.Layer | str,
+        tau_pre: float = 2.0,
+        tau_post: float = 2.0,
+    ):
+        self.synapse = check_layer("synapse", synapse)
         self.tau_pre = check_number("tau_pre", tau_pre, minimum=1.0)
         self.tau_post = check_number("tau_post", tau_post, minimum=1.0)
 
-    def update(self, pre, post, traces, weights):
+    def update(self, pre: Any, post: Any, traces: tuple, weights: Any) -> Any:
         """The change of the weights in one time step: override this.
 
         Args:
@@ -75,7 +88,7 @@ class Learner:
             "weights)`."
         )
 
-    def modulation(self, post, reward):
+    def modulation(self, post: Any, reward: ArrayLike | None) -> Any:
         """What to multiply the postsynaptic side by, `(batch, time)`, or `None`."""
         if reward is not None:
             raise ValueError(
@@ -83,22 +96,37 @@ class Learner:
             )
         return None
 
-    def __call__(self, pre, post, reward=None, traces=None, return_traces=False):
+    def trace_shapes(self, pre: tuple, post: tuple) -> list[tuple]:
+        """Shapes of the traces.
+
+        Args:
+            pre: Shape `(batch, ...)` of the spikes of a step that enter the synapse.
+            post: Shape `(batch, ...)` of the spikes of a step after it.
+        """
+        return [pre, post]
+
+    def __call__(
+        self,
+        pre: ArrayLike,
+        post: ArrayLike,
+        reward: ArrayLike | None = None,
+        traces: tuple | None = None,
+        return_traces: bool = False,
+    ) -> Any:
+        check_bool("return_traces", return_traces)
         post = ops.stop_gradient(ops.convert_to_tensor(post, "float32"))
         pre = ops.stop_gradient(ops.convert_to_tensor(pre, "float32"))
         pre = self.over_time(pre, post)
         weights = ops.stop_gradient(ops.convert_to_tensor(self.synapse.kernel))
         if traces is None:
             traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
-
         traces = tuple(ops.convert_to_tensor(trace, "float32") for trace in traces)
 
         # Step by step: float32 would not hold the sums over all steps, most of
         # which cancel, to the precision that their difference needs.
         def step(x, carry):
-            spikes, traces, delta = x["spikes"], carry["traces"], carry["delta"]
-            pairs = zip(traces, (self.tau_pre, self.tau_post), spikes)
-            traces = tuple(trace - trace / tau + s for trace, tau, s in pairs)
+            spikes, delta = x["spikes"], carry["delta"]
+            traces = self.next_traces(carry["traces"], spikes)
             pre, post = spikes
             pre_trace, post_trace = traces
             if "modulation" in x:
@@ -118,7 +146,12 @@ class Learner:
             return carry["delta"], carry["traces"]
         return carry["delta"]
 
-    def correlate(self, pre, post):
+    def next_traces(self, traces: tuple, spikes: tuple) -> tuple:
+        """The pre- and the postsynaptic traces after one more time step."""
+        triples = zip(traces, (self.tau_pre, self.tau_post), spikes)
+        return tuple(trace - trace / tau + s for trace, tau, s in triples)
+
+    def correlate(self, pre: Any, post: Any) -> Any:
         """Sum over the batch of `pre_i post_j` for every weight `w_ij`.
 
         It is the gradient of `sum(post * synapse(pre))` with respect to the
@@ -138,7 +171,7 @@ class Learner:
         weights = ops.convert_to_tensor(kernel)
         return backends.active().value_and_gradients(overlap, [weights])[1][0]
 
-    def over_time(self, pre, post):
+    def over_time(self, pre: Any, post: Any) -> Any:
         """Brings spikes with time folded into the batch to `(batch, time, ...)`."""
         check_synapse(self.synapse)
         batch, time = ops.shape(post)[:2]
@@ -149,8 +182,23 @@ class Learner:
         return pre
 
 
-def check_synapse(synapse):
+def check_layer(name: str, layer: keras.layers.Layer | str) -> Any:
+    """Returns `layer` if it is a layer, or a string: the name of one."""
+    if not isinstance(layer, (str, keras.layers.Layer)):
+        raise TypeError(
+            f"`{name}` must be a Keras layer or the name of one. "
+            f"Received: {name}={layer!r} (of type {type(layer).__name__})"
+        )
+    return layer
+
+
+def check_synapse(synapse: keras.layers.Layer | str) -> None:
     """Raises an error for a layer that local rules cannot teach."""
+    if isinstance(synapse, str):
+        raise TypeError(
+            "Outside of a callback the synapse must be the layer itself, not its "
+            f"name. Received: synapse={synapse!r}"
+        )
     if getattr(synapse, "kernel", None) is None:
         raise ValueError(
             "The synapse must be a built layer with a kernel, such as "

@@ -1,3 +1,7 @@
+from collections.abc import Callable
+
+import keras
+
 from keras_spiking.learning.learner import Learner
 
 
@@ -7,7 +11,7 @@ class STDP(Learner):
         tr[t] = tr[t-1] - tr[t-1] / tau + s[t]                      (both sides)
         dw[t] = f_post(w) tr_pre[t] s_post[t] - f_pre(w) tr_post[t] s_pre[t]
 
-    A spike behind the synapse strengthens it by what came in shortly before, a
+    A spike after the synapse strengthens it by what came in shortly before, a
     spike that comes in weakens it by what was sent shortly before.
 
     Args:
@@ -15,13 +19,13 @@ class STDP(Learner):
             convolution or depthwise convolution.
         tau_pre: Float >= 1, the time constant of presynaptic traces in time
             steps.
-        tau_post: Float >= 1, the same behind the synapse.
+        tau_post: Float >= 1, the same after the synapse.
         f_pre: Function of the weights, the size of depression.
         f_post: Function of the weights, the size of potentiation.
 
     Call arguments:
         pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
-        post: Tensor `(batch, time, ...)`, the spikes of the neurons behind it.
+        post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
         traces: Tuple of the traces before the first step. Defaults to zeros.
         return_traces: Boolean, whether to return the final traces in addition.
 
@@ -44,7 +48,14 @@ class STDP(Learner):
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
 
-    def __init__(self, synapse, tau_pre, tau_post, f_pre, f_post):
+    def __init__(
+        self,
+        synapse: keras.layers.Layer | str,
+        tau_pre: float,
+        tau_post: float,
+        f_pre: Callable,
+        f_post: Callable,
+    ):
         super().__init__(synapse, tau_pre, tau_post)
         for name, function in (("f_pre", f_pre), ("f_post", f_post)):
             if not callable(function):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers import streaming
 from keras_spiking.layers.neurons.leaky_integrator import LILayer
 from keras_spiking.layers.temporal_layer import TemporalLayer
@@ -26,10 +26,10 @@ class EProp(OnlineModel):
         grad_ij = sum_t l_j[t] F(e_ij)[t]
 
     The learning signal `l_j[t]` is the gradient of the loss at a step with respect
-    to the spike, through the layers behind at that step. `F` is the low-pass filter
+    to the spike, through the layers after it at that step. `F` is the low-pass filter
     of the readout if that is an `LILayer`. Left out is what a spike does to other
     neurons at later steps: without recurrent connections, and with one layer of
-    neurons in front of the readout, the gradient is that of backpropagation
+    neurons before the readout, the gradient is that of backpropagation
     through time.
 
     The derivatives are those of the neuron's own step, for `LIFLayer`, `ALIFLayer`
@@ -39,8 +39,9 @@ class EProp(OnlineModel):
     Args:
         layer: See `OnlineModel`. Recurrent connections are those of
             `RecurrentGraph` or `ElementwiseRecurrent`. What is trained must be
-            `Dense` layers; those in front of neurons without an activation.
-        **kwargs: `timesteps` and `reduce`, see `OnlineModel`.
+            `Dense` layers; those before neurons without an activation.
+        timesteps: See `OnlineModel`.
+        reduce: See `OnlineModel`. Defaults to `"mean"`.
 
     Raises:
         ValueError: when training starts, if other layers have trainable weights,
@@ -114,9 +115,7 @@ def _at_synapse(layer, seen, call, x, *args, **kwargs):
 
 
 def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
-    states = streaming.previous_state()
-    if states is None:
-        states = layer.states_before(inputs)
+    states = layer.states_before(inputs)
     outputs = call(inputs, *args, **kwargs)
     slot = streaming.Slot()
     derivatives = _derivatives(layer, inputs[:, 0], states)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -28,7 +30,7 @@ class FPTT(OnlineModel):
         alpha: Float > 0, the strength of the regularizer. Defaults to `0.5`.
         beta: Float in [0, 1], what a time step adds to the average. Defaults to
             `0.5`.
-        **kwargs: `reduce`, see `OnlineModel`.
+        reduce: See `OnlineModel`. Defaults to `"mean"`.
 
     Raises:
         ValueError: when training starts, if the optimizer scales the loss, as it does
@@ -50,8 +52,16 @@ class FPTT(OnlineModel):
         - [Yin et al., 2023](https://arxiv.org/abs/2112.11231)
     """
 
-    def __init__(self, layer, timesteps=None, alpha=0.5, beta=0.5, **kwargs):
-        super().__init__(layer, timesteps, **kwargs)
+    def __init__(
+        self,
+        layer: Any,
+        timesteps: int | None = None,
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        reduce: str = "mean",
+        **kwargs: Any,
+    ):
+        super().__init__(layer, timesteps, reduce, **kwargs)
         self.alpha = check_number("alpha", alpha, above=0.0)
         self.beta = check_number("beta", beta, minimum=0.0, maximum=1.0)
 

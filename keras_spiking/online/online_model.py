@@ -1,13 +1,17 @@
 """The base class of models that learn forward in time."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks import hooks
+from keras_spiking.inspection import hooks
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import time_loop
+from keras_spiking.validation import check_keywords
 
 
 class OnlineModel(keras.Model):
@@ -47,7 +51,14 @@ class OnlineModel(keras.Model):
         ValueError: if the number of time steps is not known.
     """
 
-    def __init__(self, layer, timesteps=None, reduce="mean", **kwargs):
+    def __init__(
+        self,
+        layer: Any,
+        timesteps: int | None = None,
+        reduce: str = "mean",
+        **kwargs: Any,
+    ):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         if reduce is None:
             raise ValueError(
@@ -71,26 +82,26 @@ class OnlineModel(keras.Model):
     def call(self, inputs, training=False):
         if not training or self._targets is None:
             return self.network(inputs, training=training)
-        with hooks.around_calls(self.hooks()):
+        with hooks.around((x, "call", hook) for x, hook in self.hooks()):
             return self._training_run(inputs, training=True)
 
-    def hooks(self):
-        """What to put around calls of layers: see `callbacks.hooks`."""
+    def hooks(self) -> list[tuple]:
+        """Hooks around calls: pairs of a layer and a hook, see `inspection.hooks`."""
         return []
 
-    def start_learning(self, weights):
+    def start_learning(self, weights: list) -> Any:
         """What learning remembers through time: a structure of tensors."""
         return {
             "steps": ops.zeros(()),
             "gradients": [ops.zeros_like(w) for w in weights],
         }
 
-    def learn(self, weights, gradients, memory):
+    def learn(self, weights: list, gradients: list, memory: Any) -> tuple:
         """Takes in the gradients of a time step; returns weights and memory."""
         sums = [a + b for a, b in zip(memory["gradients"], gradients)]
         return weights, {"steps": memory["steps"] + 1.0, "gradients": sums}
 
-    def finish_learning(self, weights, memory):
+    def finish_learning(self, weights: list, memory: Any) -> None:
         """Hands what was learned to the optimizer, at the end of the sequence."""
         # A loss of value 0 that has these gradients.
         weights = map(ops.convert_to_tensor, self.network.trainable_variables)
@@ -171,7 +182,7 @@ class InCallContext(keras.layers.Layer):
     a model's `call` is not within one. Weights have their full precision here.
     """
 
-    def __init__(self, function):
+    def __init__(self, function: Callable):
         super().__init__(autocast=False)
         self.function = function
 

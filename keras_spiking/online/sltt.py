@@ -12,7 +12,9 @@ class SLTT(OnlineModel):
     time at the end of a sequence.
 
     Args:
-        **kwargs: `layer`, `timesteps` and `reduce`, see `OnlineModel`.
+        layer: See `OnlineModel`.
+        timesteps: See `OnlineModel`.
+        reduce: See `OnlineModel`. Defaults to `"mean"`.
 
     Example:
 

@@ -7,14 +7,15 @@ import numpy as np
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks import hooks
-from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.inspection import hooks
+from keras_spiking.inspection.selection import all_layers
+from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import check_synapse
 from keras_spiking.online.online_model import InCallContext
 
 
-def find_synapses(network, step_shape):
+def find_synapses(network: StepByStep, step_shape: tuple) -> dict[str, list[str]]:
     """The `Dense` layers that feed each layer of neurons.
 
     Args:
@@ -61,9 +62,9 @@ def find_synapses(network, step_shape):
             _, states, _, _ = network.advance(x, None, states, weights)
             pending.clear()
 
-    around = [(x, functools.partial(at_dense, n)) for n, x in dense.items()]
-    around += [(x, functools.partial(at_neuron, n)) for n, x in neurons.items()]
-    with backends.active().outside_of_tracing(), hooks.around_calls(around):
+    around = [(x, "call", functools.partial(at_dense, n)) for n, x in dense.items()]
+    around += [(x, "call", functools.partial(at_neuron, n)) for n, x in neurons.items()]
+    with backends.active().outside_of_tracing(), hooks.around(around):
         InCallContext(run)(ops.convert_to_tensor(inputs, "float32"), training=True)
     if not neurons or set(neurons) != set(synapses):
         raise ValueError(
@@ -92,7 +93,7 @@ def _check_inputs(neuron, inputs, outputs):
         raise ValueError(
             "EProp needs neurons whose input (batch, time, features) is the output "
             "of Dense layers, or a sum of outputs, and nothing else in between. "
-            f"Received: {type(neuron).__name__} '{neuron.name}' behind "
+            f"Received: {type(neuron).__name__} '{neuron.name}' after "
             f"{_names(outputs)}"
         )
 

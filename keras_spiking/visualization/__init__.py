@@ -14,3 +14,15 @@ from keras_spiking.visualization.maps import plot_heat_map
 from keras_spiking.visualization.spikes import plot_neuron
 from keras_spiking.visualization.spikes import plot_spikes
 from keras_spiking.visualization.tensorboard import TensorBoardFigures
+
+__all__ = [
+    "TensorBoardFigures",
+    "animate_frames",
+    "plot_bars",
+    "plot_feature_maps",
+    "plot_frames",
+    "plot_heat_map",
+    "plot_network_activity",
+    "plot_neuron",
+    "plot_spikes",
+]

@@ -1,7 +1,11 @@
+from typing import Any
+
 import keras
 import numpy as np
 
-from keras_spiking.layers import SpikingLayer
+from keras_spiking.callbacks.monitors import OutputMonitor
+from keras_spiking.inspection.selection import is_spiking
+from keras_spiking.inspection.selection import select_layers
 from keras_spiking.visualization.figure import BLUE
 from keras_spiking.visualization.figure import GREY
 from keras_spiking.visualization.figure import ORANGE
@@ -9,16 +13,21 @@ from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
 
 
-def plot_network_activity(model, data, title="Network activity", figsize=(9, 4.5)):
+def plot_network_activity(
+    model: keras.layers.Layer,
+    data: Any,
+    title: str = "Network activity",
+    figsize: tuple[float, float] = (9, 4.5),
+):
     """How much the layers of a model spike, over time and over neurons.
 
     On the left, the mean firing rate of every spiking layer at every time step; on
     the right, how the firing rates of its neurons are distributed, and how many
-    neurons never fired.
+    neurons never fired. Neurons in containers, wrappers and sub-models are shown, too;
+    those that return their last step only are not.
 
     Args:
-        model: Functional or Sequential model with spiking layers of its own (not
-            inside containers).
+        model: Model or layer.
         data: Batch of inputs of the model.
         title: String. Defaults to `"Network activity"`.
         figsize: Width and height in inches. Defaults to `(9, 4.5)`.
@@ -29,24 +38,17 @@ def plot_network_activity(model, data, title="Network activity", figsize=(9, 4.5
     Raises:
         ValueError: if the model has no such layers.
     """
-    layers = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, SpikingLayer) and layer.return_sequences
-    ]
-    if not layers:
-        raise ValueError(
-            f"The model '{model.name}' has no spiking layers that return sequences. "
-            f"Its layers are {[layer.name for layer in model.layers]}."
-        )
-    outputs = [keras.tree.flatten(layer.output)[0] for layer in layers]
-    spikes = keras.Model(model.inputs, outputs).predict(data, verbose=0)
-    spikes = [spikes] if len(layers) == 1 else spikes
+
+    def returns_sequences(layer):
+        return is_spiking(layer) and getattr(layer, "return_sequences", True)
+
+    select_layers(model, None, returns_sequences)
+    recorded = OutputMonitor(layers=returns_sequences).record(model, data)
+    names, spikes = list(recorded), list(recorded.values())
     figure = new_figure(figsize)
     over_time, over_neurons = figure.subplots(1, 2, width_ratios=[3, 2])
     styles = ("-", "--", "-.", ":")
     colors = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-    names = [layer.name for layer in layers]
     for i, s in enumerate(spikes):
         rate = s.mean(axis=tuple(j for j in range(s.ndim) if j != 1))
         style, color = styles[i % len(styles)], colors[i % len(colors)]

@@ -1,5 +1,10 @@
-import numpy as np
+import os
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_number
 from keras_spiking.visualization.figure import new_figure
 from keras_spiking.visualization.figure import to_array
 
@@ -26,7 +31,12 @@ def _colored(frames):
     return np.clip(1.0 - on * orange - off * blue, 0.0, 1.0)
 
 
-def plot_frames(frames, count=8, title="Event frames", figsize=(10, 2)):
+def plot_frames(
+    frames: ArrayLike,
+    count: int = 8,
+    title: str = "Event frames",
+    figsize: tuple[float, float] = (10, 2),
+):
     """Some of the frames of a recording, side by side.
 
     Args:
@@ -39,7 +49,7 @@ def plot_frames(frames, count=8, title="Event frames", figsize=(10, 2)):
         A `matplotlib.figure.Figure`.
     """
     images = _colored(frames)
-    count = min(count, len(images))
+    count = min(check_integer("count", count, minimum=1), len(images))
     figure = new_figure(figsize)
     for axes, step in zip(
         figure.subplots(1, count, squeeze=False, sharey=True)[0],
@@ -55,7 +65,11 @@ def plot_frames(frames, count=8, title="Event frames", figsize=(10, 2)):
 
 
 def animate_frames(
-    frames, path=None, frames_per_second=10, title="Event frames", figsize=(4, 4.4)
+    frames: ArrayLike,
+    path: str | os.PathLike | None = None,
+    frames_per_second: float = 10,
+    title: str = "Event frames",
+    figsize: tuple[float, float] = (4, 4.4),
 ):
     """A recording's frames one after the other.
 
@@ -69,6 +83,7 @@ def animate_frames(
     Returns:
         A `matplotlib.figure.Figure`, which shows the first frame.
     """
+    check_number("frames_per_second", frames_per_second, above=0.0)
     images = _colored(frames)
     figure = new_figure(figsize)
     axes = figure.subplots()

@@ -40,4 +40,4 @@ def to_array(name, values, ndim, meaning):
 def integer_ticks(axis):
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1,7 +1,9 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_spiking.validation import check_integer
 from keras_spiking.visualization.figure import SEQUENTIAL
 from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
@@ -9,11 +11,11 @@ from keras_spiking.visualization.figure import to_array
 
 
 def plot_heat_map(
-    values,
-    title="Membrane potentials",
-    label="Membrane potential",
-    ylabel="Neuron",
-    figsize=(8, 4.5),
+    values: ArrayLike,
+    title: str = "Membrane potentials",
+    label: str = "Membrane potential",
+    ylabel: str = "Neuron",
+    figsize: tuple[float, float] = (8, 4.5),
 ):
     """A value of many neurons over time, as colours.
 
@@ -46,10 +48,10 @@ def plot_heat_map(
 
 
 def plot_bars(
-    values,
-    title="Membrane potentials",
-    label="Membrane potential",
-    figsize=(8, 6),
+    values: ArrayLike,
+    title: str = "Membrane potentials",
+    label: str = "Membrane potential",
+    figsize: tuple[float, float] = (8, 6),
 ):
     """A value of few neurons over few steps, as bars in three dimensions.
 
@@ -87,7 +89,11 @@ def plot_bars(
 
 
 def plot_feature_maps(
-    maps, columns=None, title="Spiking feature maps", label=None, figsize=(8, 6)
+    maps: ArrayLike,
+    columns: int | None = None,
+    title: str = "Spiking feature maps",
+    label: str | None = None,
+    figsize: tuple[float, float] = (8, 6),
 ):
     """The channels of a convolution at one time step, or averaged over time.
 
@@ -110,7 +116,9 @@ def plot_feature_maps(
     """
     maps = to_array("maps", maps, 3, "(height, width, channels)")
     channels = maps.shape[-1]
-    columns = columns or math.ceil(math.sqrt(channels))
+    if columns is None:
+        columns = math.ceil(math.sqrt(channels))
+    columns = check_integer("columns", columns, minimum=1)
     rows = math.ceil(channels / columns)
     if label is None:
         spikes = np.isin(maps, (0, 1)).all()

@@ -1,5 +1,7 @@
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_spiking.validation import check_bool
 from keras_spiking.visualization.figure import BLUE
 from keras_spiking.visualization.figure import GREEN
 from keras_spiking.visualization.figure import GREY
@@ -9,8 +11,13 @@ from keras_spiking.visualization.figure import new_figure
 from keras_spiking.visualization.figure import to_array
 
 
-def plot_spikes(spikes, firing_rate=True, title="Spikes", figsize=(8, 4.5)):
-    """A raster of spikes: one row a neuron, one mark a spike.
+def plot_spikes(
+    spikes: ArrayLike,
+    firing_rate: bool = True,
+    title: str = "Spikes",
+    figsize: tuple[float, float] = (8, 4.5),
+):
+    """A raster of spikes: one row per neuron, one mark per spike.
 
     Args:
         spikes: Array `(time, neurons)` of zeros and ones.
@@ -27,6 +34,7 @@ def plot_spikes(spikes, firing_rate=True, title="Spikes", figsize=(8, 4.5)):
     >>> spikes = keras.random.uniform((50, 20)) < 0.2
     >>> figure = keras_spiking.visualization.plot_spikes(spikes)
     """
+    check_bool("firing_rate", firing_rate)
     spikes = to_array("spikes", spikes, 2, "(time, neurons)")
     timesteps, neurons = spikes.shape
     figure = new_figure(figsize)
@@ -55,12 +63,12 @@ def plot_spikes(spikes, firing_rate=True, title="Spikes", figsize=(8, 4.5)):
 
 
 def plot_neuron(
-    v,
-    spikes,
-    v_threshold=1.0,
-    v_reset=0.0,
-    title="Membrane potential and spikes of one neuron",
-    figsize=(8, 4.5),
+    v: ArrayLike,
+    spikes: ArrayLike,
+    v_threshold: float = 1.0,
+    v_reset: float | None = 0.0,
+    title: str = "Membrane potential and spikes of one neuron",
+    figsize: tuple[float, float] = (8, 4.5),
 ):
     """One neuron's membrane potential over time, and its spikes below.
 
@@ -107,5 +115,8 @@ def plot_neuron(
         ylim=(0, 1.1),
         xlim=(-0.5, len(v) - 0.5),
     )
+    if not spikes.any():
+        center = {"ha": "center", "va": "center", "transform": below.transAxes}
+        below.text(0.5, 0.5, "no spikes", color=GREY, **center)
     integer_ticks(below.xaxis)
     return figure

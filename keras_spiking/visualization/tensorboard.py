@@ -1,7 +1,11 @@
 import io
+import os
 import time
+from collections.abc import Callable
 
 import keras
+
+from keras_spiking.validation import check_integer
 
 
 class TensorBoardFigures(keras.callbacks.Callback):
@@ -30,13 +34,21 @@ class TensorBoardFigures(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, log_dir, figures, every=1):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike,
+        figures: dict[str, Callable],
+        every: int = 1,
+    ):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"`every` must be at least 1. Received: every={every}")
-        self.log_dir = str(log_dir)
+        if not isinstance(figures, dict) or not all(map(callable, figures.values())):
+            raise TypeError(
+                "`figures` must be a dictionary from names to functions of the model. "
+                f"Received: figures={figures!r}"
+            )
+        self.log_dir = os.fspath(log_dir)
         self.figures = dict(figures)
-        self.every = every
+        self.every = check_integer("every", every, minimum=1)
         self.writer = None
 
     def on_train_begin(self, logs=None):

@@ -43,6 +43,41 @@ def test_logs_are_what_a_monitor_sees(jit_compile):
         np.testing.assert_allclose(logs[f"silent_fraction/{name}"], silent, 1e-5)
 
 
+def test_rates_reach_callbacks_in_any_order(tmp_path):
+    class Batches(keras.callbacks.Callback):
+        seen = set()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.seen.update(logs)
+
+    model = compiled(*network())
+    csv, batches = keras.callbacks.CSVLogger(tmp_path / "log.csv"), Batches()
+    given = [csv, batches, callbacks.FiringRateLogger()]
+    logs = model.fit(X, Y, 3, 2, verbose=0, callbacks=given).history
+    names = (tmp_path / "log.csv").read_text().splitlines()[0].split(",")
+    expected = {"firing_rate/lif", "firing_rate/if", "silent_fraction/lif"}
+    assert expected <= set(names) and expected <= batches.seen
+    assert expected <= set(logs)
+
+
+def test_parallel_neurons_are_counted():
+    model = compiled(layers.PSN(name="psn"), layers.FiringRate())
+    logger, monitor = callbacks.FiringRateLogger(), callbacks.OutputMonitor(X)
+    logs = model.fit(X, Y, 3, verbose=0, callbacks=[logger, monitor]).history
+    rate = monitor.records["psn"][0].mean()
+    np.testing.assert_allclose(logs["firing_rate/psn"], rate, 1e-5)
+
+
+def test_states_that_are_not_finite_are_warned_of_once():
+    model = compiled(*network())
+    x = X.copy()
+    x[0, 3] = np.nan
+    logger = callbacks.FiringRateLogger("lif")
+    with pytest.warns(UserWarning, match="'lif' are not finite") as caught:
+        model.fit(x, Y, 3, 2, verbose=0, callbacks=[logger])
+    assert sum("not finite" in str(w.message) for w in caught) == 1
+
+
 def test_masked_steps_do_not_count():
     inputs = keras.Input((10, 4))
     masked = keras.layers.Masking()(inputs)

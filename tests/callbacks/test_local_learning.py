@@ -78,21 +78,23 @@ def test_traces_of_a_stateful_neuron_go_on_and_are_saved(tmp_path):
     model.compile("sgd")
     learn = stdp(learning_rate=0.0)
     model.fit(X, None, 6, epochs=2, shuffle=False, verbose=0, callbacks=[learn])
+    saved = tmp_path / "model.weights.h5"
+    model.save_weights(saved)
     rule = learning.STDP(dense, 3.0, 2.0, ops.sin, ops.cos)
     neuron.reset_state()
+    assert not to_numpy(neuron.probe.named["synapse_trace_pre"]).any()
     post = np.concatenate([to_numpy(model(X)) for _ in range(2)], axis=1)
     twice = np.concatenate([X, X], axis=1)
     _, (pre_trace, _) = rule(twice, post, return_traces=True)
-    saved = tmp_path / "model.weights.h5"
-    model.save_weights(saved)
-    other, _, _ = network(batch_size=6, stateful=True)
+    other, _, neuron = network(batch_size=6, stateful=True)
     other.load_weights(saved)
     other.compile("sgd")
     again = stdp(learning_rate=0.0)
     other.fit(X, None, 6, shuffle=False, verbose=0, callbacks=[again])
     state = (pre_trace, post[:, 0])
     _, (later, _) = rule(X, post[:, :5], traces=state, return_traces=True)
-    np.testing.assert_allclose(to_numpy(again._traces[0]), to_numpy(later), atol=1e-5)
+    trace = neuron.probe.named["synapse_trace_pre"]
+    np.testing.assert_allclose(to_numpy(trace), to_numpy(later), atol=1e-5)
 
 
 def test_rewards_come_from_targets_and_outputs():
@@ -114,6 +116,51 @@ def test_rewards_come_from_targets_and_outputs():
     model.fit(X, y, 6, shuffle=False, verbose=0, callbacks=[learn])
     moved = to_numpy(dense.kernel) - before
     np.testing.assert_allclose(moved, 0.1 * expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+def test_eligibility_goes_on_from_batch_to_batch(jit_compile):
+    def one(w):
+        return ops.ones_like(w)
+
+    moved = []
+    for parts in (1, 2):
+        dense = keras.layers.Dense(3, use_bias=False, name="synapse")
+        neuron = layers.IFLayer(name="neuron", stateful=True, v_threshold=0.5)
+        model = keras.Sequential([keras.Input((10 // parts, 4), 6), dense, neuron])
+        dense.kernel.assign(np.linspace(0.1, 1.0, 12).reshape(4, 3))
+        model.compile(keras.optimizers.SGD(0.0), jit_compile=jit_compile)
+        learn = callbacks.MSTDP(
+            "synapse", "neuron", 3.0, 2.0, one, one, 0.5, 20.0, learning_rate=1e-6
+        )
+        x = np.concatenate([X, X[::-1]], axis=1)
+        x = np.concatenate(np.split(x, parts, axis=1))
+        before = to_numpy(dense.kernel)
+        model.fit(x, None, 6, shuffle=False, verbose=0, callbacks=[learn])
+        moved.append((to_numpy(dense.kernel) - before) * 1e6)
+    assert np.abs(moved[0]).max() > 1.0
+    np.testing.assert_allclose(moved[1], moved[0], atol=0.5)
+
+
+def test_bad_arguments():
+    def refuses(error, match, **kwargs):
+        arguments = {"synapse": "synapse", "neuron": "neuron", "tau_pre": 3.0}
+        arguments |= {"tau_post": 2.0, "f_pre": ops.sin, "f_post": ops.cos}
+        with pytest.raises(error, match=match):
+            callbacks.STDP(**{**arguments, **kwargs})
+
+    refuses(TypeError, "synapse=None", synapse=None)
+    refuses(TypeError, "neuron=3", neuron=3)
+    refuses(TypeError, "bounds=5", bounds=5)
+    refuses(TypeError, "bounds", bounds=(0.0, "1"))
+    refuses(ValueError, "bounds", bounds=(0.0, float("nan")))
+    refuses(ValueError, "learning_rate=-1", learning_rate=-1)
+    refuses(TypeError, "learning_rate", learning_rate=True)
+    refuses(ValueError, "tau_pre", tau_pre=0.5)
+    refuses(TypeError, "f_pre", f_pre=1.0)
+    with pytest.raises(ValueError, match="reward"):
+        arguments = ("synapse", "neuron", 3.0, 2.0, ops.sin, ops.cos)
+        callbacks.MSTDP(*arguments, reward=float("nan"))
 
 
 def test_bad_input():

@@ -1,3 +1,6 @@
+import threading
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from keras import ops
 
 from keras_spiking import callbacks
 from keras_spiking import layers
+from keras_spiking.inspection import selection
 
 random = np.random.default_rng(0)
 X = random.random((3, 6, 4)).astype("float32") * 3.0
@@ -43,7 +47,7 @@ def test_records_equal_what_the_layers_compute():
         expected = layers.LIFLayer()(inputs[name])
         np.testing.assert_array_equal(outputs[name], to_numpy(expected))
     for name, below in (("dense", X), ("stepped", outputs["inner"])):
-        (layer,) = callbacks.selection.select_layers(model, name).values()
+        (layer,) = selection.select_layers(model, name).values()
         np.testing.assert_allclose(inputs[name], below, atol=1e-6)
         np.testing.assert_allclose(
             outputs[name], to_numpy(layer(below)), atol=1e-5, rtol=1e-5
@@ -63,6 +67,112 @@ def test_states_are_those_of_every_step():
             np.testing.assert_allclose(states[name][:, t], to_numpy(v[0]), atol=1e-6)
 
 
+def test_all_states_are_recorded_by_name():
+    alif = layers.ALIFLayer(beta=0.5, name="alif")
+    inputs = keras.Input((6, 4))
+    model = keras.Model(inputs, alif(keras.layers.Dense(4)(inputs)))
+    currents = callbacks.InputMonitor().record(model, X)["alif"]
+    monitor = callbacks.StateMonitor()
+    records = monitor.record(model, X)
+    states = alif.get_initial_state(currents[:, 0])
+    assert list(records) == list(monitor.records) == ["alif", "alif/threshold"]
+    for t in range(6):
+        _, states = alif.step(currents[:, t], states)
+        for key, state in zip(records, states, strict=True):
+            np.testing.assert_allclose(records[key][:, t], to_numpy(state), atol=1e-6)
+
+
+@pytest.mark.parametrize("reset", [0.0, None])
+def test_potentials_before_the_reset(reset):
+    layer = layers.LIFLayer(v_reset=reset, name="lif")
+    h = callbacks.StateMonitor(before_reset=True).record(layer, X)["lif"]
+    v = callbacks.StateMonitor().record(layer, X)["lif"]
+    spikes = to_numpy(layer(X))
+    np.testing.assert_array_equal(spikes, h >= 1.0)
+    expected = h - spikes if reset is None else h * (1.0 - spikes)
+    np.testing.assert_allclose(v, expected, atol=1e-6)
+    refuses = callbacks.StateMonitor(before_reset=True).record
+    with pytest.raises(ValueError, match="before_reset.*GatedLIFLayer"):
+        refuses(layers.GatedLIFLayer(), X)
+
+
+def test_states_are_those_of_the_run_itself():
+    """Where a layer changes its inputs, states from before, masks."""
+    noisy = layers.NoisyLIFLayer(std=0.0, seed=1, name="noisy")
+    gated = layers.GatedLIFLayer(T=6, name="gated")
+    stateful = layers.LIFLayer(stateful=True, name="stateful")
+    for layer in (noisy, gated, stateful):
+        model = keras.Sequential([keras.Input((6, 4), 3), layer])
+        model(X)
+        before = [to_numpy(v.value) for v in model.variables]
+        v = callbacks.StateMonitor().record(model, X)[layer.name]
+        for value, variable in zip(before, model.variables, strict=True):
+            np.testing.assert_array_equal(value, to_numpy(variable.value))
+        layer.return_state = True
+        final = layer(X)[1]
+        np.testing.assert_allclose(v[:, -1], to_numpy(final), atol=1e-6)
+
+
+def test_a_bare_layer_and_an_unbuilt_one_are_recorded():
+    for layer in (
+        layers.LIFLayer(name="lif"),
+        layers.StepByStep([keras.layers.Dense(3), layers.LIFLayer(name="lif")]),
+        keras.Sequential([keras.layers.Dense(3), layers.LIFLayer(name="lif")]),
+    ):
+        spikes = callbacks.OutputMonitor().record(layer, X)["lif"]
+        np.testing.assert_array_equal(spikes, to_numpy(layer(X)))
+        assert callbacks.StateMonitor().record(layer, X)["lif"].shape == spikes.shape
+
+
+def test_neurons_in_a_single_step():
+    neuron = layers.ALIFLayer(name="n")
+    inputs = keras.Input((4,))
+    step = keras.Model(inputs, layers.SingleStep(neuron)(inputs))
+    model = keras.Sequential([keras.Input((6, 4)), layers.StepByStep(step)])
+    same = layers.ALIFLayer(name="n")
+    for monitor in (callbacks.OutputMonitor, callbacks.StateMonitor):
+        found, expected = monitor().record(model, X), monitor().record(same, X)
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, atol=1e-6)
+
+
+def test_parallel_neurons_are_watched():
+    model = keras.Sequential([keras.Input((6, 4)), layers.PSN(name="psn")])
+    assert set(callbacks.OutputMonitor().record(model, X)) == {"psn"}
+
+
+def test_values_that_are_not_finite_are_warned_of_once():
+    layer, x = layers.LIFLayer(name="lif"), np.full((1, 3, 2), np.nan, "float32")
+    monitor = callbacks.StateMonitor()
+    with pytest.warns(UserWarning, match="not finite.*'lif'"):
+        monitor.record(layer, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        monitor.record(layer, x)
+
+
+def test_records_in_two_threads_do_not_mix():
+    model = nested()
+    x = [X * (i + 1) for i in range(2)]
+    expected = [callbacks.OutputMonitor().record(model, values) for values in x]
+    found = [[], []]
+
+    def record(i):
+        monitor = callbacks.OutputMonitor()
+        found[i] += [monitor.record(model, x[i]) for _ in range(5)]
+
+    threads = [threading.Thread(target=record, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(2):
+        assert len(found[i]) == 5
+        for records in found[i]:
+            for name, values in expected[i].items():
+                np.testing.assert_array_equal(records[name], values)
+
+
 def test_states_are_held_where_masked():
     inputs = keras.Input((6, 4))
     masked = keras.layers.Masking()(inputs)
@@ -71,6 +181,8 @@ def test_states_are_held_where_masked():
     x[:, 3:] = 0.0
     v = callbacks.StateMonitor().record(model, x)["lif"]
     np.testing.assert_array_equal(v[:, 3:], np.repeat(v[:, 2:3], 3, axis=1))
+    h = callbacks.StateMonitor(before_reset=True).record(model, x)["lif"]
+    np.testing.assert_array_equal(h, v)
 
 
 @pytest.mark.trains
@@ -157,6 +269,12 @@ def test_bad_input():
         callbacks.OutputMonitor().record(model, X[:, :, :2])
     with pytest.raises(ValueError, match="every"):
         callbacks.OutputMonitor(X, every=0)
+    with pytest.raises(TypeError, match="every"):
+        callbacks.OutputMonitor(X, every=2.5)
+    with pytest.raises(TypeError, match="before_reset"):
+        callbacks.StateMonitor(before_reset=1)
+    with pytest.raises(TypeError, match="layers"):
+        callbacks.OutputMonitor(X, layers=[])
     with pytest.raises(TypeError, match="transform"):
         callbacks.OutputMonitor(X, transform="mean")
     with pytest.raises(TypeError, match="layers"):

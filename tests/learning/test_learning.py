@@ -116,6 +116,27 @@ def test_traces_carry_over_between_calls():
     assert_equal(first + second, to_numpy(rule(pre, post)))
 
 
+@pytest.mark.parametrize("layer", ["dense", "convolution"])
+def test_eligibility_carries_over_between_calls(layer):
+    if layer == "dense":
+        synapse, features = built(keras.layers.Dense(3), 4), [(4,), (3,)]
+    else:
+        synapse = built(keras.layers.Conv2D(3, 3, strides=2), 5, 5, 2)
+        features = [(5, 5, 2), (2, 2, 3)]
+    pre, post = (spikes(2, 10, *shape) for shape in features)
+    reward = random.normal(size=(2, 10)).astype("float32")
+    rule = learning.MSTDPET(synapse, 3.0, 2.0, 20.0, ops.sin, ops.cos)
+    total, state = 0.0, None
+    for part in (slice(3), slice(3, 4), slice(4, 10)):
+        arguments = pre[:, part], post[:, part], reward[:, part]
+        delta, state = rule(*arguments, traces=state, return_traces=True)
+        total = total + to_numpy(delta)
+    assert tuple(state[2].shape) == (2, *synapse.kernel.shape)
+    assert_equal(total, to_numpy(rule(pre, post, reward)))
+    last = rule(pre, post, reward, traces=state)
+    assert np.abs(to_numpy(last) - to_numpy(rule(pre, post, reward))).max() > 0.1
+
+
 @pytest.mark.parametrize("shape", [(), (2,), (2, 6)])
 def test_reward_modulates_the_change(shape):
     dense = built(keras.layers.Dense(3), 4)
@@ -165,6 +186,14 @@ def test_bad_input():
         learning.STDP(dense, 2.0, 2.0, clip, 1.0)
     with pytest.raises(ValueError, match="reward.*shape"):
         learning.MSTDP(dense, 2.0, 2.0, clip, clip)(pre, post, np.ones(3, "float32"))
+    with pytest.raises(ValueError, match="reward.*finite"):
+        learning.MSTDP(dense, 2.0, 2.0, clip, clip)(pre, post, float("nan"))
+    with pytest.raises(TypeError, match="synapse=None"):
+        learning.Hebbian(None)
+    with pytest.raises(TypeError, match="the layer itself"):
+        learning.Hebbian("dense")(pre, post)
+    with pytest.raises(TypeError, match="return_traces"):
+        learning.Hebbian(dense)(pre, post, return_traces=1)
     with pytest.raises(ValueError, match="takes no reward"):
         learning.STDP(dense, 2.0, 2.0, clip, clip)(pre, post, reward=1.0)
     with pytest.raises(ValueError, match="kernel"):

@@ -39,14 +39,52 @@ def reference(kernel, x, y, tau, trace_tau):
 
 @pytest.mark.parametrize("method", [online.SLTT, online.OTTT])
 def test_gradient_is_the_published_one(method):
-    trace_tau = {online.SLTT: {}, online.OTTT: {"tau": 3.0}}[method]
     dense = keras.layers.Dense(3, use_bias=False)
-    model = method([dense, layers.LIFLayer(tau=3.0)], **trace_tau)
+    model = method([dense, layers.LIFLayer(tau=3.0)])
     model.build(X.shape)
     kernel = to_numpy(dense.kernel)
-    expected = reference(kernel, X, Y, 3.0, trace_tau.get("tau", 1.0))
+    expected = reference(kernel, X, Y, 3.0, 1.0 if method is online.SLTT else 3.0)
     found = weight_gradient(model, X, Y)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("tau", [1.5, 4.0])
+@pytest.mark.parametrize("neuron", ["LIF", "PLIF", "learned LIF"])
+def test_traces_decay_as_the_neurons_do(neuron, tau):
+    make = {
+        "LIF": lambda: layers.LIFLayer(tau=tau),
+        "PLIF": lambda: layers.ParametricLIFLayer(init_tau=tau, trainable=False),
+        "learned LIF": lambda: layers.LIFLayer(tau, learnable="tau"),
+    }
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = online.OTTT([dense, make[neuron]()])
+    model.build(X.shape)
+    expected = reference(to_numpy(dense.kernel), X, Y, tau, tau)
+    np.testing.assert_allclose(weight_gradient(model, X, Y), expected, atol=1e-6)
+
+
+def test_traces_of_neurons_without_leak_do_not_decay():
+    for stack in ([layers.IFLayer()], [layers.LIFLayer(tau=3.0)]):
+        (neuron,) = stack
+        dense = keras.layers.Dense(3, use_bias=False)
+        model = online.OTTT([dense, neuron, keras.layers.Dense(3)])
+        model.build(X.shape)
+        (hook,) = model.hooks()[:1]
+        decay = 1.0 if isinstance(neuron, layers.IFLayer) else 1.0 - 1.0 / 3.0
+        assert abs(hook[1].args[1] - decay) < 1e-6
+        assert len(model.hooks()) == 1  # the readout holds nothing
+
+
+def test_each_synapse_takes_the_neurons_that_it_feeds():
+    inputs = keras.Input((9, 4))
+    skip = keras.layers.Dense(3, name="skip")(inputs)
+    x = keras.layers.Dense(3, name="first")(inputs)
+    x = layers.LIFLayer(tau=4.0)(x)
+    x = keras.layers.Dense(3, name="second")(x) + skip
+    model = online.OTTT(keras.Model(inputs, layers.IFLayer()(x)))
+    model.build((2, 9, 4))
+    decays = {layer.name: hook.args[1] for layer, hook in model.hooks()}
+    assert decays == {"skip": 1.0, "first": 0.75, "second": 1.0}
 
 
 @pytest.mark.parametrize("method", [online.SLTT, online.OTTT])
@@ -67,7 +105,7 @@ def test_one_step_is_backpropagation(method):
 
 def test_inference_and_saving(tmp_path):
     stack = [keras.layers.Dense(6), layers.LIFLayer(), keras.layers.Dense(3)]
-    model = online.OTTT(stack, timesteps=20, tau=3.0)
+    model = online.OTTT(stack, timesteps=20, tau=2.0)
     x = X[:, 0]
     model.compile("adam", "mse")
     model.fit(x, Y, verbose=0)
@@ -75,7 +113,7 @@ def test_inference_and_saving(tmp_path):
     np.testing.assert_allclose(to_numpy(model(x)), to_numpy(expected), atol=1e-6)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.tau == 3.0
+    assert loaded.tau == 2.0
     np.testing.assert_allclose(to_numpy(loaded(x)), to_numpy(model(x)), atol=1e-6)
 
 
@@ -107,3 +145,15 @@ def test_bad_input():
         online.OTTT(stack, tau=0.5)
     with pytest.raises(ValueError, match="reduce"):
         online.SLTT(stack, reduce=None)
+
+    def refuses(neuron, match, **kwargs):
+        with pytest.raises(ValueError, match=match):
+            online.OTTT([keras.layers.Dense(3), neuron], **kwargs)
+
+    refuses(layers.LIFLayer(tau=4.0), "has tau=4.*tau=2", tau=2.0)
+    refuses(layers.IFLayer(), "no leak.*tau=2", tau=2.0)
+    refuses(layers.ParametricLIFLayer(), "learns it.*tau=2", tau=2.0)
+    refuses(layers.QIFLayer(), "not decay exponentially.*pass `tau`")
+    refuses(layers.CubaLayer(), "another state.*pass `tau`")
+    refuses(layers.LIFLayer(tau=[2.0, 3.0, 4.0]), "several time constants")
+    online.OTTT([keras.layers.Dense(3), layers.QIFLayer()], tau=3.0)

@@ -105,6 +105,23 @@ def test_network_activity():
     np.testing.assert_allclose(over_time.lines[1].get_ydata(), 0.0)
     labels = [label.get_text() for label in over_neurons.get_yticklabels()]
     assert labels == ["one\n(0% silent)", "two\n(100% silent)"]
+
+
+def test_network_activity_of_neurons_in_containers():
+    block = keras.Sequential([layers.LIFLayer(name="inner", v_threshold=0.1)])
+    stepped = [keras.layers.Dense(3), layers.IFLayer(name="stepped")]
+    single = layers.SingleStep(layers.IFLayer(name="single"))
+    last = layers.LIFLayer(name="last", return_sequences=False)
+    stack = [block, layers.StepByStep([*stepped, single]), layers.PSN(name="psn")]
+    model = keras.Sequential([keras.Input((5, 6)), *stack, last])
+    figure = visualization.plot_network_activity(model, np.ones((2, 5, 6), "float32"))
+    labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    names = ["inner", "stepped", "single", "psn"]
+    assert [label.split()[0] for label in labels] == names
+    assert all(len(line.get_ydata()) == 5 for line in figure.axes[0].lines)
+
+
+def test_network_activity_without_neurons():
     with pytest.raises(ValueError, match="no spiking layers"):
         visualization.plot_network_activity(
             keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), SPIKES
@@ -124,6 +141,30 @@ def test_network_activity():
 def test_wrong_shapes(plot, values):
     with pytest.raises(ValueError, match="Received: an array of shape"):
         plot(values)
+
+
+def test_ticks_of_few_neurons_are_whole_numbers():
+    for neurons in (1, 2):
+        figure = visualization.plot_spikes(SPIKES[:, :neurons])
+        drawn(figure)
+        low, high = sorted(figure.axes[0].get_ylim())
+        ticks = [t for t in figure.axes[0].get_yticks() if low <= t <= high]
+        assert ticks == list(range(neurons))
+
+
+def test_bad_arguments():
+    with pytest.raises(TypeError, match="count"):
+        visualization.plot_frames(FRAMES, count=2.5)
+    with pytest.raises(ValueError, match="columns"):
+        visualization.plot_feature_maps(FRAMES[0], columns=0)
+    with pytest.raises(ValueError, match="frames_per_second"):
+        visualization.animate_frames(FRAMES, frames_per_second=0)
+    with pytest.raises(TypeError, match="firing_rate"):
+        visualization.plot_spikes(SPIKES, firing_rate="yes")
+    with pytest.raises(TypeError, match="figures"):
+        visualization.TensorBoardFigures("logs", 5)
+    with pytest.raises(TypeError, match="every"):
+        visualization.TensorBoardFigures("logs", {}, every=1.5)
 
 
 def test_neuron_with_other_number_of_spikes():

@@ -11,6 +11,7 @@ from keras_spiking import surrogates
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.options import describe
 from keras_spiking.layers.options import explicit_signature
+from keras_spiking.layers.probe import Probe
 from keras_spiking.ops.bounded import bounded
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
@@ -33,6 +34,7 @@ class _ParallelSpikingNeuron(keras.layers.Layer):
         super().__init__(**kwargs)
         self.surrogate = surrogates.get(surrogate)
         self.supports_masking = True
+        self.probe = Probe()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -1,38 +1,50 @@
 """What enters and leaves layers while a model runs, nested ones too.
 
-A tensor deep inside of a `StepByStep` exists once for every time step, and one
-inside of a `SeqToBatch` has its time axis folded into the batch. A capture
-notes every tensor as it comes along, and, when a container returns, how they
-are put together to `(batch, time, ...)`. That is kept as functions of the noted
-tensors, since it holds for the gradients with respect to them as well.
+A tensor deep inside of a `StepByStep` exists once per time step, and one inside of a
+`SeqToBatch` has its time axis folded into the batch. A capture notes every tensor as it
+appears, and, when a container returns, how they are put together to
+`(batch, time, ...)`. That is kept as functions of the noted tensors, since it holds for
+the gradients with respect to them as well.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_spiking import backends
-from keras_spiking.callbacks import hooks
-from keras_spiking.callbacks.selection import all_layers
+from keras_spiking.inspection import hooks
+from keras_spiking.inspection.selection import Layers
+from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.seq_to_batch import SeqToBatch
+from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.ops.time_loop import unrolled
 
 
 class Capture:
-    """Notes one tensor at every call of the given layers.
+    """Notes tensors at every call of the given layers.
 
     Args:
         model: Keras model.
         layers: Dictionary from names to layers inside of the model.
-        watch: Function `(capture, call, layer, x, *args, **kwargs)` that calls
-            the layer, gives tensors to `note`, and returns the outputs.
+        watch: Dictionary from names of methods, for the layers that have them, to
+            functions `(capture, name, call, *args, **kwargs)` that call the method of
+            the layer called `name`, give tensors to `note`, and return what it returns.
+            The call of a neuron in a `SingleStep` is that of the `SingleStep`.
         offsets: List of tensors to add to what is noted, in order, or `None`.
     """
 
-    def __init__(self, model, layers, watch, offsets=None):
+    def __init__(
+        self,
+        model: keras.layers.Layer,
+        layers: Layers,
+        watch: dict[str, Callable],
+        offsets: list | None = None,
+    ):
         self.model = model
         self.layers = layers
         self.watch = watch
@@ -40,9 +52,15 @@ class Capture:
         self.tensors = []
         self.assemblies = {}
         self.noted = {}
+        inner = all_layers(model).values()
+        self._single = {id(x.layer): x for x in inner if isinstance(x, SingleStep)}
 
-    def note(self, name, tensor, suffix=""):
-        """Notes a tensor and returns what the model shall go on with."""
+    def caller(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """What is called for a layer: the `SingleStep` around it, or itself."""
+        return self._single.get(id(layer), layer)
+
+    def note(self, name: str, tensor: Any, suffix: str = "") -> Any:
+        """Notes a tensor of a layer and returns what the model is to go on with."""
         index = len(self.tensors)
         self.noted[name + suffix] = self.layers[name]
         assemblies = self.assemblies.setdefault(name + suffix, [])
@@ -50,23 +68,29 @@ class Capture:
         self.tensors.append(tensor)
         return tensor if self.offsets is None else tensor + self.offsets[index]
 
-    def run(self, function):
-        """What `function()` returns; it shall call the model."""
+    def run(self, function: Callable) -> Any:
+        """Calls `function()`, which calls the model, and returns what it returns."""
+        inner = all_layers(self.model).values()
         around = [
-            (layer, functools.partial(_named, self, name))
-            for name, layer in self.layers.items()
+            (self.caller(x) if method == "call" else x, method, watch, name)
+            for name, x in self.layers.items()
+            for method, watch in self.watch.items()
+            if hasattr(x, method)
         ]
         # A container that is watched itself is noted once it is put together.
         inside = [
-            (layer, functools.partial(hook, self, layer))
-            for layer in all_layers(self.model).values()
+            (layer, "call", hook, layer)
+            for layer in inner
             for cls, hook in _CONTAINERS.items()
             if isinstance(layer, cls)
         ]
-        with hooks.around_calls(inside + around):
+        with hooks.around(
+            (owner, method, functools.partial(hook, self, key))
+            for owner, method, hook, key in [*inside, *around]
+        ):
             return function()
 
-    def assembled(self, tensors=None):
+    def assembled(self, tensors: list | None = None) -> dict[str, Any]:
         """The tensors of each layer, over time: `{name: tensor}`."""
         tensors = self.tensors if tensors is None else tensors
         return {
@@ -85,10 +109,6 @@ class Capture:
 
     def marks(self):
         return {name: len(found) for name, found in self.assemblies.items()}
-
-
-def _named(capture, name, call, x, *args, **kwargs):
-    return capture.watch(capture, call, name, x, *args, **kwargs)
 
 
 def _in_seq_to_batch(capture, layer, call, x, *args, **kwargs):
@@ -116,8 +136,10 @@ def _in_step_by_step(capture, layer, call, x, *args, **kwargs):
         for item in _step_layers(layer)
         if contained.has_time_axis(item)
         for inner in (item, *all_layers(item).values())
+        if not isinstance(capture.caller(inner), SingleStep)
     }
-    _gather_steps(capture, marks, layer.timesteps or x.shape[1], over_time)
+    steps = layer.timesteps or keras.tree.flatten(x)[0].shape[1]
+    _gather_steps(capture, marks, steps, over_time)
     return outputs
 
 
@@ -159,7 +181,12 @@ _CONTAINERS = {
 }
 
 
-def gradients(model, layers, watch, loss):
+def gradients(
+    model: keras.layers.Layer,
+    layers: Layers,
+    watch: dict[str, Callable],
+    loss: Callable,
+) -> dict[str, Any]:
     """Gradients of a loss with respect to what is watched: `{name: tensor}`.
 
     Args:

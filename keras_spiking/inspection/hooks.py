@@ -1,0 +1,172 @@
+"""Functions around methods of single objects, such as one layer's `call`.
+
+A hook is active within a block of code, or within the training steps of one `fit`, and
+only in the thread that runs it: none can be left behind on a model.
+"""
+
+import contextlib
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any
+
+import keras
+
+# An object, the name of a method, and `hook(call, *args, **kwargs)` to call instead.
+Hook = tuple[Any, str, Callable]
+
+
+class _Present(threading.local):
+    hooks = MappingProxyType({})  # from pairs of an object's `id` and a name
+
+
+_present = _Present()
+_lock = threading.Lock()
+_MISSING = object()
+_LAST = "_last_hooked_training"  # (plain function, hooks, function with hooks)
+
+
+class _StandIn:
+    """Stands in for a method of one object while somebody has hooks around it."""
+
+    def __init__(self, owner, name):
+        self.key = id(owner), name
+        self.replaced = vars(owner).get(name, _MISSING)
+        self.method = getattr(owner, name)
+        self.users = 0
+
+    def __call__(self, *args, **kwargs):
+        call = self.method
+        for hook in _present.hooks.get(self.key, ()):
+            call = functools.partial(hook, call)
+        return call(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def around(hooks: Iterable[Hook]) -> Iterator[None]:
+    """Has hooks called in place of methods, within this context.
+
+    Several hooks can be around one method; the last one is outermost.
+
+    Args:
+        hooks: List of tuples of an object, the name of its method and the hook, a
+            function `hook(call, *args, **kwargs)`.
+    """
+    before = _present.hooks
+    active = dict(before)
+    with contextlib.ExitStack() as stack:
+        for owner, name, hook in hooks:
+            key = id(owner), name
+            active[key] = (*active.get(key, ()), hook)
+            _acquire(owner, name)
+            stack.callback(_release, owner, name)
+        _present.hooks = active
+        try:
+            yield
+        finally:
+            _present.hooks = before
+
+
+def _acquire(owner, name):
+    with _lock:
+        # Not `setattr`: layers keep track of what is assigned to them.
+        if not isinstance(vars(owner).get(name), _StandIn):
+            vars(owner)[name] = _StandIn(owner, name)
+        vars(owner)[name].users += 1
+
+
+def _release(owner, name):
+    with _lock:
+        stand_in = vars(owner)[name]
+        stand_in.users -= 1
+        if not stand_in.users:
+            del vars(owner)[name]
+            if stand_in.replaced is not _MISSING:
+                vars(owner)[name] = stand_in.replaced
+
+
+class HookedTraining:
+    """Hooks around methods during the training steps of one `fit`.
+
+    It takes the place of the model's compiled training function until the `fit` ends.
+    Keras does not tell callbacks that a `fit` was interrupted: then the next `fit` or
+    `train_on_batch` puts the function back that was there before. A function with the
+    same hooks as in the last `fit` is not compiled again.
+
+    Args:
+        model: The model that is trained.
+    """
+
+    def __init__(self, model: keras.Model):
+        model.make_train_function()
+        self.model = model
+        self.plain = model.train_function
+        self.hooks = []
+        self.function = None
+        self.in_fit = _runs_fit(model)
+        model.train_function = self
+        vars(model)["make_train_function"] = self._make_train_function
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "HookedTraining":
+        """The one that the model is trained with at present."""
+        present = getattr(model, "train_function", None)
+        return present if isinstance(present, cls) else cls(model)
+
+    def add(self, hooks: Iterable[Hook]) -> None:
+        """Adds hooks, if they are not there yet."""
+        new = [hook for hook in hooks if hook not in self.hooks]
+        if new:
+            self.hooks, self.function = [*self.hooks, *new], None
+
+    def end(self) -> None:
+        """Puts the model's own training function back."""
+        vars(self.model).pop("make_train_function", None)
+        if self.model.train_function is self:
+            self.model.train_function = self.plain
+
+    def __call__(self, *args: Any) -> Any:
+        with around(self.hooks):
+            if self.function is None:
+                self.function = self._compiled()
+            return self.function(*args)
+
+    def _compiled(self):
+        plain, hooks, function = vars(self.model).get(_LAST, (None, None, None))
+        if plain is not self.plain or hooks != self.hooks:
+            function = self._make(force=True)
+            self.model.train_function = self
+            vars(self.model)[_LAST] = self.plain, self.hooks, function
+        return function
+
+    def _make(self, force):
+        type(self.model).make_train_function(self.model, force=force)
+        return self.model.train_function
+
+    def _make_train_function(self, force=False):
+        """In place of the model's: without `force`, Keras starts another run."""
+        if force or not (self.in_fit or _runs_fit(self.model)):
+            if force or self.model.train_function is not self:
+                self.plain, self.function = self._make(force), None
+            self.model.train_function = self
+        else:
+            self.end()
+            self.model.make_train_function()
+        return self.model.train_function
+
+
+def _runs_fit(model):
+    """Whether the present code has been called by `model.fit`.
+
+    Otherwise the user has a loop of `train_on_batch`, which calls the callbacks.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
