@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +22,7 @@ Hook = tuple[Any, str, Callable]
 
 
 class _Present(threading.local):
-    hooks = MappingProxyType({})  # from pairs of an object's `id` and a name
+    hooks: Mapping = MappingProxyType({})  # from pairs of an object's `id` and a name
 
 
 _present = _Present()
@@ -101,7 +102,7 @@ class HookedTraining:
         model: The model that is trained.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: Any):
         model.make_train_function()
         self.model = model
         self.plain = model.train_function
@@ -109,7 +110,7 @@ class HookedTraining:
         self.function = None
         self.in_fit = _runs_fit(model)
         model.train_function = self
-        vars(model)["make_train_function"] = self._make_train_function
+        model.__dict__["make_train_function"] = self._make_train_function
 
     @classmethod
     def of(cls, model: keras.Model) -> "HookedTraining":
@@ -125,7 +126,7 @@ class HookedTraining:
 
     def end(self) -> None:
         """Puts the model's own training function back."""
-        vars(self.model).pop("make_train_function", None)
+        self.model.__dict__.pop("make_train_function", None)
         if self.model.train_function is self:
             self.model.train_function = self.plain
 

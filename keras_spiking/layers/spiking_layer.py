@@ -100,7 +100,9 @@ class SpikingLayer(TemporalLayer):
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
 
-    defaults = {}  # of arguments that a subclass passes on with other defaults
+    # Arguments that a subclass passes on with other defaults.
+    defaults: dict[str, Any] = {}
+
     v_threshold = Parameter(minimum=0.0)
     v_reset = Parameter(optional=True)
 
@@ -118,6 +120,10 @@ class SpikingLayer(TemporalLayer):
         self.v_reset = v_reset
         self.surrogate = surrogates.get(surrogate)
         self.detach_reset = check_bool("detach_reset", detach_reset)
+
+    def with_defaults(self, options) -> Any:
+        """Keyword arguments for the base class."""
+        return self.defaults | options
 
     def charge(self, x, v):
         """The membrane potential `H[t]` before a spike: override this.

@@ -107,9 +107,9 @@ class Learner:
 
     def __call__(
         self,
-        pre: ArrayLike,
-        post: ArrayLike,
-        reward: ArrayLike | None = None,
+        pre: Any,
+        post: Any,
+        reward: Any | None = None,
         traces: tuple | None = None,
         return_traces: bool = False,
     ) -> Any:

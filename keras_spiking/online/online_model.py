@@ -104,8 +104,8 @@ class OnlineModel(keras.Model):
     def finish_learning(self, weights: list, memory: Any) -> None:
         """Hands what was learned to the optimizer, at the end of the sequence."""
         # A loss of value 0 that has these gradients.
-        weights = map(ops.convert_to_tensor, self.network.trainable_variables)
-        pairs = zip(memory["gradients"], weights)
+        tensors = map(ops.convert_to_tensor, self.network.trainable_variables)
+        pairs = zip(memory["gradients"], tensors)
         products = [ops.sum(g * (w - ops.stop_gradient(w))) for g, w in pairs]
         self.add_loss(sum(products) / memory["steps"])
 

@@ -1,7 +1,6 @@
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from keras_spiking.validation import check_integer
 from keras_spiking.visualization.figure import SEQUENTIAL
@@ -11,7 +10,7 @@ from keras_spiking.visualization.figure import to_array
 
 
 def plot_heat_map(
-    values: ArrayLike,
+    values: np.ndarray,
     title: str = "Membrane potentials",
     label: str = "Membrane potential",
     ylabel: str = "Neuron",
@@ -48,7 +47,7 @@ def plot_heat_map(
 
 
 def plot_bars(
-    values: ArrayLike,
+    values: np.ndarray,
     title: str = "Membrane potentials",
     label: str = "Membrane potential",
     figsize: tuple[float, float] = (8, 6),
@@ -89,7 +88,7 @@ def plot_bars(
 
 
 def plot_feature_maps(
-    maps: ArrayLike,
+    maps: np.ndarray,
     columns: int | None = None,
     title: str = "Spiking feature maps",
     label: str | None = None,
@@ -128,10 +127,9 @@ def plot_feature_maps(
     for channel, axes in enumerate(all_axes.flat):
         axes.set_axis_off()
         if channel < channels:
-            image = axes.imshow(
-                maps[..., channel], vmin=0, vmax=max(1, maps.max()), cmap=SEQUENTIAL
-            )
+            scale = {"vmin": 0, "vmax": max(1, maps.max()), "cmap": SEQUENTIAL}
+            axes.imshow(maps[..., channel], **scale)
             axes.set_title(channel, fontsize=8, pad=2)
     figure.suptitle(f"{title} ({channels} channels)")
-    figure.colorbar(image, ax=all_axes, label=label)
+    figure.colorbar(all_axes[0, 0].images[0], ax=all_axes, label=label)
     return figure

@@ -1,5 +1,4 @@
 import numpy as np
-from numpy.typing import ArrayLike
 
 from keras_spiking.validation import check_bool
 from keras_spiking.visualization.figure import BLUE
@@ -12,7 +11,7 @@ from keras_spiking.visualization.figure import to_array
 
 
 def plot_spikes(
-    spikes: ArrayLike,
+    spikes: np.ndarray,
     firing_rate: bool = True,
     title: str = "Spikes",
     figsize: tuple[float, float] = (8, 4.5),
@@ -38,10 +37,9 @@ def plot_spikes(
     spikes = to_array("spikes", spikes, 2, "(time, neurons)")
     timesteps, neurons = spikes.shape
     figure = new_figure(figsize)
-    if firing_rate:
-        raster, rates = figure.subplots(1, 2, width_ratios=[6, 1], sharey=True)
-    else:
-        raster = figure.subplots()
+    widths = [6, 1] if firing_rate else [1]
+    shape = {"ncols": len(widths), "width_ratios": widths}
+    raster, *others = figure.subplots(**shape, sharey=True, squeeze=False)[0]
     time, neuron = np.nonzero(spikes)
     # As tall as a row, so that marks of neighbours do not merge.
     height = figsize[1] * 72 * 0.7 / neurons
@@ -55,7 +53,7 @@ def plot_spikes(
     )
     integer_ticks(raster.xaxis)
     integer_ticks(raster.yaxis)
-    if firing_rate:
+    for rates in others:
         rates.barh(np.arange(neurons), spikes.mean(0), height=0.8, color=ORANGE)
         rates.set(xlim=(0, 1), xlabel="Firing rate\n(spikes per step)")
         rates.tick_params(labelleft=False)
@@ -63,8 +61,8 @@ def plot_spikes(
 
 
 def plot_neuron(
-    v: ArrayLike,
-    spikes: ArrayLike,
+    v: np.ndarray,
+    spikes: np.ndarray,
     v_threshold: float = 1.0,
     v_reset: float | None = 0.0,
     title: str = "Membrane potential and spikes of one neuron",

@@ -60,7 +60,7 @@ class CubaLayer(SpikingLayer):
         voltage_decay: ArrayLike = 0.25,
         **kwargs: Unpack[SpikingOptions],
     ):
-        super().__init__(**self.defaults | kwargs)
+        super().__init__(**self.with_defaults(kwargs))
         self.current_decay = current_decay
         self.voltage_decay = voltage_decay
 

@@ -140,7 +140,7 @@ class ILIFLayer(LIFLayer):
         why = "the gradient passes straight through the rounding"
         refuse_keywords(type(self), kwargs, surrogate=why)
         check_soft_reset(type(self), kwargs)
-        super().__init__(tau, decay_input=decay_input, **self.defaults | kwargs)
+        super().__init__(tau, decay_input=decay_input, **self.with_defaults(kwargs))
         self.D = check_integer("D", D, minimum=1)
 
     def fire(self, h):

@@ -110,7 +110,7 @@ class ComplementaryLIFLayer(LIFLayer):
 
     def __init__(self, tau: ArrayLike = 2.0, **kwargs: Unpack[LeakyOptions]):
         check_soft_reset(type(self), kwargs)
-        super().__init__(tau, **self.defaults | kwargs)
+        super().__init__(tau, **self.with_defaults(kwargs))
 
     def step(self, x, states):
         v, m = states

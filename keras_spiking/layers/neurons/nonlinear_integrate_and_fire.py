@@ -74,7 +74,7 @@ class QIFLayer(SpikingLayer):
         v_rest: ArrayLike = 0.0,
         **kwargs: Unpack[SpikingOptions],
     ):
-        super().__init__(**self.defaults | kwargs)
+        super().__init__(**self.with_defaults(kwargs))
         self.tau = tau
         self.v_c = v_c
         self.a0 = a0
@@ -143,7 +143,7 @@ class EIFLayer(SpikingLayer):
         v_rest: ArrayLike = 0.0,
         **kwargs: Unpack[SpikingOptions],
     ):
-        super().__init__(**self.defaults | kwargs)
+        super().__init__(**self.with_defaults(kwargs))
         self.tau = tau
         self.delta_T = delta_T
         self.theta_rh = theta_rh
