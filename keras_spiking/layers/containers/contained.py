@@ -1,6 +1,9 @@
 """What containers ask of the layers that they hold."""
 
+import inspect
+
 import keras
+from keras import ops
 
 _KERAS_LAYERS_OVER_TIME = (
     keras.layers.RNN,
@@ -9,15 +12,20 @@ _KERAS_LAYERS_OVER_TIME = (
 )
 
 
+# Their masks are about an axis inside a sample, not about samples.
+_MASK_OF_FEATURES = (keras.layers.GlobalAveragePooling1D, keras.layers.Softmax)
+_MASK_OF_ALL_BUT_CHANNELS = (keras.layers.BatchNormalization, keras.Model)
+
+
 def as_list(layer, container):
     """Returns the layers given to a container as a list, checked."""
-    layers = list(layer) if isinstance(layer, (list, tuple)) else [layer]
+    layers = keras.tree.flatten(layer)
     if not layers:
         raise ValueError(f"{container} needs at least one layer. Received: []")
     for item in layers:
         if not isinstance(item, keras.layers.Layer):
             raise TypeError(
-                f"{container} takes a Keras layer, a model or a list of layers. "
+                f"{container} takes a Keras layer, a model, or a list of layers. "
                 f"Received: {item!r} (of type {type(item).__name__})"
             )
     return layers
@@ -48,6 +56,33 @@ def has_time_axis(layer):
     if isinstance(layer, _KERAS_LAYERS_OVER_TIME):
         return True
     return any(has_time_axis(inner) for inner in inner_layers(layer))
+
+
+def call(layer, x, mask=None, **kwargs):
+    """Calls a layer, with a mask if it takes one.
+
+    Args:
+        layer: Keras layer.
+        x: Its input, a nested structure of tensors.
+        mask: Boolean tensor `(batch,)`, or `(batch, time)` for a layer over time, or
+            `None`.
+        **kwargs: Further arguments of the call.
+    """
+    if mask is not None and _takes_mask(layer):
+
+        def mask_of(x):
+            if len(mask.shape) == 1 and isinstance(layer, _MASK_OF_ALL_BUT_CHANNELS):
+                return ops.reshape(mask, (-1, *(1,) * (len(x.shape) - 2)))
+            return mask
+
+        kwargs["mask"] = keras.tree.map_structure(mask_of, x)
+    return layer(x, **kwargs)
+
+
+def _takes_mask(layer):
+    if isinstance(layer, _MASK_OF_FEATURES):
+        return False
+    return "mask" in inspect.signature(layer.call).parameters
 
 
 def serialize(layers):

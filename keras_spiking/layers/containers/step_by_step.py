@@ -1,18 +1,26 @@
+import functools
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
+from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class StepByStep(keras.layers.Layer):
+class StepByStep(Rematerializable, keras.layers.Layer):
     """Runs a network one time step after the other, each through all layers.
 
     The same network without it runs layer by layer, each over the whole
@@ -31,12 +39,15 @@ class StepByStep(keras.layers.Layer):
             `None`.
         reduce: What to return over time: `None` for the outputs of all steps, or
             their `"mean"` or `"sum"`, or the `"last"`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`, `(batch, ...)` with `timesteps`, or
             a list of these for a layer of several inputs.
-        mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
-            state, and the outputs are left out of the reduction.
+        mask: Boolean tensor `(batch, time)`. Layers that take a mask get the one
+            of each step. In masked steps neurons hold their state, and the outputs
+            are left out of the reduction. A step that is masked for all samples
+            changes no variable, such as a moving average.
         training: Boolean, passed on to the layers.
 
     Input shape:
@@ -61,8 +72,21 @@ class StepByStep(keras.layers.Layer):
 
     has_time_axis = True
 
-    def __init__(self, layer, timesteps=None, reduce=None, **kwargs):
+    def __init__(
+        self,
+        layer: Any,
+        timesteps: int | None = None,
+        *,
+        reduce: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
+        if isinstance(timesteps, keras.layers.Layer):
+            raise TypeError(
+                f"{type(self).__name__} takes several layers as a list. "
+                f"Received: timesteps={timesteps!r}"
+            )
         self.layers = contained.as_list(layer, type(self).__name__)
         for item in self.layers:
             _check_keeps_time(item, type(self).__name__)
@@ -88,13 +112,11 @@ class StepByStep(keras.layers.Layer):
         """Shape of one step of inputs of a shape, which is checked."""
         if self.timesteps is not None:
             return tuple(input_shape)
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, "
-                "time, ...features). Received an input of shape "
-                f"{tuple(input_shape)}. To present an input without a time axis "
-                "again and again, say how often: `timesteps=...`."
-            )
+        hint = (
+            "To present an input without a time axis repeatedly, give the number of "
+            "time steps: `timesteps=...`."
+        )
+        check_time_axis(self, input_shape, hint=hint)
         return (input_shape[0], *input_shape[2:])
 
     def call_step(self, x, mask=None):
@@ -184,7 +206,11 @@ class StepByStep(keras.layers.Layer):
         if changed is None:
             pairs = enumerate(zip(before, after))
             changed = [i for i, (a, b) in pairs if a is not b]
-        return y, stream.states, {i: after[i] for i in changed}, scope.losses
+        updates = {i: after[i] for i in changed}
+        if mask is not None:
+            counts = ops.any(mask)
+            updates = {i: ops.where(counts, u, before[i]) for i, u in updates.items()}
+        return y, stream.states, updates, scope.losses
 
     def accumulate(self, total, y, mask):
         """What `reduce` makes of the outputs so far, `None` at first, and a step's."""
@@ -241,7 +267,7 @@ def _step_functions(layer):
     if isinstance(layer, keras.Sequential):
         return [f for inner in layer.layers for f in _step_functions(inner)]
     if not contained.has_time_axis(layer):
-        return [lambda x, mask: layer(x)]
+        return [functools.partial(contained.call, layer)]
     if isinstance(layer, Encoder):
         return [lambda x, mask: ops.squeeze(layer(x), 1)]
 
@@ -257,14 +283,15 @@ def _step_functions(layer):
 
 def _call(layer, x, mask):
     if not (isinstance(layer, keras.Model) and hasattr(layer, "operations")):
-        return layer(x) if mask is None else layer(x, mask=mask)
+        return contained.call(layer, x, mask)
     # A functional model may have been made for a number of steps: `call` does
     # not ask, but cannot be given symbols.
     if isinstance(keras.tree.flatten(x)[0], keras.KerasTensor):
         shapes = [(t.shape[0], 1, *t.shape[2:]) for t in layer.outputs]
         outputs = [keras.KerasTensor(s) for s in shapes]
         return outputs[0] if len(outputs) == 1 else outputs
-    return layer.call(x, mask=mask)
+    masks = None if mask is None else [mask] * len(layer.inputs)
+    return layer.call(x, mask=masks)
 
 
 def _check_keeps_time(layer, container):
@@ -278,7 +305,7 @@ def _check_keeps_time(layer, container):
         raise ValueError(
             f"{container} cannot hold the {type(found).__name__} '{found.name}', "
             "which reduces over time, since it sees one step at a time. Leave it "
-            f"out and use `reduce=...` of {container}, or put it behind."
+            f"out and use `reduce=...` of {container}, or place it after."
         )
     if found := contained.find(layer, encodes):
         raise ValueError(
