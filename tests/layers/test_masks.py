@@ -219,7 +219,11 @@ def test_masks_of_other_dtypes_are_truth_values(name, value):
     outputs = []
     for mask in MASK, equivalent(value), ops.convert_to_tensor(equivalent(value)):
         layer.set_weights(weights)
-        y = layer(x, mask=mask, training=True) if "Norm" in name else layer(x, mask=mask)
+        y = (
+            layer(x, mask=mask, training=True)
+            if "Norm" in name
+            else layer(x, mask=mask)
+        )
         outputs.append(to_numpy(y))
     np.testing.assert_array_equal(outputs[1], outputs[0])
     np.testing.assert_array_equal(outputs[2], outputs[0])

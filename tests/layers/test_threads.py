@@ -58,7 +58,9 @@ def network(name):
         "SingleStep": [layers.StepByStep(single_step())],
         "SeqToBatch": [layers.SeqToBatch([dense]), layers.Delay(2), neurons],
         "per step": [
-            layers.StepByStep([layers.TemporalEffectiveBatchNormalization(T=6), neurons])
+            layers.StepByStep(
+                [layers.TemporalEffectiveBatchNormalization(T=6), neurons]
+            )
         ],
     }[name]
     return sequential(*model), draw(16, 6, 4)

@@ -123,7 +123,7 @@ class RecurrentGraph(StepByStep):
             for function in self._functions(name):
                 y = function(y, None)
             shapes[name] = tuple(y.shape)
-        for before, name in self.edges:
+        for name in self.order:
             received = [shapes[b][1:] for b, after in self.edges if after == name]
             if len(set(received)) > 1:
                 raise ValueError(
