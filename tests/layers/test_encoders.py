@@ -361,21 +361,6 @@ def test_no_warning_where_nothing_is_lost(make):
         keras.Sequential([keras.Input((3,)), *make()])
 
 
-@pytest.mark.trains
-@pytest.mark.parametrize("make", MAKERS[:2])
-def test_encoders_in_a_remat_scope(make):
-    with keras.RematScope(mode="full"):
-        encoder = make()
-    model = keras.Sequential(
-        [keras.Input((3,)), encoder, layers.LIFLayer(), layers.FiringRate()]
-    )
-    model.add(keras.layers.Dense(1))
-    model.compile("sgd", "mse")
-    x = np.random.default_rng(0).uniform(size=(8, 3)).astype("float32")
-    model.fit(x, np.ones((8, 1)), epochs=2, verbose=0)
-    assert (to_numpy(encoder(x)) == to_numpy(encoder(x))).all() == (make is MAKERS[0])
-
-
 @pytest.mark.skipif(BACKEND != "torch", reason="others export random numbers")
 @pytest.mark.parametrize(
     "make",

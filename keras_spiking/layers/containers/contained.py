@@ -58,7 +58,7 @@ def has_time_axis(layer):
     return any(has_time_axis(inner) for inner in inner_layers(layer))
 
 
-def call(layer, x, mask=None, **kwargs):
+def call(layer, x, mask=None, training=None):
     """Calls a layer, with a mask if it takes one.
 
     Args:
@@ -66,8 +66,10 @@ def call(layer, x, mask=None, **kwargs):
         x: Its input, a nested structure of tensors.
         mask: Boolean tensor `(batch,)`, or `(batch, time)` for a layer over time, or
             `None`.
-        **kwargs: Further arguments of the call.
+        training: Boolean or `None`. Given explicitly, since what is computed again
+            on the way back is outside the call that knows.
     """
+    kwargs = {"training": training}
     if mask is not None and _takes_mask(layer):
 
         def mask_of(x):

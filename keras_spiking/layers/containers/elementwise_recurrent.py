@@ -74,10 +74,10 @@ class ElementwiseRecurrent(StepByStep):
                 f"shape {shape[1:]} and an output of {self.step_output.shape[1:]}."
             )
 
-    def call_step(self, x, mask=None):
+    def call_step(self, x, mask=None, training=None):
         slot = streaming.Slot()
         previous = ops.zeros_like(x) if slot.previous is None else slot.previous
-        y = super().call_step(self.function(x, previous), mask)
+        y = super().call_step(self.function(x, previous), mask, training)
         if mask is None:
             slot.put(y)
         else:

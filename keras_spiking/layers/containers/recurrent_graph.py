@@ -121,7 +121,7 @@ class RecurrentGraph(StepByStep):
             before, name = ready[0]
             y = keras.KerasTensor(shapes[before])
             for function in self._functions(name):
-                y = function(y, None)
+                y = function(y, None, None)
             shapes[name] = tuple(y.shape)
         for name in self.order:
             received = [shapes[b][1:] for b, after in self.edges if after == name]
@@ -137,7 +137,7 @@ class RecurrentGraph(StepByStep):
             return []
         return self.functions[self.node_names.index(name)]
 
-    def call_step(self, x, mask=None):
+    def call_step(self, x, mask=None, training=None):
         values, slots = {"input": x}, {}
         for before, _ in self.delayed_edges:
             if before not in slots:
@@ -155,7 +155,7 @@ class RecurrentGraph(StepByStep):
             ]
             y = sum(inputs[1:], inputs[0])
             for function in self._functions(name):
-                y = function(y, mask)
+                y = function(y, mask, training)
             values[name] = y
         for before, slot in slots.items():
             new = values[before]

@@ -78,7 +78,7 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (-1, *features))
         for layer in self.layers:
-            x = contained.call(layer, x, mask, training=training)
+            x = contained.call(layer, x, mask, training)
         if inputs.shape[1] is not None:
             batch = -1
         return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))

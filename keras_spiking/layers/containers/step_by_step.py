@@ -1,4 +1,3 @@
-import functools
 from typing import Any
 from typing import Unpack
 
@@ -119,15 +118,13 @@ class StepByStep(Rematerializable, keras.layers.Layer):
         check_time_axis(self, input_shape, hint=hint)
         return (input_shape[0], *input_shape[2:])
 
-    def call_step(self, x, mask=None):
+    def call_step(self, x, mask=None, training=None):
         """One time step through all layers: `(batch, ...)` to `(batch, ...)`."""
         for step in self.step_functions:
-            x = step(x, mask)
+            x = step(x, mask, training)
         return x
 
     def call(self, inputs, mask=None, training=None):
-        # `training` reaches the layers inside by Keras's call context, but only
-        # if this layer takes it: on JAX a model hands it to those that do.
         sequences = keras.tree.flatten(inputs)
         mask = keras.tree.flatten(mask)[0]
         for x in sequences:
@@ -147,7 +144,7 @@ class StepByStep(Rematerializable, keras.layers.Layer):
         slot = streaming.Slot()
         values = [(v, v.value) for v in self.variables]
         y, states, updates, losses = self.advance(
-            first, first_mask, slot.previous, values
+            first, first_mask, slot.previous, values, training=training
         )
         changed = list(updates)
         collects_losses = bool(losses)
@@ -163,7 +160,7 @@ class StepByStep(Rematerializable, keras.layers.Layer):
             new_values = [(values[i][0], u) for i, u in zip(changed, updates)]
             mask = x.get("mask")
             y, states, updates, losses = self.advance(
-                x.get("x", inputs), mask, states, values + new_values, changed
+                x.get("x", inputs), mask, states, values + new_values, changed, training
             )
             total = self.accumulate(total, y, mask)
             carry = (states, list(updates.values()), sum(losses, loss), total)
@@ -190,7 +187,7 @@ class StepByStep(Rematerializable, keras.layers.Layer):
             total = keras.tree.map_structure(lambda t: _divide(t, count), total)
         return keras.tree.map_structure(lambda t, y: ops.cast(t, y.dtype), total, y)
 
-    def advance(self, x, mask, states, values, changed=None):
+    def advance(self, x, mask, states, values, changed=None, training=None):
         """One time step as a pure function of states and variables.
 
         Returns the outputs, the new states, the new values of the variables that
@@ -201,7 +198,7 @@ class StepByStep(Rematerializable, keras.layers.Layer):
             streaming.Stream(states) as stream,
         ):
             before = [scope.get_current_value(v) for v, _ in values]
-            y = self.call_step(x, mask)
+            y = self.call_step(x, mask, training)
             after = [scope.get_current_value(v) for v, _ in values]
         if changed is None:
             pairs = enumerate(zip(before, after))
@@ -263,27 +260,28 @@ class StepByStep(Rematerializable, keras.layers.Layer):
 
 
 def _step_functions(layer):
-    """How to call a layer for one step: functions of `(batch, ...)` and mask."""
+    """How to call a layer for one step: functions of its input `(batch, ...)`, a mask
+    `(batch,)` and `training`, both of which may be `None`."""
     if isinstance(layer, keras.Sequential):
         return [f for inner in layer.layers for f in _step_functions(inner)]
     if not contained.has_time_axis(layer):
-        return [functools.partial(contained.call, layer)]
+        return [lambda x, mask, training: contained.call(layer, x, mask, training)]
     if isinstance(layer, Encoder):
-        return [lambda x, mask: ops.squeeze(layer(x), 1)]
+        return [lambda x, mask, training: ops.squeeze(layer(x), 1)]
 
-    def over_time(x, mask):
+    def over_time(x, mask, training):
         x = keras.tree.map_structure(lambda x: ops.expand_dims(x, 1), x)
         if mask is not None:
             mask = ops.expand_dims(mask, 1)
-        y = _call(layer, x, mask)
+        y = _call(layer, x, mask, training)
         return keras.tree.map_structure(lambda y: ops.squeeze(y, 1), y)
 
     return [over_time]
 
 
-def _call(layer, x, mask):
+def _call(layer, x, mask, training):
     if not (isinstance(layer, keras.Model) and hasattr(layer, "operations")):
-        return contained.call(layer, x, mask)
+        return contained.call(layer, x, mask, training)
     # A functional model may have been made for a number of steps: `call` does
     # not ask, but cannot be given symbols.
     if isinstance(keras.tree.flatten(x)[0], keras.KerasTensor):
@@ -291,7 +289,7 @@ def _call(layer, x, mask):
         outputs = [keras.KerasTensor(s) for s in shapes]
         return outputs[0] if len(outputs) == 1 else outputs
     masks = None if mask is None else [mask] * len(layer.inputs)
-    return layer.call(x, mask=masks)
+    return layer.call(x, mask=masks, training=training)
 
 
 def _check_keeps_time(layer, container):
