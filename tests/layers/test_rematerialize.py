@@ -128,16 +128,15 @@ IN_A_SCOPE = {
     "NoisyLIFLayer": lambda: layers.NoisyLIFLayer(seed=1),
     "BatchNormalizationThroughTime": lambda: layers.BatchNormalizationThroughTime(),
     "TEBN": lambda: layers.TemporalEffectiveBatchNormalization(),
-    "SeqToBatch": lambda: layers.SeqToBatch(keras.layers.Dense(5)),
-    "StepByStep": lambda: layers.StepByStep(
-        [keras.layers.Dense(4), layers.Dropout(0.3, seed=1), layers.LIFLayer()]
+    "SeqToBatch": lambda dense: layers.SeqToBatch(dense),
+    "StepByStep": lambda dense: layers.StepByStep(
+        [dense, layers.Dropout(0.3, seed=1), layers.LIFLayer()]
     ),
-    "StepByStep of encoders": lambda: layers.StepByStep(
-        [layers.PoissonEncoder(1, seed=1), keras.layers.Dense(5), layers.LIFLayer()],
-        timesteps=6,
+    "StepByStep of encoders": lambda dense: layers.StepByStep(
+        [layers.PoissonEncoder(1, seed=1), dense, layers.LIFLayer()], timesteps=6
     ),
-    "ElementwiseRecurrent": lambda: layers.ElementwiseRecurrent(
-        [keras.layers.Dense(5), layers.LIFLayer()]
+    "ElementwiseRecurrent": lambda dense: layers.ElementwiseRecurrent(
+        [dense, layers.LIFLayer()]
     ),
 }
 
@@ -152,8 +151,10 @@ def test_layers_in_a_remat_scope_train_as_without(name):
     results = []
     for mode in (None, "full"):
         keras.utils.set_random_seed(0)
+        make = IN_A_SCOPE[name]
+        dense = [keras.layers.Dense(5)] * make.__code__.co_argcount
         with keras.RematScope(mode=mode):
-            layer = IN_A_SCOPE[name]()
+            layer = make(*dense)
         model = keras.Sequential(
             [
                 keras.Input(x.shape[1:]),

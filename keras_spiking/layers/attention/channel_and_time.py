@@ -5,15 +5,15 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_data_format
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
 
 
-class _Attention(keras.layers.Layer):
+class _Attention(Layer):
     """Images are handled as `(batch, time, height, width, channels)`."""
 
     has_time_axis = True
@@ -21,7 +21,6 @@ class _Attention(keras.layers.Layer):
     def __init__(
         self, *, data_format: str | None = None, **kwargs: Unpack[LayerOptions]
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.data_format = check_data_format(data_format)
         self.supports_masking = True

@@ -6,25 +6,23 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_time_axis
 
 
-class _TokenLayer(Rematerializable, keras.layers.Layer):
+class _TokenLayer(Layer):
     """A layer over `(batch, time, tokens, channels)` with spiking projections."""
 
     has_time_axis = True
 
     def __init__(self, neuron: Any = None, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.supports_masking = True
         if neuron is None:
@@ -35,6 +33,12 @@ class _TokenLayer(Rematerializable, keras.layers.Layer):
             raise TypeError(
                 "`neuron` must be a spiking layer, such as `LIFLayer(tau=2.0)`. "
                 f"Received: neuron={neuron!r}"
+            )
+        if not neuron.return_sequences or neuron.return_state:
+            raise ValueError(
+                "`neuron` must return the spikes of all steps and nothing else. "
+                f"Received: return_sequences={neuron.return_sequences}, "
+                f"return_state={neuron.return_state}"
             )
         self.neuron_config = keras.saving.serialize_keras_object(neuron)
 

@@ -32,14 +32,14 @@ def as_list(layer, container):
 
 
 def inner_layers(layer):
-    """The layers inside of a model, container or wrapper."""
+    """The layers inside a model, container or wrapper."""
     inner = list(getattr(layer, "layers", ()))
     wrapped = getattr(layer, "layer", None)
     return inner + ([wrapped] if isinstance(wrapped, keras.layers.Layer) else [])
 
 
 def find(layer, condition):
-    """The first of `layer` and all layers inside of it that meets a condition."""
+    """The first of `layer` and all layers inside it that meets a condition."""
     if condition(layer):
         return layer
     for inner in inner_layers(layer):

@@ -6,13 +6,13 @@ import keras
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.remat import as_pure_function
-from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Rematerialize(keras.layers.Layer):
+class Rematerialize(Layer):
     """Trains layers in less memory: what they remember is computed again.
 
     A training step keeps what the gradient of each layer needs: for neurons a
@@ -23,7 +23,7 @@ class Rematerialize(keras.layers.Layer):
     `keras.RematScope` does that for layers one by one; neurons and `SeqToBatch` made
     inside a scope work on every backend. Layers of Keras that take `training`, as
     batch normalisation does, do not, in any model: JAX and the graphs of TensorFlow
-    refuse them, and PyTorch moves their averages twice. Make them outside of the
+    refuse them, and PyTorch moves their averages twice. Make them outside the
     scope and only the `SeqToBatch` that holds them inside, or use this layer. Give it
     blocks that start where there is little to keep, such as after pooling.
 
@@ -33,7 +33,7 @@ class Rematerialize(keras.layers.Layer):
     Args:
         layer: Keras layer or model, or a list of them, which are applied one after
             the other.
-        *more: Further layers, as if they stood in the list.
+        more: Further layers, as if they stood in the list.
         **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -67,7 +67,6 @@ class Rematerialize(keras.layers.Layer):
     """
 
     def __init__(self, layer: Any, *more: Any, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         layers = contained.as_list([layer, *more], "Rematerialize")
         self.block = keras.Sequential(layers)

@@ -5,15 +5,14 @@ import keras
 from keras import ops
 
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class SeqToBatch(Rematerializable, keras.layers.Layer):
+class SeqToBatch(Layer):
     """Applies layers to every time step at once, by folding time into the batch.
 
     `(batch, time, ...)` is reshaped to `(batch * time, ...)`, goes through the
@@ -24,7 +23,7 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
     Args:
         layer: Keras layer or model without a state over time, or a list of them,
             which are applied one after the other.
-        *more: Further layers, as if they stood in the list.
+        more: Further layers, as if they stood in the list.
         **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -54,7 +53,6 @@ class SeqToBatch(Rematerializable, keras.layers.Layer):
     has_time_axis = True
 
     def __init__(self, layer: Any, *more: Any, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.layers = contained.as_list([layer, *more], "SeqToBatch")
         for layer in self.layers:

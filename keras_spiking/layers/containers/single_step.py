@@ -5,20 +5,19 @@ from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.ops.time_loop import masked
-from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class SingleStep(Rematerializable, keras.layers.Layer):
+class SingleStep(Layer):
     """Makes one time step of a temporal layer a layer over `(batch, ...)`.
 
     With it, a model without a time axis can hold spiking neurons: its single
     step. `StepByStep` calls such a model once for every time step and keeps the
-    states in between; every call outside of `StepByStep` starts afresh.
+    states in between; every call outside `StepByStep` starts afresh.
 
     Args:
         layer: `TemporalLayer` whose step keeps the shape of its input.
@@ -53,7 +52,6 @@ class SingleStep(Rematerializable, keras.layers.Layer):
     has_time_axis = False
 
     def __init__(self, layer: TemporalLayer, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         if not isinstance(layer, TemporalLayer):
             raise TypeError(

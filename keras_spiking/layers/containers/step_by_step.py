@@ -1,3 +1,4 @@
+import operator
 from typing import Any
 from typing import Unpack
 
@@ -7,19 +8,18 @@ from keras import ops
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_choice
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class StepByStep(Rematerializable, keras.layers.Layer):
+class StepByStep(Layer):
     """Runs a network one time step after the other, each through all layers.
 
     The same network without it runs layer by layer, each over the whole
@@ -79,7 +79,6 @@ class StepByStep(Rematerializable, keras.layers.Layer):
         reduce: str | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         if isinstance(timesteps, keras.layers.Layer):
             raise TypeError(
@@ -139,7 +138,7 @@ class StepByStep(Rematerializable, keras.layers.Layer):
                 mask = ops.cast(mask, "bool")
                 first_mask, rest["mask"] = mask[:, 0], mask[:, 1:]
 
-        # The first step, outside of the loop, shows which states and which
+        # The first step, outside the loop, shows which states and which
         # variables (seeds, moving averages) have to be carried through it.
         slot = streaming.Slot()
         values = [(v, v.value) for v in self.variables]
@@ -220,7 +219,7 @@ class StepByStep(Rematerializable, keras.layers.Layer):
             y = hold(mask, y, keras.tree.map_structure(ops.zeros_like, y))
         if total is None:
             return y
-        return keras.tree.map_structure(ops.add, total, y)
+        return keras.tree.map_structure(operator.add, total, y)
 
     def compute_output_shape(self, input_shape):
         shapes = []

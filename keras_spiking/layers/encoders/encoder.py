@@ -9,16 +9,15 @@ import numpy as np
 from keras import ops
 
 from keras_spiking import backends
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.validation import check_bool
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_timesteps
 
 _TOLERANCE = 0.01  # more than a scaled image in half precision is off
 
 
-class Encoder(Rematerializable, keras.layers.Layer):
+class Encoder(Layer):
     """Base class of the encoders: `(batch, ...)` to `(batch, timesteps, ...)`.
 
     Subclasses implement `encode(x)`.
@@ -32,7 +31,6 @@ class Encoder(Rematerializable, keras.layers.Layer):
     has_gradient = True  # whether layers before the encoder can learn
 
     def __init__(self, timesteps: int, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.timesteps = check_timesteps(timesteps)
         self.has_warned = False
@@ -87,8 +85,8 @@ class UnitIntervalEncoder(Encoder):
     def checked(self, x):
         if self.clip:
             return x
-        check_no_integers(self, x)
-        if isinstance(x, keras.KerasTensor):
+        dtype = check_no_integers(self, x)
+        if isinstance(x, keras.KerasTensor) or dtype == "bool":
             return x
         outside = ops.logical_or(x < -_TOLERANCE, x > 1.0 + _TOLERANCE)
         inside = ops.logical_not(ops.any(outside))
@@ -106,10 +104,11 @@ class UnitIntervalEncoder(Encoder):
 
 
 def check_no_integers(encoder, x):
-    """Refuses images of 0 to 255 and the like."""
+    """Returns the dtype of an input; refuses images of 0 to 255 and the like."""
     dtype = keras.backend.standardize_dtype(x.dtype)
     if "int" in dtype:
         raise ValueError(_out_of_range(encoder, f"an input of dtype {dtype}"))
+    return dtype
 
 
 def _out_of_range(encoder, received):

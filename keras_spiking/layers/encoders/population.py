@@ -119,6 +119,11 @@ class PopulationEncoder(Encoder):
         return x
 
     def build(self, input_shape):
+        if len(input_shape) < 2 or input_shape[-1] is None:
+            raise ValueError(
+                f"PopulationEncoder '{self.name}' needs an input (batch, ..., "
+                f"features). Received an input of shape {tuple(input_shape)}."
+            )
         features = input_shape[-1:]
         low = _broadcast("x_min", self.x_min, features)[:, None]
         high = _broadcast("x_max", self.x_max, features)[:, None]

@@ -6,6 +6,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.per_step import first_step
@@ -204,7 +205,7 @@ class TemporalEffectiveBatchNormalization(_BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class BatchNormalizationThroughTime(Rematerializable, keras.layers.Layer):
+class BatchNormalizationThroughTime(Layer):
     """Batch normalisation with statistics and scales of each time step (BNTT).
 
         y[t] = gamma[t] (x[t] - mean[t]) / sqrt(variance[t] + epsilon)
@@ -254,7 +255,6 @@ class BatchNormalizationThroughTime(Rematerializable, keras.layers.Layer):
         data_format: str | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.T = None if T is None else check_timesteps(T, "T")
         self.momentum = check_number("momentum", momentum, 0.0, 1.0)

@@ -5,19 +5,18 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.reduce import reduce_time
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
 
 
-class _Reduction(keras.layers.Layer):
+class _Reduction(Layer):
     has_time_axis = True
     removes_time_axis = True
 
     def __init__(self, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.supports_masking = True
 

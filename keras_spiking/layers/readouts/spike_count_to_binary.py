@@ -4,15 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class SpikeCountToBinary(keras.layers.Layer):
+class SpikeCountToBinary(Layer):
     """Writes spike counts as binary digits over time, or as so many spikes.
 
         Y[b] = floor(X / 2^(bits - 1 - b)) mod 2       (code="binary")
@@ -46,7 +46,6 @@ class SpikeCountToBinary(keras.layers.Layer):
     def __init__(
         self, bits: int, *, code: str = "binary", **kwargs: Unpack[LayerOptions]
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.bits = check_integer("bits", bits, minimum=1)
         self.code = check_choice("code", code, ("binary", "unary"))

@@ -4,18 +4,18 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.synapses.synapse_filters import DualExponentialSynapse
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Tempotron(keras.layers.Layer):
+class Tempotron(Layer):
     """Tempotron: neurons that learn whether to fire from the times of spikes.
 
         V[t] = sum_i w_i sum_s K(t - s) S_i[s]
@@ -69,7 +69,6 @@ class Tempotron(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.units = check_integer("units", units, minimum=1)
         self.synapse = DualExponentialSynapse(tau, tau_s=tau_s, dtype=self.dtype_policy)

@@ -5,16 +5,16 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_data_format
 from keras_spiking.validation import check_groups
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Voting(keras.layers.Layer):
+class Voting(Layer):
     """Mean over groups of neurons that vote for the same class.
 
         Y[c] = mean_{j < voting_size} X[c voting_size + j]
@@ -39,7 +39,6 @@ class Voting(keras.layers.Layer):
     """
 
     def __init__(self, voting_size: int = 10, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.voting_size = check_integer("voting_size", voting_size, minimum=1)
         self.supports_masking = True
@@ -60,14 +59,14 @@ class Voting(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class ChannelPooling(keras.layers.Layer):
+class ChannelPooling(Layer):
     """Pools groups of neighbouring channels.
 
     Args:
         pool_size: Integer >= 1, the channels of a group. Defaults to `2`.
         mode: `"max"` or `"mean"`. Defaults to `"max"`.
         data_format: `"channels_last"`: channels are the last axis;
-            `"channels_first"`: the third from behind. Defaults to
+            `"channels_first"`: the third from the end. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
@@ -94,7 +93,6 @@ class ChannelPooling(keras.layers.Layer):
         data_format: str | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.pool_size = check_integer("pool_size", pool_size, minimum=1)
         self.mode = check_choice("mode", mode, ("max", "mean"))

@@ -7,14 +7,14 @@ import keras
 from keras import ops
 
 from keras_spiking import surrogates
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 
 
-class _SpikingCell(keras.layers.Layer):
+class _SpikingCell(Layer):
     """A cell with `gates` linear maps of the input and of its last output."""
 
     gates = 1
@@ -31,7 +31,6 @@ class _SpikingCell(keras.layers.Layer):
         bias_initializer: Any = "zeros",
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.units = check_integer("units", units, minimum=1)
         self.use_bias = check_bool("use_bias", use_bias)

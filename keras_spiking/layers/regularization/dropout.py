@@ -4,20 +4,19 @@ import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_seed
 from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Dropout(Rematerializable, keras.layers.Layer):
+class Dropout(Layer):
     """Dropout that drops the same units at all time steps of a sequence.
 
-    A unit that is dropped anew at every step would only add noise to a neuron
+    A unit dropped independently at every step would only add noise to a neuron
     that integrates over time.
 
     Args:
@@ -60,7 +59,6 @@ class Dropout(Rematerializable, keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
         self.noise_shape = _check_noise_shape(noise_shape)

@@ -8,20 +8,18 @@ from keras import ops
 
 from keras_spiking.constraints import Interval
 from keras_spiking.layers import streaming
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_time_axis
 
 
-class _DelayLine(Rematerializable, keras.layers.Layer):
+class _DelayLine(Layer):
     """Puts the last `length` steps before a sequence."""
 
     has_time_axis = True
 
     def __init__(self, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.supports_masking = True
 

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_groups
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class AXAT(keras.layers.Layer):
+class AXAT(Layer):
     """A learned transform of rows and columns.
 
         Y = A X A^T
@@ -39,7 +39,6 @@ class AXAT(keras.layers.Layer):
     """
 
     def __init__(self, units: int, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.units = check_integer("units", units, minimum=1)
         self.supports_masking = True
@@ -68,7 +67,7 @@ class AXAT(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class DCT(keras.layers.Layer):
+class DCT(Layer):
     """Discrete cosine transform of the blocks of an image.
 
         Y = D X D^T    for each block X, with the orthonormal DCT-II matrix D
@@ -96,7 +95,6 @@ class DCT(keras.layers.Layer):
     """
 
     def __init__(self, kernel_size: int, **kwargs: Unpack[LayerOptions]):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.kernel_size = n = check_integer("kernel_size", kernel_size, minimum=1)
         k, i = np.arange(n)[:, None], np.arange(n)[None]
