@@ -69,7 +69,7 @@ def call(layer, x, mask=None, training=None):
         training: Boolean or `None`. Given explicitly, since what is computed again
             on the way back is outside the call that knows.
     """
-    kwargs = {"training": training}
+    kwargs = {} if training is None else {"training": training}
     if mask is not None and _takes_mask(layer):
 
         def mask_of(x):

@@ -5,7 +5,6 @@ from typing import Any
 from typing import Unpack
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_spiking import backends
@@ -137,8 +136,9 @@ def _has_weights(x):
 def along_time(values, x):
     """One value a time step, as a tensor that broadcasts over the time axis of
     `(batch, time, ...)`, for an input `x` of shape `(batch, ...)`."""
-    values = np.asarray(values, "float32")
-    return ops.convert_to_tensor(values.reshape(-1, *(1,) * (len(x.shape) - 1)))
+    # Not from an array: `torch.compile` would break its graph there.
+    values = ops.convert_to_tensor([float(v) for v in values], dtype="float32")
+    return ops.reshape(values, (-1, *(1,) * (len(x.shape) - 1)))
 
 
 def to_unit_interval(x):
