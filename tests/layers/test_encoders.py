@@ -377,6 +377,17 @@ def test_exports_of_random_encoders_say_why_not(make, tmp_path):
         model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.compile")
+@pytest.mark.parametrize("make", [MAKERS[0], *MAKERS[2:]])
+def test_encoders_are_whole_graphs(make):
+    import torch
+
+    encoder, x = make(), torch.rand(2, 3)
+    expected = encoder(x)
+    compiled = torch.compile(encoder, fullgraph=True, backend="eager")
+    np.testing.assert_array_equal(to_numpy(compiled(x)), to_numpy(expected))
+
+
 def test_own_encoder():
     class Negative(layers.Encoder):
         def encode(self, x):

@@ -291,6 +291,41 @@ def test_binary_digits_sum_up_to_the_count():
     np.testing.assert_array_equal(np.tensordot([4, 2, 1], digits[0], 1), count[0])
 
 
+def test_counts_unfold_into_spikes():
+    count = np.float32([[0, 1, 2, 4, 9]])
+    spikes = to_numpy(layers.SpikeCountToBinary(4, code="unary")(count))[0]
+    np.testing.assert_array_equal(spikes[:, 2], [1, 1, 0, 0])
+    np.testing.assert_array_equal(spikes.sum(0), [0, 1, 2, 4, 4])
+    with pytest.raises(ValueError, match="'binary', 'unary'.*code='gray'"):
+        layers.SpikeCountToBinary(4, code="gray")
+
+
+def test_learned_time_constants_of_synapses():
+    x = inputs((2, 6, 3))
+    fixed, learned = (layers.SynapseFilter(5.0, learnable=b) for b in (False, True))
+    np.testing.assert_allclose(to_numpy(learned(x)), to_numpy(fixed(x)), rtol=1e-5)
+    assert len(learned.trainable_weights) == 1 and not fixed.weights
+    learned.tau = 3.0
+    expected = to_numpy(layers.SynapseFilter(3.0)(x))
+    np.testing.assert_allclose(to_numpy(learned(x)), expected, rtol=1e-5)
+    # As version 0.1 wrote it.
+    config = {**fixed.get_config(), "learnable": {"w": "channel"}}
+    old = layers.SynapseFilter.from_config(config)
+    old.build(x.shape)
+    assert old.trainable_weights[0].shape == (3,)
+
+
+def test_delays_take_no_absolute_value_of_constants():
+    """OpenVINO drops it."""
+    layer = layers.LearnableDelay(4)
+    layer.build((1, 9, 2))
+    absolute, ops.abs = ops.abs, None
+    try:
+        layer(inputs((1, 9, 2)))
+    finally:
+        ops.abs = absolute
+
+
 def test_cells_compute_their_equations():
     x = np.random.default_rng(0).normal(size=(2, 3)).astype("float32")
     h = (np.random.default_rng(1).normal(size=(2, 4)) > 0).astype("float32")

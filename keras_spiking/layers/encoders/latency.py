@@ -36,7 +36,8 @@ class LatencyEncoder(UnitIntervalEncoder):
         `(batch, timesteps, ...)`, one spike for every input.
 
     Raises:
-        ValueError: if the input has integers or values outside [0, 1].
+        ValueError: if the input has integers or values outside [0, 1], where they
+            are known: functions that JAX has compiled cannot tell.
 
     Example:
 

@@ -42,7 +42,8 @@ class PoissonEncoder(UnitIntervalEncoder):
         `(batch, timesteps, ...)`.
 
     Raises:
-        ValueError: if the input has integers or values outside [0, 1].
+        ValueError: if the input has integers or values outside [0, 1], where they
+            are known: functions that JAX has compiled cannot tell.
 
     Example:
 

@@ -1,7 +1,6 @@
 from typing import Unpack
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_spiking.layers.encoders.encoder import UnitIntervalEncoder
@@ -38,7 +37,7 @@ class WeightedPhaseEncoder(UnitIntervalEncoder):
 
     Raises:
         ValueError: if `bits` is not between 1 and 64, or the input has integers
-            or values outside [0, 1].
+            or values outside [0, 1], where they are known.
 
     Example:
 
@@ -69,7 +68,7 @@ class WeightedPhaseEncoder(UnitIntervalEncoder):
         # A float32 below 1 has 24 bits: more cannot be asked of it.
         x = ops.minimum(to_unit_interval(x), 1.0 - 2.0 ** -min(self.bits, 24))
         # Doubling is exact, so these are the bits of x and nothing is rounded.
-        scale = 2.0 ** (1 + np.arange(self.timesteps) % self.bits)
+        scale = [2.0 ** (1 + t % self.bits) for t in range(self.timesteps)]
         shifted = ops.expand_dims(x, 1) * along_time(scale, x)
         return ops.floor(shifted) % 2.0 >= 1.0
 
