@@ -71,8 +71,6 @@ class SynapseFilter(TemporalLayer):
     ):
         if isinstance(learnable, bool):
             learnable = "tau" if learnable else None
-        if isinstance(learnable, dict):  # as files of version 0.1 have it
-            learnable = {"tau" if n == "w" else n: how for n, how in learnable.items()}
         super().__init__(learnable=learnable, **kwargs)
         self.tau = tau
 
@@ -141,9 +139,6 @@ class DualExponentialSynapse(TemporalLayer):
         fast = math.exp(-1.0 / self.tau_s) * fast + x
         return self.gain * (slow - fast), (slow, fast)
 
-    def get_initial_state(self, x):
-        return super().get_initial_state(x) * 2
-
     def get_config(self):
         return {**super().get_config(), "tau": self.tau, "tau_s": self.tau_s}
 
@@ -191,9 +186,6 @@ class AlphaSynapse(TemporalLayer):
         decay = math.exp(-1.0 / self.tau)
         current = decay * (current + math.e / self.tau * trace)
         return current, (current, decay * trace + x)
-
-    def get_initial_state(self, x):
-        return super().get_initial_state(x) * 2
 
     def get_config(self):
         return {**super().get_config(), "tau": self.tau}
