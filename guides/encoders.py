@@ -39,7 +39,7 @@ def show(name, spikes, title):
 def report(code, spikes, decoded):
     error = np.abs(decoded - values).mean()
     print(
-        f"{code}: {len(spikes)} steps, {spikes.sum() / len(values):.1f} spikes a "
+        f"{code}: {len(spikes)} steps, {spikes.sum() / len(values):.1f} spikes per "
         f"value, mean error {error:.3f}"
     )
 
@@ -48,7 +48,7 @@ def report(code, spikes, decoded):
 ## A rate: Poisson
 
 In every step a neuron fires with its value as probability. The raster is irregular,
-denser from row to row, and the firing rates beside it approach the values, slowly: the
+denser from row to row, and the firing rates beside it approach the values slowly: the
 error shrinks with the square root of the number of steps.
 """
 
@@ -60,8 +60,8 @@ report("Poisson", spikes, spikes.mean(axis=0))
 ## A time: latency
 
 Each neuron fires once, the earlier the larger its value. The raster is a line. One
-spike carries the value as exactly as there are steps to choose from. The code needs a
-network that looks at when spikes come: counting them tells nothing, as the equal bars
+spike carries the value with a precision of one time step. The code needs a
+network that looks at when spikes come: counting them shows nothing, as the equal bars
 on the right show.
 """
 
@@ -74,8 +74,8 @@ report("Latency", spikes, 1.0 - spikes.argmax(axis=0) / 15)
 
 The steps of a period are the digits of a binary number, highest first: a spike in step
 k is worth 2 to the power of -(k + 1). Eight steps carry a value with an error below
-1/256. The first column splits the values in two halves, the next in four quarters, and
-so on.
+1/256. The first column splits the values into halves, the next into quarters, and so
+on.
 """
 
 spikes = spikes_of(keras_spiking.layers.WeightedPhaseEncoder(8))
@@ -103,7 +103,7 @@ for name, weight, encoder in (
     v = monitor.record(neuron, inputs)["neuron"][0, :, 0]
     s = keras.ops.convert_to_numpy(neuron(inputs))[0, :, 0]
     figure = keras_spiking.visualization.plot_neuron(
-        v, s, v_threshold=0.4, title=f"One neuron after the {name} code of 0.75"
+        v, s, v_threshold=0.4, title=f"One neuron driven by the {name} code of 0.75"
     )
     figure.savefig(f"encoder_neuron_{name}.png", dpi=100)
-    print(f"After the {name} code the neuron fires {sum(s):.0f} times in 32 steps.")
+    print(f"With the {name} code, the neuron fires {sum(s):.0f} times in 32 steps.")

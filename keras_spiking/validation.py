@@ -4,6 +4,7 @@ import difflib
 import inspect
 import numbers
 
+import keras
 import numpy as np
 
 # Arguments that every Keras layer takes.
@@ -80,7 +81,7 @@ def check_keywords(cls, keywords):
     """
     known = [n for n in inspect.signature(cls).parameters if n != "kwargs"]
     for name, value in keywords.items():
-        if name in _OF_KERAS:
+        if name in _OF_KERAS or name in known:
             continue
         nearest = difflib.get_close_matches(name, [*known, *_OF_KERAS], n=1)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else f"It takes {known}."
@@ -136,6 +137,19 @@ def check_choice(name, value, choices):
     return value
 
 
+def check_seed(seed):
+    """Returns `seed`, an integer or `None`."""
+    return None if seed is None else check_integer("seed", seed)
+
+
+def check_data_format(data_format):
+    """Returns `data_format`, or that of Keras if it is `None`."""
+    if data_format is None:
+        data_format = keras.config.image_data_format()
+    choices = ("channels_last", "channels_first")
+    return check_choice("data_format", data_format, choices)
+
+
 def check_groups(layer, what, size, group):
     """Returns how many groups of `group` there are in `size`, without a rest."""
     if size is None or size % group:
@@ -146,15 +160,31 @@ def check_groups(layer, what, size, group):
     return size // group
 
 
-def check_time_axis(layer, shape, rank=3, axes="(batch, time, ...features)"):
-    """Checks that an input has a time axis: `rank` or more axes, time the second."""
-    if len(shape) < rank:
+_ENCODERS = (
+    "An encoder adds the time axis to (batch, ...features): "
+    "keras_spiking.layers.DirectEncoder, PoissonEncoder, LatencyEncoder or "
+    "WeightedPhaseEncoder."
+)
+
+
+def check_time_axis(
+    layer, shape, rank=3, axes="(batch, time, ...features)", *, exact=False, hint=None
+):
+    """Checks that an input has a time axis: `rank` or more axes, time the second.
+
+    Args:
+        layer: The layer, for the message.
+        shape: Shape of its input.
+        rank: Integer, the number of axes.
+        axes: String, what the axes are.
+        exact: Boolean, whether there must be exactly `rank` axes.
+        hint: String, what to do. Defaults to using an encoder.
+    """
+    if len(shape) < rank or exact and len(shape) != rank:
         raise ValueError(
             f"{type(layer).__name__} '{layer.name}' needs an input with a time "
-            f"axis, {axes}. Received an input of shape {tuple(shape)}. An encoder "
-            "adds the time axis to (batch, ...features): "
-            "keras_spiking.layers.DirectEncoder, PoissonEncoder, LatencyEncoder or "
-            "WeightedPhaseEncoder."
+            f"axis, {axes}. Received an input of shape {tuple(shape)}. "
+            f"{hint or _ENCODERS}"
         )
     if shape[1] == 0:
         raise ValueError(

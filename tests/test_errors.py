@@ -173,7 +173,7 @@ def test_initial_states_of_another_number_or_shape(states):
 
 @pytest.mark.parametrize("bits", [0, 65, 2.5])
 def test_phases_of_bad_length(bits):
-    with pytest.raises(ValueError, match=f"`bits`.*bits={bits}"):
+    with pytest.raises((TypeError, ValueError), match=f"`bits`.*bits={bits}"):
         layers.WeightedPhaseEncoder(8, bits=bits)
 
 

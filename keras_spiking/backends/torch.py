@@ -19,6 +19,11 @@ from keras_spiking.backends.kernels.library import shape_of
 class Torch(Backend):
     has_kernels = True
 
+    def require(self, condition, message, tensors):
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or condition.is_meta:
+            return tensors  # values are not known yet
+        return super().require(condition, message, tensors)
+
     def value_and_gradients(self, function, tensors):
         tensors = [tensor.detach().requires_grad_() for tensor in tensors]
         with torch.enable_grad():

@@ -45,7 +45,7 @@ class PoissonInput(keras.layers.Layer):
         super().__init__(**kwargs)
         self.peak = check_number("peak", peak, above=0.0)
         self.seed = seed
-        self.encoder = PoissonEncoder(timesteps=1, seed=seed)
+        self.encoder = PoissonEncoder(timesteps=1, seed=seed, clip=True)
 
     def build(self, input_shape):
         self.encoder.build(input_shape)

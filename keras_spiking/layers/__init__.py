@@ -14,12 +14,12 @@ from keras_spiking.layers.containers.rematerialize import Rematerialize
 from keras_spiking.layers.containers.seq_to_batch import SeqToBatch
 from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.layers.containers.step_by_step import StepByStep
-from keras_spiking.layers.encoders.encoder import DirectEncoder
 from keras_spiking.layers.encoders.encoder import Encoder
-from keras_spiking.layers.encoders.encoder import PeriodicEncoder
 from keras_spiking.layers.encoders.latency import LatencyEncoder
 from keras_spiking.layers.encoders.poisson import PoissonEncoder
 from keras_spiking.layers.encoders.population import PopulationEncoder
+from keras_spiking.layers.encoders.repeating import DirectEncoder
+from keras_spiking.layers.encoders.repeating import PeriodicEncoder
 from keras_spiking.layers.encoders.weighted_phase import WeightedPhaseEncoder
 from keras_spiking.layers.neurons.adaptive import AdExLayer
 from keras_spiking.layers.neurons.adaptive import ALIFLayer
@@ -68,8 +68,6 @@ from keras_spiking.layers.readouts.rates import FiringRate
 from keras_spiking.layers.readouts.rates import SpikeCount
 from keras_spiking.layers.readouts.spike_count_to_binary import SpikeCountToBinary
 from keras_spiking.layers.readouts.tempotron import Tempotron
-from keras_spiking.layers.readouts.transforms import AXAT
-from keras_spiking.layers.readouts.transforms import DCT
 from keras_spiking.layers.readouts.voting import ChannelPooling
 from keras_spiking.layers.readouts.voting import Voting
 from keras_spiking.layers.recurrent.cells import SpikingGRUCell
@@ -88,4 +86,6 @@ from keras_spiking.layers.synapses.weight_standardization import (
 )
 from keras_spiking.layers.synapses.weight_standardization import WeightStandardizedDense
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.layers.transforms.matrix import AXAT
+from keras_spiking.layers.transforms.matrix import DCT
 from keras_spiking.parameter import Parameter

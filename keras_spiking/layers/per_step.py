@@ -1,4 +1,4 @@
-"""Weights for each time step, of layers that fix the number of steps."""
+"""Weights for each time step, of layers with a fixed number of steps."""
 
 from keras import ops
 
@@ -17,7 +17,7 @@ def fix_timesteps(layer, input_shape):
 
 
 def first_step(layer, inputs):
-    """Where in time a step inside of a `StepByStep` is, or `None` for a whole
+    """The time step that a layer inside a `StepByStep` is at, or `None` for a whole
     sequence."""
     slot = streaming.Slot()
     if slot.stream is None:
@@ -33,7 +33,7 @@ def first_step(layer, inputs):
     elif layer.T == 1:
         raise ValueError(
             f"{type(layer).__name__} '{layer.name}' has a weight for one time step. "
-            "Inside of a StepByStep, say how many there are: `T=...`."
+            "Inside a StepByStep, give their number: `T=...`."
         )
     slot.put(start + 1)
     return start

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_spiking.layers import streaming
+
 
 def as_pure_function(layer, call, transform):
-    """Lets `transform` have a layer's call as a pure function.
+    """Applies `transform` to the layer's call, made pure.
 
     All that a call reads is given to that function and all that it changes is
     returned: on PyTorch it may run twice, and on JAX no value may leave it otherwise.
@@ -50,6 +52,8 @@ class Rematerializable:
     """
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
+        if streaming.is_streaming():
+            return layer_call  # its state goes on to the next step
         remat = super().rematerialized_call  # looks whether the scope means this layer
         tensors, options = {}, {}
         for name, value in kwargs.items():

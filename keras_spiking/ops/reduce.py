@@ -17,31 +17,31 @@ def reduce_time(sequence, reduce, mask=None):
         A tensor of at least float32 precision for `"mean"` and `"sum"`, else of
         the dtype of `sequence`.
     """
+    if mask is not None:
+        mask = ops.cast(mask, "bool")
     if reduce == "last":
-        return _last(sequence, mask)
+        if mask is None:
+            return sequence[:, -1]
+        order = ops.arange(1, ops.shape(sequence)[1] + 1)
+        return _at(sequence, ops.argmax(order * ops.cast(mask, order.dtype), axis=1))
     if mask is not None:
         shape = ops.shape(mask) + (1,) * (len(sequence.shape) - 2)
-        mask = ops.reshape(ops.cast(mask, "bool"), shape)
+        mask = ops.reshape(mask, shape)
     if reduce in ("mean", "sum"):
         # In half precision, counting ends at 2048 (float16) or 256 (bfloat16).
         if keras.backend.standardize_dtype(sequence.dtype) != "float64":
             sequence = ops.cast(sequence, "float32")
         if mask is None:
             return (mean if reduce == "mean" else ops.sum)(sequence, axis=1)
-        mask = ops.cast(mask, sequence.dtype)
-        total = ops.sum(sequence * mask, axis=1)
+        total = ops.sum(ops.where(mask, sequence, 0.0), axis=1)
         if reduce == "sum":
             return total
-        return total / ops.maximum(ops.sum(mask, axis=1), 1.0)
-    if reduce == "max":
-        if mask is not None:
-            sequence = ops.where(mask, sequence, _lowest(sequence.dtype))
-        return ops.max(sequence, axis=1)
-    size = ops.abs(sequence)
+        return total / ops.maximum(ops.sum(ops.cast(mask, total.dtype), axis=1), 1.0)
+    # `ops.max` takes no empty batches on PyTorch.
+    size = sequence if reduce == "max" else ops.abs(sequence)
     if mask is not None:
-        size = ops.where(mask, size, -1.0)
-    index = ops.argmax(size, axis=1, keepdims=True)
-    return ops.squeeze(ops.take_along_axis(sequence, index, axis=1), 1)
+        size = ops.where(mask, size, _lowest(size.dtype))
+    return _at(sequence, ops.argmax(size, axis=1))
 
 
 def mean(x, axis):
@@ -52,15 +52,12 @@ def mean(x, axis):
     return total / ops.cast(ops.size(x) / ops.size(total), "float64")
 
 
-def _last(sequence, mask):
-    if mask is None:
-        return sequence[:, -1]
-    steps = ops.shape(sequence)[1]
-    order = ops.arange(1, steps + 1) * ops.cast(mask, "int32")
-    index = ops.maximum(ops.max(order, axis=1) - 1, 0)
-    index = ops.reshape(index, (-1,) + (1,) * (len(sequence.shape) - 1))
-    return ops.squeeze(ops.take_along_axis(sequence, index, axis=1), 1)
+def _at(sequence, step):
+    """The values at a step of each sample, `(batch,)`, or neuron, `(batch, ...)`."""
+    missing = len(sequence.shape) - 1 - len(step.shape)
+    step = ops.reshape(step, (*ops.shape(step), *(1,) * missing))
+    return ops.squeeze(ops.take_along_axis(sequence, step[:, None], axis=1), 1)
 
 
 def _lowest(dtype):
-    return -6e4 if dtype == "float16" else -1e38
+    return -6e4 if keras.backend.standardize_dtype(dtype) == "float16" else -1e38

@@ -1,6 +1,9 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
+from backend import BACKEND
 from backend import gradients
 from backend import to_numpy
 from golden import cases
@@ -100,7 +103,7 @@ def test_poisson_differs_between_batches_of_predict():
 
 def test_poisson_clips_and_never_fires_for_nan():
     x = np.float32([[-0.5, 1.5, np.nan, 0.0, 1.0]])
-    spikes = to_numpy(layers.PoissonEncoder(50)(x))[0]
+    spikes = to_numpy(layers.PoissonEncoder(50, clip=True)(x))[0]
     np.testing.assert_array_equal(spikes.mean(0), [0, 1, 0, 0, 1])
 
 
@@ -119,7 +122,7 @@ def test_latency_gives_every_input_one_spike_and_larger_ones_an_earlier(
 
 @pytest.mark.parametrize("function", ["linear", "log"])
 def test_latency_clips(function):
-    encoder = layers.LatencyEncoder(8, function=function)
+    encoder = layers.LatencyEncoder(8, function=function, clip=True)
     outside, inside = encoder(np.float32([[-3.0, 2.0]])), encoder(np.float32([[0, 1]]))
     np.testing.assert_array_equal(to_numpy(outside), to_numpy(inside))
 
@@ -134,7 +137,8 @@ def test_phases_add_up_to_the_input_and_repeat(bits):
 
 
 def test_phases_of_one_are_all_spikes():
-    spikes = to_numpy(layers.WeightedPhaseEncoder(64)(np.float32([[1.0, 2.0]])))
+    encoder = layers.WeightedPhaseEncoder(64, clip=True)
+    spikes = to_numpy(encoder(np.float32([[1.0, 2.0]])))
     assert spikes[0, :24].all() and spikes.shape == (1, 64, 2)
 
 
@@ -208,13 +212,180 @@ def test_population_runs_in_mixed_precision(policy, spikes):
     assert set(np.unique(to_numpy(ops.cast(y, "float32")))) <= {0.0, 1.0}
 
 
-def test_encoders_take_integers():
-    x = np.array([[0, 1, 1, 0]])
-    for make in MAKERS:
-        expected = to_numpy(make()(x.astype("float32"))).shape
-        assert to_numpy(make()(x)).shape == expected
-    y = to_numpy(layers.LatencyEncoder(4)(x))
-    np.testing.assert_array_equal(y, to_numpy(layers.LatencyEncoder(4)(x * 1.0)))
+def test_population_latency_fires_at_most_once_in_half_precision():
+    x = np.random.default_rng(0).uniform(0, 1, (20, 3)).astype("float32")
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        for timesteps in (16, 300, 1000):
+            encoder = layers.PopulationEncoder(
+                timesteps, neurons=6, spikes="latency", dtype=policy
+            )
+            spikes = to_numpy(ops.cast(encoder(x), "float32"))
+            assert spikes.sum(1).max() == 1.0
+
+
+def test_population_takes_the_tuning_of_spikingjelly():
+    spacing = 1.0 / (6 - 2)
+    mean = (np.arange(6) - 0.5) * spacing
+    encoder = layers.PopulationEncoder(8, neurons=6, mean=mean, std=spacing / 1.5)
+    again = layers.PopulationEncoder.from_config(encoder.get_config())
+    again.build((None, 3))
+    np.testing.assert_allclose(to_numpy(again.mean)[1], np.linspace(-0.125, 1.125, 6))
+    np.testing.assert_allclose(to_numpy(again.std), 1 / 6, rtol=1e-3)
+    with pytest.raises(ValueError, match="`mean` must broadcast"):
+        layers.PopulationEncoder(8, mean=[0.0, 1.0]).build((None, 3))
+    with pytest.raises(ValueError, match="`std` must be greater than 0"):
+        layers.PopulationEncoder(8, std=0.0)
+
+
+UNIT_INTERVAL = [
+    layers.PoissonEncoder,
+    layers.LatencyEncoder,
+    layers.WeightedPhaseEncoder,
+]
+unit_interval = pytest.mark.parametrize("encoder", UNIT_INTERVAL)
+REMEDY = r"Rescaling\(1 / 255\).*clip=True"
+IMAGE = np.arange(256, dtype="uint8").reshape(2, 128)
+
+
+@pytest.mark.parametrize("encoder", [*UNIT_INTERVAL, layers.PopulationEncoder])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_integers_are_refused(encoder, dtype):
+    with pytest.raises(ValueError, match=f"{dtype}.*{REMEDY}"):
+        encoder(5)(IMAGE.astype(dtype))
+    with pytest.raises(ValueError, match=f"{dtype}.*{REMEDY}"):
+        encoder(5)(keras.Input((3,), dtype=dtype))
+
+
+@unit_interval
+@pytest.mark.parametrize("values", [[0.0, 255.0], [0.0, 1.5], [-0.5, 0.5], [2.0, 2.0]])
+def test_values_out_of_range_are_refused(encoder, values):
+    message = f"from {values[0]:g} to {values[1]:g}.*{REMEDY}"
+    with pytest.raises(ValueError, match=message):
+        encoder(5)(np.float32([values]))
+
+
+@unit_interval
+def test_images_of_0_to_255_are_refused_where_values_are_known(encoder):
+    model = keras.Sequential([keras.Input((128,)), encoder(5)])
+    if BACKEND == "jax":  # compiled functions cannot tell
+        assert model.predict(IMAGE, verbose=0).shape == (2, 5, 128)
+        return
+    with pytest.raises(Exception, match=REMEDY):
+        model.predict(IMAGE, verbose=0)
+    scaled = [keras.Input((128,)), keras.layers.Rescaling(1 / 255), encoder(5)]
+    assert keras.Sequential(scaled).predict(IMAGE, verbose=0).shape == (2, 5, 128)
+
+
+@unit_interval
+def test_what_is_in_range_is_taken(encoder):
+    scaled = keras.layers.Rescaling(1 / 255, dtype="mixed_bfloat16")(IMAGE)
+    for x in (
+        scaled,
+        np.array([[True, False]]),
+        np.float32([[0.0, 1.0, np.nan]]),
+        np.float64([[0.0, 1.0 + 1e-6, -1e-6]]),
+        np.zeros((0, 3), "float32"),
+    ):
+        assert encoder(5)(x).shape == (x.shape[0], 5, x.shape[1])
+
+
+@unit_interval
+def test_clip_takes_everything(encoder):
+    made = encoder(5, clip=True)
+    assert type(made).from_config(made.get_config()).clip
+    extremes = to_numpy(encoder(5, clip=True)(IMAGE[:1, :2]))
+    expected = to_numpy(encoder(5)(np.float32([[0.0, 1.0]])))
+    np.testing.assert_array_equal(extremes, expected)
+    assert made(keras.Input((3,), dtype="uint8")).shape == (None, 5, 3)
+
+
+def test_population_takes_integers_in_its_range():
+    encoder = layers.PopulationEncoder(5, x_max=255.0)
+    assert to_numpy(encoder(IMAGE)).any()
+
+
+@pytest.mark.trains
+def test_layers_before_a_poisson_encoder_learn_on_request():
+    x = np.float32([[0.2, 0.7]])
+    weight = np.random.default_rng(0).normal(size=(1, 6, 2)).astype("float32")
+    for straight_through in (True, False):
+        encoder = layers.PoissonEncoder(6, seed=1, straight_through=straight_through)
+        assert set(np.unique(to_numpy(encoder(x)))) <= {0.0, 1.0}
+
+        def loss(x, encoder=encoder):
+            return ops.sum(ops.multiply(encoder(x), weight)) + ops.sum(x)
+
+        (found,) = gradients(loss, [x])
+        passed = weight.sum(1) if straight_through else 0.0
+        np.testing.assert_allclose(found, 1.0 + passed * np.ones((1, 2)), rtol=1e-5)
+
+
+NO_GRADIENT = [
+    lambda: layers.PoissonEncoder(4),
+    lambda: layers.LatencyEncoder(4),
+    lambda: layers.WeightedPhaseEncoder(4),
+    lambda: layers.PopulationEncoder(4, spikes="latency"),
+]
+
+
+@pytest.mark.parametrize("make", NO_GRADIENT)
+def test_weights_before_an_encoder_without_gradient_are_told_of_once(make):
+    encoder, inputs = make(), keras.Input((3,))
+    hidden = keras.layers.ReLU()(keras.layers.Dense(2)(inputs))
+    with pytest.warns(UserWarning, match="will not learn") as told:
+        encoder(hidden)
+        encoder(hidden)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [keras.layers.Rescaling(0.5), layers.PoissonEncoder(4)],
+        lambda: [
+            keras.layers.Dense(2, trainable=False),
+            layers.LatencyEncoder(4),
+            keras.layers.Dense(2),
+        ],
+        lambda: [
+            keras.layers.Dense(2),
+            layers.PoissonEncoder(4, straight_through=True),
+        ],
+        lambda: [keras.layers.Dense(2), layers.DirectEncoder(4)],
+        lambda: [keras.layers.Dense(2), layers.PopulationEncoder(4)],
+    ],
+)
+def test_no_warning_where_nothing_is_lost(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        keras.Sequential([keras.Input((3,)), *make()])
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="others export random numbers")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.PoissonEncoder(4),
+        lambda: layers.PopulationEncoder(4, spikes="poisson"),
+    ],
+)
+def test_exports_of_random_encoders_say_why_not(make, tmp_path):
+    pytest.importorskip("onnxscript")
+    model = keras.Sequential([keras.Input((3,)), make(), layers.LIFLayer()])
+    model(np.zeros((1, 3), "float32"))
+    with pytest.raises(NotImplementedError, match="draws random numbers.*exported"):
+        model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.compile")
+@pytest.mark.parametrize("make", [MAKERS[0], *MAKERS[2:]])
+def test_encoders_are_whole_graphs(make):
+    import torch
+
+    encoder, x = make(), torch.rand(2, 3)
+    expected = encoder(x)
+    compiled = torch.compile(encoder, fullgraph=True, backend="eager")
+    np.testing.assert_array_equal(to_numpy(compiled(x)), to_numpy(expected))
 
 
 def test_own_encoder():

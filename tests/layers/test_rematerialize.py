@@ -8,6 +8,7 @@ from backend import gradients
 from backend import to_numpy
 from keras import ops
 
+from keras_spiking import layers
 from keras_spiking.layers import LIFLayer
 from keras_spiking.layers import Rematerialize
 from keras_spiking.layers import SeqToBatch
@@ -115,3 +116,56 @@ def test_a_training_inside_of_a_step_by_step_is_refused():
     layer = StepByStep(Rematerialize(LIFLayer()))
     with pytest.raises(ValueError, match="put the StepByStep into"):
         layer(X, training=True)
+
+
+IN_A_SCOPE = {
+    "PoissonEncoder": lambda: layers.PoissonEncoder(6, seed=1, straight_through=True),
+    "PopulationEncoder": lambda: layers.PopulationEncoder(6, spikes="poisson", seed=1),
+    "LatencyEncoder": lambda: layers.LatencyEncoder(6),
+    "Dropout": lambda: layers.Dropout(0.3, seed=1),
+    "DropConnectDense": lambda: layers.DropConnectDense(5, seed=1),
+    "LearnableDelay": lambda: layers.LearnableDelay(3),
+    "NoisyLIFLayer": lambda: layers.NoisyLIFLayer(seed=1),
+    "BatchNormalizationThroughTime": lambda: layers.BatchNormalizationThroughTime(),
+    "TEBN": lambda: layers.TemporalEffectiveBatchNormalization(),
+    "SeqToBatch": lambda dense: layers.SeqToBatch(dense),
+    "StepByStep": lambda dense: layers.StepByStep(
+        [dense, layers.Dropout(0.3, seed=1), layers.LIFLayer()]
+    ),
+    "StepByStep of encoders": lambda dense: layers.StepByStep(
+        [layers.PoissonEncoder(1, seed=1), dense, layers.LIFLayer()], timesteps=6
+    ),
+    "ElementwiseRecurrent": lambda dense: layers.ElementwiseRecurrent(
+        [dense, layers.LIFLayer()]
+    ),
+}
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("name", IN_A_SCOPE)
+def test_layers_in_a_remat_scope_train_as_without(name):
+    encodes = "ncoder" in name
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(8, 5) if encodes else (8, 6, 5)).astype("float32")
+    y = rng.normal(size=(8, 2)).astype("float32")
+    results = []
+    for mode in (None, "full"):
+        keras.utils.set_random_seed(0)
+        make = IN_A_SCOPE[name]
+        dense = [keras.layers.Dense(5)] * make.__code__.co_argcount
+        with keras.RematScope(mode=mode):
+            layer = make(*dense)
+        model = keras.Sequential(
+            [
+                keras.Input(x.shape[1:]),
+                layer,
+                layers.FiringRate(),
+                keras.layers.Dense(2),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        history = model.fit(x, y, epochs=2, batch_size=4, shuffle=False, verbose=0)
+        results.append([history.history["loss"], *model.get_weights()])
+        assert to_numpy(layer(x)).shape[:2] == (8, 6)
+    for plain, compact in zip(*results):
+        np.testing.assert_allclose(compact, plain, rtol=1e-4, atol=1e-5)

@@ -28,7 +28,7 @@ LAYERS = [
     (layers.DCT(3), (2, 4, 6, 6)),
     (layers.Delay(2), VECTORS),
     (layers.DropConnectDense(5, rate=0.3, activation="tanh"), VECTORS),
-    (layers.DualExponentialSynapse(4.0, 1.0), VECTORS),
+    (layers.DualExponentialSynapse(4.0, tau_s=1.0), VECTORS),
     (layers.EIFLayer(delta_T=0.5), VECTORS),
     (layers.EventPropLayer(tau=10.0), VECTORS),
     (layers.GatedLIFLayer(learnable={"alpha": "channel"}), VECTORS),
@@ -42,7 +42,7 @@ LAYERS = [
     (layers.LIAFLayer("tanh", threshold_related=False), VECTORS),
     (layers.MaskedPSN(2, T=6), VECTORS),
     (layers.MembraneBatchNormalizationLIFLayer(tau=3.0), VECTORS),
-    (layers.MultiDimensionalAttention(4, 4, 2, 2), IMAGES),
+    (layers.MultiDimensionalAttention(4, C=4, reduction_t=2, reduction_c=2), IMAGES),
     (layers.NeuNorm(0.8, shared_across_channels=True), IMAGES),
     (layers.NoisyLIFLayer(std=0.1, seed=3), VECTORS),
     (layers.PSN(6), VECTORS),
@@ -57,10 +57,10 @@ LAYERS = [
     (layers.SpikeDrivenSelfAttention(layers.IFLayer()), TOKENS),
     (layers.SpikingSelfAttention(2), TOKENS),
     (layers.SynapseFilter(5.0, learnable=True), VECTORS),
-    (layers.TemporalAttention(4, 2), IMAGES),
+    (layers.TemporalAttention(4, reduction=2), IMAGES),
     (layers.TemporalEffectiveBatchNormalization(4), IMAGES),
     (layers.Tempotron(3, tau=8.0, tau_s=2.0, output="v"), VECTORS),
-    (layers.ThresholdDependentBatchNormalization(0.7, 0.5), IMAGES),
+    (layers.ThresholdDependentBatchNormalization(0.7, v_th=0.5), IMAGES),
     (layers.Voting(4), VECTORS),
     (layers.WeightStandardizedConv2D(3, 3), (2, 6, 6, 4)),
     (layers.WeightStandardizedDense(3), VECTORS),
@@ -135,7 +135,7 @@ def test_step_by_step_equals_the_whole_sequence(layer, shape):
         (layers.PSN(), (2, 5), "time"),
         (layers.BatchNormalizationThroughTime(4), (2, 6, 3), "T=4"),
         (layers.TemporalEffectiveBatchNormalization(4), (2, 6, 3), "T=4"),
-        (layers.TemporalAttention(4, 2), (2, 6, 5, 5, 3), "T=4"),
+        (layers.TemporalAttention(4, reduction=2), (2, 6, 5, 5, 3), "T=4"),
         (layers.TemporalAttention(reduction=8), (2, 6, 5, 5, 3), "reduction"),
         (layers.ChannelAttention(8), (2, 6, 5, 5, 3), "reduction"),
         (layers.MultiDimensionalAttention(C=4), (2, 16, 5, 5, 3), "C=4"),
@@ -168,7 +168,7 @@ def test_synapses_are_convolutions_with_their_kernels():
     dual = (np.exp(-t / 4.0) - np.exp(-t / 1.5)) / peak
     for layer, kernel in [
         (layers.AlphaSynapse(3.0), alpha),
-        (layers.DualExponentialSynapse(4.0, 1.5), dual),
+        (layers.DualExponentialSynapse(4.0, tau_s=1.5), dual),
     ]:
         expected = np.zeros_like(x)
         for s in range(15):
@@ -223,7 +223,7 @@ def test_connections_are_dropped_for_each_sample_and_the_same_at_all_time_steps(
 
 @pytest.mark.parametrize("activation", [None, "relu"])
 def test_inference_is_the_mean_over_dropped_connections(activation):
-    layer = layers.DropConnectDense(7, 0.3, seed=1, activation=activation)
+    layer = layers.DropConnectDense(7, rate=0.3, seed=1, activation=activation)
     layer.build((None, 1, 60))
     layer.bias.assign(np.linspace(-1.0, 1.0, 7))
     x = np.repeat(inputs((1, 1, 60)), 4000, axis=0)
@@ -289,6 +289,41 @@ def test_binary_digits_sum_up_to_the_count():
     count = np.arange(8, dtype="float32")[None]
     digits = to_numpy(layers.SpikeCountToBinary(3)(count))
     np.testing.assert_array_equal(np.tensordot([4, 2, 1], digits[0], 1), count[0])
+
+
+def test_counts_unfold_into_spikes():
+    count = np.float32([[0, 1, 2, 4, 9]])
+    spikes = to_numpy(layers.SpikeCountToBinary(4, code="unary")(count))[0]
+    np.testing.assert_array_equal(spikes[:, 2], [1, 1, 0, 0])
+    np.testing.assert_array_equal(spikes.sum(0), [0, 1, 2, 4, 4])
+    with pytest.raises(ValueError, match="'binary', 'unary'.*code='gray'"):
+        layers.SpikeCountToBinary(4, code="gray")
+
+
+def test_learned_time_constants_of_synapses():
+    x = inputs((2, 6, 3))
+    fixed, learned = (layers.SynapseFilter(5.0, learnable=b) for b in (False, True))
+    np.testing.assert_allclose(to_numpy(learned(x)), to_numpy(fixed(x)), rtol=1e-5)
+    assert len(learned.trainable_weights) == 1 and not fixed.weights
+    learned.tau = 3.0
+    expected = to_numpy(layers.SynapseFilter(3.0)(x))
+    np.testing.assert_allclose(to_numpy(learned(x)), expected, rtol=1e-5)
+    # As version 0.1 wrote it.
+    config = {**fixed.get_config(), "learnable": {"w": "channel"}}
+    old = layers.SynapseFilter.from_config(config)
+    old.build(x.shape)
+    assert old.trainable_weights[0].shape == (3,)
+
+
+def test_delays_take_no_absolute_value_of_constants():
+    """OpenVINO drops it."""
+    layer = layers.LearnableDelay(4)
+    layer.build((1, 9, 2))
+    absolute, ops.abs = ops.abs, None
+    try:
+        layer(inputs((1, 9, 2)))
+    finally:
+        ops.abs = absolute
 
 
 def test_cells_compute_their_equations():

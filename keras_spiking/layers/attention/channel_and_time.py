@@ -1,33 +1,33 @@
 """Attention weights for the time steps, channels and places of a sequence."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
-from keras_spiking.validation import check_choice
-from keras_spiking.validation import check_number
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.validation import check_data_format
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
 
 
-class _Attention(keras.layers.Layer):
+class _Attention(Layer):
     """Images are handled as `(batch, time, height, width, channels)`."""
 
     has_time_axis = True
 
-    def __init__(self, data_format=None, **kwargs):
+    def __init__(
+        self, *, data_format: str | None = None, **kwargs: Unpack[LayerOptions]
+    ):
         super().__init__(**kwargs)
-        self.data_format = check_choice(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
+        self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) != 5:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs a sequence of images, "
-                "(batch, time, height, width, channels). Received an input of "
-                f"shape {tuple(input_shape)}."
-            )
+        axes = "a sequence of images (batch, time, height, width, channels)"
+        check_time_axis(self, input_shape, 5, axes, exact=True)
         last = self.data_format == "channels_last"
         self.channels = input_shape[-1 if last else 2]
         self.channels_axis = 4 if last else 2
@@ -111,10 +111,17 @@ class TemporalAttention(_SqueezeAndExcite):
         - [Yao et al., 2021](https://arxiv.org/abs/2107.11711)
     """
 
-    def __init__(self, T=None, reduction=16, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        T: int | None = None,
+        *,
+        reduction: int = 16,
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(data_format=data_format, **kwargs)
         self.T = None if T is None else check_timesteps(T, "T")
-        self.reduction = int(check_number("reduction", reduction, minimum=1))
+        self.reduction = check_integer("reduction", reduction, minimum=1)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -165,9 +172,15 @@ class ChannelAttention(_SqueezeAndExcite):
         - [Yao et al., 2023](https://arxiv.org/abs/2209.13929)
     """
 
-    def __init__(self, reduction=16, **kwargs):
-        super().__init__(**kwargs)
-        self.reduction = int(check_number("reduction", reduction, minimum=1))
+    def __init__(
+        self,
+        reduction: int = 16,
+        *,
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(data_format=data_format, **kwargs)
+        self.reduction = check_integer("reduction", reduction, minimum=1)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -213,9 +226,15 @@ class SpatialAttention(_Attention):
         - [Yao et al., 2023](https://arxiv.org/abs/2209.13929)
     """
 
-    def __init__(self, kernel_size=3, **kwargs):
-        super().__init__(**kwargs)
-        self.kernel_size = int(check_number("kernel_size", kernel_size, minimum=1))
+    def __init__(
+        self,
+        kernel_size: int = 3,
+        *,
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        super().__init__(data_format=data_format, **kwargs)
+        self.kernel_size = check_integer("kernel_size", kernel_size, minimum=1)
         if kernel_size % 2 == 0:
             raise ValueError(
                 f"`kernel_size` must be odd. Received: kernel_size={kernel_size}"
@@ -287,18 +306,19 @@ class MultiDimensionalAttention(_Attention):
 
     def __init__(
         self,
-        T=None,
-        C=None,
-        reduction_t=16,
-        reduction_c=16,
-        kernel_size=3,
-        data_format=None,
-        **kwargs,
+        T: int | None = None,
+        *,
+        C: int | None = None,
+        reduction_t: int = 16,
+        reduction_c: int = 16,
+        kernel_size: int = 3,
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
     ):
-        super().__init__(data_format, **kwargs)
-        self.C = C
+        super().__init__(data_format=data_format, **kwargs)
+        self.C = None if C is None else check_integer("C", C, minimum=1)
         shared = {"data_format": data_format, "dtype": self.dtype_policy}
-        self.temporal = TemporalAttention(T, reduction_t, **shared)
+        self.temporal = TemporalAttention(T, reduction=reduction_t, **shared)
         self.channel = ChannelAttention(reduction_c, **shared)
         self.spatial = SpatialAttention(kernel_size, **shared)
 

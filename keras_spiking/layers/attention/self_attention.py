@@ -1,21 +1,30 @@
 """Self-attention of spikes over spikes: no softmax, no products of floats."""
 
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_time_axis
 
 
-class _TokenLayer(keras.layers.Layer):
+class _TokenLayer(Layer):
     """A layer over `(batch, time, tokens, channels)` with spiking projections."""
 
     has_time_axis = True
 
-    def __init__(self, neuron=None, **kwargs):
+    def __init__(self, neuron: Any = None, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
+        self.supports_masking = True
         if neuron is None:
             neuron = LIFLayer(tau=2.0, detach_reset=True)
         if isinstance(neuron, dict):
@@ -25,14 +34,17 @@ class _TokenLayer(keras.layers.Layer):
                 "`neuron` must be a spiking layer, such as `LIFLayer(tau=2.0)`. "
                 f"Received: neuron={neuron!r}"
             )
+        if not neuron.return_sequences or neuron.return_state:
+            raise ValueError(
+                "`neuron` must return the spikes of all steps and nothing else. "
+                f"Received: return_sequences={neuron.return_sequences}, "
+                f"return_state={neuron.return_state}"
+            )
         self.neuron_config = keras.saving.serialize_keras_object(neuron)
 
     def build(self, input_shape):
-        if len(input_shape) != 4:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, time, "
-                f"tokens, channels). Received an input of shape {tuple(input_shape)}."
-            )
+        axes = "(batch, time, tokens, channels)"
+        check_time_axis(self, input_shape, 4, axes, exact=True)
 
     def _neuron(self, name, shape, **changes):
         config = self.neuron_config
@@ -57,9 +69,17 @@ class _TokenLayer(keras.layers.Layer):
         normalization.build(shape)
         return [dense, normalization, self._neuron(f"{name}_neuron", shape)]
 
-    def _project(self, layers, x, training):
-        dense, normalization, neuron = layers
-        return neuron(normalization(dense(x), training=training))
+    def _project(self, layers, x, training, mask):
+        dense, normalization, *neurons = layers
+        mask_of_tokens = None
+        if mask is not None:
+            check_mask(self, x.shape, mask)
+            mask = ops.cast(mask, "bool")
+            mask_of_tokens = ops.broadcast_to(mask[:, :, None], ops.shape(x)[:3])
+        y = normalization(dense(x), training=training, mask=mask_of_tokens)
+        for neuron in neurons:
+            y = neuron(y, mask=mask)
+        return y
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -88,6 +108,8 @@ class SpikingSelfAttention(_TokenLayer):
     Call arguments:
         inputs: Tensor `(batch, time, tokens, channels)`.
         training: Boolean, for batch normalisation.
+        mask: Boolean tensor `(batch, time)`. In masked steps neurons emit no spike
+            and hold their state; they do not count in batch normalisation.
 
     Input shape:
         `(batch, time, tokens, channels)`.
@@ -108,9 +130,16 @@ class SpikingSelfAttention(_TokenLayer):
         - [Zhou et al., 2023](https://arxiv.org/abs/2209.15425)
     """
 
-    def __init__(self, num_heads=8, scale=0.125, neuron=None, **kwargs):
+    def __init__(
+        self,
+        num_heads: int = 8,
+        *,
+        scale: float = 0.125,
+        neuron: Any = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(neuron, **kwargs)
-        self.num_heads = int(check_number("num_heads", num_heads, minimum=1))
+        self.num_heads = check_integer("num_heads", num_heads, minimum=1)
         self.scale = check_number("scale", scale, above=0.0)
 
     def build(self, input_shape):
@@ -129,9 +158,9 @@ class SpikingSelfAttention(_TokenLayer):
             "attention_neuron", input_shape, v_threshold=0.5
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, mask=None):
         def heads(layers):
-            spikes = self._project(layers, inputs, training)
+            spikes = self._project(layers, inputs, training, mask)
             shape = (*ops.shape(spikes)[:3], self.num_heads, -1)
             return ops.reshape(spikes, shape)
 
@@ -139,8 +168,8 @@ class SpikingSelfAttention(_TokenLayer):
         # Without a softmax, K^T V comes first: linear in the number of tokens.
         context = ops.einsum("btnhc,btnhd->bthcd", k, v)
         y = ops.einsum("btnhc,bthcd->btnhd", q, context) * self.scale
-        y = self.attention_neuron(ops.reshape(y, ops.shape(inputs)))
-        return self._project(self.output_projection, y, training)
+        y = self.attention_neuron(ops.reshape(y, ops.shape(inputs)), mask=mask)
+        return self._project(self.output_projection, y, training, mask)
 
     def get_config(self):
         config = {**super().get_config(), "num_heads": self.num_heads}
@@ -166,6 +195,8 @@ class SpikeDrivenSelfAttention(_TokenLayer):
     Call arguments:
         inputs: Tensor `(batch, time, tokens, channels)`.
         training: Boolean, for batch normalisation.
+        mask: Boolean tensor `(batch, time)`. In masked steps neurons emit no spike
+            and hold their state; they do not count in batch normalisation.
 
     Input shape:
         `(batch, time, tokens, channels)`.
@@ -192,13 +223,13 @@ class SpikeDrivenSelfAttention(_TokenLayer):
         shape = (*input_shape[:2], 1, input_shape[-1])
         self.attention_neuron = self._neuron("attention_neuron", shape, v_threshold=0.5)
 
-    def call(self, inputs, training=False):
-        q = self._project(self.query, inputs, training)
-        k = self._project(self.key, inputs, training)
-        v = self._project(self.value, inputs, training)
-        mask = self.attention_neuron(ops.sum(q * k, axis=2, keepdims=True))
-        dense, normalization = self.output_projection
-        return normalization(dense(mask * v), training=training)
+    def call(self, inputs, training=False, mask=None):
+        q = self._project(self.query, inputs, training, mask)
+        k = self._project(self.key, inputs, training, mask)
+        v = self._project(self.value, inputs, training, mask)
+        agree = ops.sum(q * k, axis=2, keepdims=True)
+        y = self.attention_neuron(agree, mask=mask) * v
+        return self._project(self.output_projection, y, training, mask)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -220,6 +251,8 @@ class QKAttention(_TokenLayer):
     Call arguments:
         inputs: Tensor `(batch, time, tokens, channels)`.
         training: Boolean, for batch normalisation.
+        mask: Boolean tensor `(batch, time)`. In masked steps neurons emit no spike
+            and hold their state; they do not count in batch normalisation.
 
     Input shape:
         `(batch, time, tokens, channels)`.
@@ -237,7 +270,13 @@ class QKAttention(_TokenLayer):
         - [Zhou et al., 2024](https://arxiv.org/abs/2403.16552)
     """
 
-    def __init__(self, over="tokens", neuron=None, **kwargs):
+    def __init__(
+        self,
+        over: str = "tokens",
+        *,
+        neuron: Any = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(neuron, **kwargs)
         self.over = check_choice("over", over, ("tokens", "channels"))
         self.summed_axis = 3 if over == "tokens" else 2
@@ -251,12 +290,12 @@ class QKAttention(_TokenLayer):
         shape[self.summed_axis] = 1
         self.attention_neuron = self._neuron("attention_neuron", shape, v_threshold=0.5)
 
-    def call(self, inputs, training=False):
-        q = self._project(self.query, inputs, training)
-        k = self._project(self.key, inputs, training)
+    def call(self, inputs, training=False, mask=None):
+        q = self._project(self.query, inputs, training, mask)
+        k = self._project(self.key, inputs, training, mask)
         total = ops.sum(q, axis=self.summed_axis, keepdims=True)
-        masked = self.attention_neuron(total) * k
-        return self._project(self.output_projection, masked, training)
+        passed = self.attention_neuron(total, mask=mask) * k
+        return self._project(self.output_projection, passed, training, mask)
 
     def get_config(self):
         return {**super().get_config(), "over": self.over}

@@ -1,8 +1,13 @@
+from collections.abc import Callable
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.time_loop import hold
 
 
@@ -20,11 +25,12 @@ class ElementwiseRecurrent(StepByStep):
             `"maximum"`. Defaults to `"add"`.
         reduce: What to return over time: `None` for the outputs of all steps, or
             `"mean"`, `"sum"` or `"last"`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`.
-        mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
-            state, and `Y` stays as it was.
+        mask: Boolean tensor `(batch, time)`, see `StepByStep`. In masked steps `Y`
+            stays as it was.
 
     Input shape:
         `(batch, time, ...)`.
@@ -47,7 +53,14 @@ class ElementwiseRecurrent(StepByStep):
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
 
-    def __init__(self, layer, function="add", reduce=None, **kwargs):
+    def __init__(
+        self,
+        layer: Any,
+        function: str | Callable[[Any, Any], Any] = "add",
+        *,
+        reduce: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(layer, reduce=reduce, **kwargs)
         self.function = _get_function(function)
 
@@ -61,10 +74,10 @@ class ElementwiseRecurrent(StepByStep):
                 f"shape {shape[1:]} and an output of {self.step_output.shape[1:]}."
             )
 
-    def call_step(self, x, mask=None):
+    def call_step(self, x, mask=None, training=None):
         slot = streaming.Slot()
         previous = ops.zeros_like(x) if slot.previous is None else slot.previous
-        y = super().call_step(self.function(x, previous), mask)
+        y = super().call_step(self.function(x, previous), mask, training)
         if mask is None:
             slot.put(y)
         else:
@@ -77,20 +90,23 @@ class ElementwiseRecurrent(StepByStep):
         function = self.function
         name = getattr(function, "__name__", "")
         if getattr(ops, name, None) is function:
-            function = name
+            # Where Keras reads HDF5 files, it replaces "add" alone by its layer.
+            function = f"keras.ops.{name}"
         else:
             function = keras.saving.serialize_keras_object(function)
         return {**config, "function": function}
 
 
-def _get_function(function):
+def _get_function(given):
+    function = given
     if isinstance(function, dict):
         return keras.saving.deserialize_keras_object(function)
-    if isinstance(function, str) and callable(getattr(ops, function, None)):
-        return getattr(ops, function)
+    if isinstance(function, str):
+        name = function.removeprefix("keras.ops.")
+        function = getattr(ops, name, None) if name.isidentifier() else None
     if not callable(function):
         raise ValueError(
             "`function` must be a callable of two tensors or the name of an "
-            f"operation in keras.ops. Received: function={function!r}"
+            f"operation in keras.ops. Received: function={given!r}"
         )
     return function

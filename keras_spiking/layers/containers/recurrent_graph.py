@@ -1,3 +1,6 @@
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
@@ -5,6 +8,7 @@ from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.containers.step_by_step import _step_functions
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.time_loop import hold
 
 
@@ -22,11 +26,12 @@ class RecurrentGraph(StepByStep):
             network.
         reduce: What to return over time: `None` for the outputs of all steps, or
             `"mean"`, `"sum"` or `"last"`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`.
-        mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
-            state.
+        mask: Boolean tensor `(batch, time)`, see `StepByStep`. In masked steps
+            delayed edges keep their values.
 
     Input shape:
         `(batch, time, ...)`.
@@ -35,7 +40,9 @@ class RecurrentGraph(StepByStep):
         `(batch, time, ...)`; `(batch, ...)` if `reduce` is given.
 
     Raises:
-        ValueError: if an edge has no node, or a node cannot be reached.
+        TypeError: if `nodes` is not a dictionary, or an edge not a pair of names.
+        ValueError: if an edge has no node, a node cannot be reached, or the edges
+            into a node carry different shapes.
 
     Example:
 
@@ -59,7 +66,15 @@ class RecurrentGraph(StepByStep):
     [('neurons', 'feedback')]
     """
 
-    def __init__(self, nodes, edges, reduce=None, **kwargs):
+    def __init__(
+        self,
+        nodes: dict[str, Any],
+        edges: list[tuple[str, str]],
+        *,
+        reduce: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
+        edges = _check(nodes, edges)
         lists = [
             contained.as_list(node, f"Node {name!r}") for name, node in nodes.items()
         ]
@@ -68,8 +83,7 @@ class RecurrentGraph(StepByStep):
         )
         self.node_names = list(nodes)
         self.node_sizes = [len(layers) for layers in lists]
-        self.edges = [tuple(edge) for edge in edges]
-        _check_edges(self.node_names, self.edges)
+        self.edges = edges
         neurons = {
             name
             for name, layers in zip(nodes, lists)
@@ -107,8 +121,15 @@ class RecurrentGraph(StepByStep):
             before, name = ready[0]
             y = keras.KerasTensor(shapes[before])
             for function in self._functions(name):
-                y = function(y, None)
+                y = function(y, None, None)
             shapes[name] = tuple(y.shape)
+        for name in self.order:
+            received = [shapes[b][1:] for b, after in self.edges if after == name]
+            if len(set(received)) > 1:
+                raise ValueError(
+                    f"All edges into a node of RecurrentGraph '{self.name}' must have "
+                    f"features of one shape. Received: {received} into '{name}'."
+                )
         return [shapes[name] for name in self.order]
 
     def _functions(self, name):
@@ -116,7 +137,7 @@ class RecurrentGraph(StepByStep):
             return []
         return self.functions[self.node_names.index(name)]
 
-    def call_step(self, x, mask=None):
+    def call_step(self, x, mask=None, training=None):
         values, slots = {"input": x}, {}
         for before, _ in self.delayed_edges:
             if before not in slots:
@@ -134,7 +155,7 @@ class RecurrentGraph(StepByStep):
             ]
             y = sum(inputs[1:], inputs[0])
             for function in self._functions(name):
-                y = function(y, mask)
+                y = function(y, mask, training)
             values[name] = y
         for before, slot in slots.items():
             new = values[before]
@@ -159,21 +180,39 @@ class RecurrentGraph(StepByStep):
         return cls(**{**config, "nodes": nodes})
 
 
-def _check_edges(names, edges):
-    ends = {"input", "output"}
+def _check(nodes, edges):
+    """Returns the edges as a list of pairs, if they and the nodes make a graph."""
+    if not isinstance(nodes, dict) or not all(isinstance(n, str) for n in nodes):
+        raise TypeError(
+            "`nodes` must be a dictionary from names to layers or lists of layers. "
+            f"Received: nodes={nodes!r}"
+        )
+    if reserved := {"input", "output"} & set(nodes):
+        raise ValueError(
+            "'input' and 'output' are the ends of the network, no node can have that "
+            f"name. Received: a node {min(reserved)!r}"
+        )
+    names = [*nodes, "input", "output"]
+    edges = list(edges) if isinstance(edges, (list, tuple, set)) else [edges]
     for edge in edges:
-        if len(edge) != 2 or not set(edge) <= set(names) | ends:
+        is_pair = isinstance(edge, (list, tuple)) and len(edge) == 2
+        if not (is_pair and all(isinstance(name, str) for name in edge)):
+            raise TypeError(
+                f"`edges` must be a list of pairs of names. Received: {edge!r}"
+            )
+        if not set(edge) <= set(names) or edge[0] == "output" or edge[1] == "input":
             raise ValueError(
-                f"Every edge must join two nodes. Received: {edge!r}, with nodes "
-                f"{', '.join(names)}, input and output."
+                f"Every edge must lead from a node to a node. Received: {edge!r}, with "
+                f"nodes {', '.join(names)}."
             )
     reached = {"input"}
     while more := {b for a, b in edges if a in reached} - reached:
         reached |= more
-    if missing := [name for name in (*names, "output") if name not in reached]:
+    if missing := [name for name in (*nodes, "output") if name not in reached]:
         raise ValueError(
             f"Every node must be reached from 'input'. These are not: {missing}"
         )
+    return [tuple(edge) for edge in edges]
 
 
 def _break_cycles(edges, neurons):

@@ -1,14 +1,18 @@
 import functools
+from typing import Any
+from typing import Unpack
 
 import keras
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.remat import as_pure_function
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Rematerialize(keras.layers.Layer):
+class Rematerialize(Layer):
     """Trains layers in less memory: what they remember is computed again.
 
     A training step keeps what the gradient of each layer needs: for neurons a
@@ -17,11 +21,11 @@ class Rematerialize(keras.layers.Layer):
     moving averages stay the same.
 
     `keras.RematScope` does that for layers one by one; neurons and `SeqToBatch` made
-    inside of a scope work on every backend. Layers of Keras that take `training`, as
+    inside a scope work on every backend. Layers of Keras that take `training`, as
     batch normalisation does, do not, in any model: JAX and the graphs of TensorFlow
-    refuse them, and PyTorch moves their averages twice. Make them outside of the
+    refuse them, and PyTorch moves their averages twice. Make them outside the
     scope and only the `SeqToBatch` that holds them inside, or use this layer. Give it
-    blocks that start where there is little to keep, such as behind a pooling.
+    blocks that start where there is little to keep, such as after pooling.
 
     XLA merges the second computation with the first one on CPUs: JAX saves memory
     on accelerators only.
@@ -29,11 +33,13 @@ class Rematerialize(keras.layers.Layer):
     Args:
         layer: Keras layer or model, or a list of them, which are applied one after
             the other.
+        more: Further layers, as if they stood in the list.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor, the input of the first layer.
         mask: Boolean tensor `(batch, time)`.
-        training: Boolean. Outside of training there is nothing to remember.
+        training: Boolean. Outside training there is nothing to remember.
 
     Input shape:
         As the first layer's.
@@ -42,7 +48,7 @@ class Rematerialize(keras.layers.Layer):
         As the last layer's.
 
     Raises:
-        ValueError: in a training inside of a `StepByStep`, whose layers hand on
+        ValueError: in a training inside a `StepByStep`, whose layers hand on
             their state. Put the `StepByStep` into the `Rematerialize` instead.
 
     Example:
@@ -60,9 +66,10 @@ class Rematerialize(keras.layers.Layer):
         - [Chen et al., 2016](https://arxiv.org/abs/1604.06174)
     """
 
-    def __init__(self, layer, **kwargs):
+    def __init__(self, layer: Any, *more: Any, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.block = keras.Sequential(contained.as_list(layer, "Rematerialize"))
+        layers = contained.as_list([layer, *more], "Rematerialize")
+        self.block = keras.Sequential(layers)
         self.supports_masking = True
 
     @property
@@ -75,9 +82,9 @@ class Rematerialize(keras.layers.Layer):
     def call(self, inputs, mask=None, training=None):
         if not training:
             return self.block(inputs, mask=mask)
-        if streaming.Slot().stream is not None:
+        if streaming.is_streaming():
             raise ValueError(
-                f"Rematerialize '{self.name}' cannot be trained inside of a "
+                f"Rematerialize '{self.name}' cannot be trained inside a "
                 "StepByStep: put the StepByStep into a Rematerialize."
             )
         call = functools.partial(self.block, mask=mask, training=True)

@@ -1,18 +1,25 @@
+import operator
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_mask
+from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class StepByStep(keras.layers.Layer):
+class StepByStep(Layer):
     """Runs a network one time step after the other, each through all layers.
 
     The same network without it runs layer by layer, each over the whole
@@ -31,12 +38,15 @@ class StepByStep(keras.layers.Layer):
             `None`.
         reduce: What to return over time: `None` for the outputs of all steps, or
             their `"mean"` or `"sum"`, or the `"last"`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`, `(batch, ...)` with `timesteps`, or
             a list of these for a layer of several inputs.
-        mask: Boolean tensor `(batch, time)`. In masked steps layers hold their
-            state, and the outputs are left out of the reduction.
+        mask: Boolean tensor `(batch, time)`. Layers that take a mask get the one
+            of each step. In masked steps neurons hold their state, and the outputs
+            are left out of the reduction. A step that is masked for all samples
+            changes no variable, such as a moving average.
         training: Boolean, passed on to the layers.
 
     Input shape:
@@ -61,8 +71,20 @@ class StepByStep(keras.layers.Layer):
 
     has_time_axis = True
 
-    def __init__(self, layer, timesteps=None, reduce=None, **kwargs):
+    def __init__(
+        self,
+        layer: Any,
+        timesteps: int | None = None,
+        *,
+        reduce: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
+        if isinstance(timesteps, keras.layers.Layer):
+            raise TypeError(
+                f"{type(self).__name__} takes several layers as a list. "
+                f"Received: timesteps={timesteps!r}"
+            )
         self.layers = contained.as_list(layer, type(self).__name__)
         for item in self.layers:
             _check_keeps_time(item, type(self).__name__)
@@ -88,24 +110,20 @@ class StepByStep(keras.layers.Layer):
         """Shape of one step of inputs of a shape, which is checked."""
         if self.timesteps is not None:
             return tuple(input_shape)
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, "
-                "time, ...features). Received an input of shape "
-                f"{tuple(input_shape)}. To present an input without a time axis "
-                "again and again, say how often: `timesteps=...`."
-            )
+        hint = (
+            "To present an input without a time axis repeatedly, give the number of "
+            "time steps: `timesteps=...`."
+        )
+        check_time_axis(self, input_shape, hint=hint)
         return (input_shape[0], *input_shape[2:])
 
-    def call_step(self, x, mask=None):
+    def call_step(self, x, mask=None, training=None):
         """One time step through all layers: `(batch, ...)` to `(batch, ...)`."""
         for step in self.step_functions:
-            x = step(x, mask)
+            x = step(x, mask, training)
         return x
 
     def call(self, inputs, mask=None, training=None):
-        # `training` reaches the layers inside by Keras's call context, but only
-        # if this layer takes it: on JAX a model hands it to those that do.
         sequences = keras.tree.flatten(inputs)
         mask = keras.tree.flatten(mask)[0]
         for x in sequences:
@@ -120,12 +138,12 @@ class StepByStep(keras.layers.Layer):
                 mask = ops.cast(mask, "bool")
                 first_mask, rest["mask"] = mask[:, 0], mask[:, 1:]
 
-        # The first step, outside of the loop, shows which states and which
+        # The first step, outside the loop, shows which states and which
         # variables (seeds, moving averages) have to be carried through it.
         slot = streaming.Slot()
         values = [(v, v.value) for v in self.variables]
         y, states, updates, losses = self.advance(
-            first, first_mask, slot.previous, values
+            first, first_mask, slot.previous, values, training=training
         )
         changed = list(updates)
         collects_losses = bool(losses)
@@ -141,7 +159,7 @@ class StepByStep(keras.layers.Layer):
             new_values = [(values[i][0], u) for i, u in zip(changed, updates)]
             mask = x.get("mask")
             y, states, updates, losses = self.advance(
-                x.get("x", inputs), mask, states, values + new_values, changed
+                x.get("x", inputs), mask, states, values + new_values, changed, training
             )
             total = self.accumulate(total, y, mask)
             carry = (states, list(updates.values()), sum(losses, loss), total)
@@ -168,7 +186,7 @@ class StepByStep(keras.layers.Layer):
             total = keras.tree.map_structure(lambda t: _divide(t, count), total)
         return keras.tree.map_structure(lambda t, y: ops.cast(t, y.dtype), total, y)
 
-    def advance(self, x, mask, states, values, changed=None):
+    def advance(self, x, mask, states, values, changed=None, training=None):
         """One time step as a pure function of states and variables.
 
         Returns the outputs, the new states, the new values of the variables that
@@ -179,12 +197,16 @@ class StepByStep(keras.layers.Layer):
             streaming.Stream(states) as stream,
         ):
             before = [scope.get_current_value(v) for v, _ in values]
-            y = self.call_step(x, mask)
+            y = self.call_step(x, mask, training)
             after = [scope.get_current_value(v) for v, _ in values]
         if changed is None:
             pairs = enumerate(zip(before, after))
             changed = [i for i, (a, b) in pairs if a is not b]
-        return y, stream.states, {i: after[i] for i in changed}, scope.losses
+        updates = {i: after[i] for i in changed}
+        if mask is not None:
+            counts = ops.any(mask)
+            updates = {i: ops.where(counts, u, before[i]) for i, u in updates.items()}
+        return y, stream.states, updates, scope.losses
 
     def accumulate(self, total, y, mask):
         """What `reduce` makes of the outputs so far, `None` at first, and a step's."""
@@ -197,7 +219,7 @@ class StepByStep(keras.layers.Layer):
             y = hold(mask, y, keras.tree.map_structure(ops.zeros_like, y))
         if total is None:
             return y
-        return keras.tree.map_structure(ops.add, total, y)
+        return keras.tree.map_structure(operator.add, total, y)
 
     def compute_output_shape(self, input_shape):
         shapes = []
@@ -237,34 +259,36 @@ class StepByStep(keras.layers.Layer):
 
 
 def _step_functions(layer):
-    """How to call a layer for one step: functions of `(batch, ...)` and mask."""
+    """How to call a layer for one step: functions of its input `(batch, ...)`, a mask
+    `(batch,)` and `training`, both of which may be `None`."""
     if isinstance(layer, keras.Sequential):
         return [f for inner in layer.layers for f in _step_functions(inner)]
     if not contained.has_time_axis(layer):
-        return [lambda x, mask: layer(x)]
+        return [lambda x, mask, training: contained.call(layer, x, mask, training)]
     if isinstance(layer, Encoder):
-        return [lambda x, mask: ops.squeeze(layer(x), 1)]
+        return [lambda x, mask, training: ops.squeeze(layer(x), 1)]
 
-    def over_time(x, mask):
+    def over_time(x, mask, training):
         x = keras.tree.map_structure(lambda x: ops.expand_dims(x, 1), x)
         if mask is not None:
             mask = ops.expand_dims(mask, 1)
-        y = _call(layer, x, mask)
+        y = _call(layer, x, mask, training)
         return keras.tree.map_structure(lambda y: ops.squeeze(y, 1), y)
 
     return [over_time]
 
 
-def _call(layer, x, mask):
+def _call(layer, x, mask, training):
     if not (isinstance(layer, keras.Model) and hasattr(layer, "operations")):
-        return layer(x) if mask is None else layer(x, mask=mask)
+        return contained.call(layer, x, mask, training)
     # A functional model may have been made for a number of steps: `call` does
     # not ask, but cannot be given symbols.
     if isinstance(keras.tree.flatten(x)[0], keras.KerasTensor):
         shapes = [(t.shape[0], 1, *t.shape[2:]) for t in layer.outputs]
         outputs = [keras.KerasTensor(s) for s in shapes]
         return outputs[0] if len(outputs) == 1 else outputs
-    return layer.call(x, mask=mask)
+    masks = None if mask is None else [mask] * len(layer.inputs)
+    return layer.call(x, mask=masks, training=training)
 
 
 def _check_keeps_time(layer, container):
@@ -278,7 +302,7 @@ def _check_keeps_time(layer, container):
         raise ValueError(
             f"{container} cannot hold the {type(found).__name__} '{found.name}', "
             "which reduces over time, since it sees one step at a time. Leave it "
-            f"out and use `reduce=...` of {container}, or put it behind."
+            f"out and use `reduce=...` of {container}, or place it after."
         )
     if found := contained.find(layer, encodes):
         raise ValueError(

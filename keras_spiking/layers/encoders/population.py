@@ -1,18 +1,27 @@
+from typing import Unpack
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.layers.encoders.encoder import Encoder
 from keras_spiking.layers.encoders.encoder import along_time
+from keras_spiking.layers.encoders.encoder import check_no_integers
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.ops.random_numbers import uniform
+from keras_spiking.ops.straight_through import straight_through
+from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_choice
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_seed
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
 class PopulationEncoder(Encoder):
-    """Population code: several neurons a feature, with Gaussian tuning curves.
+    """Population code: several neurons per feature, with Gaussian tuning curves.
 
     Neuron `j` of a feature responds most to the value `mean_j`:
 
@@ -24,17 +33,24 @@ class PopulationEncoder(Encoder):
 
     Args:
         timesteps: Integer >= 1, number of time steps.
-        neurons: Integer >= 2, neurons a feature. Defaults to `10`.
-        x_min: Float or array of one value a feature, the lower end of the range.
+        neurons: Integer >= 2, neurons per feature. Defaults to `10`.
+        x_min: Float or array of one value per feature, the lower end of the range.
             Defaults to `0.0`.
         x_max: Float or array, the upper end. Defaults to `1.0`.
+        mean: Array `(neurons,)` or `(features, neurons)`, the initial means.
+            Defaults to `None`: from `x_min` to `x_max`.
+        std: Float or array > 0 that broadcasts to `(features, neurons)`, the initial
+            widths. Defaults to `None`: 2/3 of the distance of the means in the
+            range. SpikingJelly's `GaussianTuning` has `mean = x_min + (np.arange(n)
+            - 0.5) * d` and `std = d / 1.5` with `d = (x_max - x_min) / (n - 2)`.
         spikes: How a response becomes spikes: `"deterministic"`, by an
             integrate-and-fire neuron with a soft reset; `"poisson"`, with the
             response as probability; `"latency"`, one spike at the step
             `round((1 - a_j) timesteps)`, none if that is too late. Latencies
-            give the receptive fields no gradient. Defaults to
-            `"deterministic"`.
+            give the receptive fields, and layers before the encoder, no gradient.
+            Defaults to `"deterministic"`.
         seed: Integer or `None`, for `"poisson"`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Input shape:
         `(batch, ..., features)`.
@@ -43,7 +59,8 @@ class PopulationEncoder(Encoder):
         `(batch, timesteps, ..., features * neurons)`.
 
     Raises:
-        ValueError: if `neurons < 2` or `x_min >= x_max`.
+        ValueError: if `neurons < 2` or `x_min >= x_max`, or the input has integers
+            but the range is within [0, 1].
 
     Example:
 
@@ -58,18 +75,23 @@ class PopulationEncoder(Encoder):
 
     def __init__(
         self,
-        timesteps,
-        neurons=10,
-        x_min=0.0,
-        x_max=1.0,
-        spikes="deterministic",
-        seed=None,
-        **kwargs,
+        timesteps: int,
+        *,
+        neurons: int = 10,
+        x_min: ArrayLike = 0.0,
+        x_max: ArrayLike = 1.0,
+        mean: ArrayLike | None = None,
+        std: ArrayLike | None = None,
+        spikes: str = "deterministic",
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
     ):
         super().__init__(timesteps, **kwargs)
-        self.neurons = check_number("neurons", neurons, minimum=2)
+        self.neurons = check_integer("neurons", neurons, minimum=2)
         self.x_min = check_array("x_min", x_min)
         self.x_max = check_array("x_max", x_max)
+        self.initial_mean = None if mean is None else check_array("mean", mean)
+        self.initial_std = None if std is None else check_array("std", std, above=0.0)
         if not np.all(self.x_min < self.x_max):
             raise ValueError(
                 "`x_min` must be less than `x_max`. "
@@ -77,50 +99,68 @@ class PopulationEncoder(Encoder):
             )
         choices = ("deterministic", "poisson", "latency")
         self.spikes = check_choice("spikes", spikes, choices)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         # Just below 1, so that a full response fires at every step.
         self.integrate_and_fire = IFLayer(
-            v_threshold=0.999, v_reset=None, surrogate="straight_through"
+            v_threshold=0.999,
+            v_reset=None,
+            surrogate="straight_through",
+            dtype="float32",
         )
 
-    def build(self, input_shape):
-        shape = (input_shape[-1], self.neurons)
-        low = np.broadcast_to(self.x_min, shape[:1])[:, None]
-        high = np.broadcast_to(self.x_max, shape[:1])[:, None]
-        spacing = (high - low) / (self.neurons - 1)
-        mean = low + spacing * np.arange(self.neurons)
+    @property
+    def has_gradient(self):
+        return self.spikes != "latency"
 
-        def weight(name, value):
+    def checked(self, x):
+        if np.all(self.x_min >= 0.0) and np.all(self.x_max <= 1.0):
+            check_no_integers(self, x)
+        return x
+
+    def build(self, input_shape):
+        if len(input_shape) < 2 or input_shape[-1] is None:
+            raise ValueError(
+                f"PopulationEncoder '{self.name}' needs an input (batch, ..., "
+                f"features). Received an input of shape {tuple(input_shape)}."
+            )
+        features = input_shape[-1:]
+        low = _broadcast("x_min", self.x_min, features)[:, None]
+        high = _broadcast("x_max", self.x_max, features)[:, None]
+        spacing = (high - low) / (self.neurons - 1)
+
+        def weight(name, value, default):
+            value = default if value is None else value
+            value = _broadcast(name, value, (*features, self.neurons))
             return self.add_weight(
                 name=name,
-                shape=shape,
+                shape=value.shape,
                 initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype),
+                autocast=False,
             )
 
-        self.mean = weight("mean", mean)
+        means = low + spacing * np.arange(self.neurons)
+        self.mean = weight("mean", self.initial_mean, means)
         # Neighbouring curves cross at a bit above half of the maximum.
-        self.std = weight("std", np.broadcast_to(spacing / 1.5, shape))
+        self.std = weight("std", self.initial_std, spacing / 1.5)
 
     def encode(self, x):
-        distance = (ops.expand_dims(x, -1) - self.mean) / self.std
-        response = ops.exp(-0.5 * ops.square(distance))
-        shape = (*ops.shape(x)[:-1], x.shape[-1] * self.neurons)
-        response = ops.reshape(response, shape)
+        # In half precision, times and responses would be too coarse.
+        x = ops.expand_dims(ops.cast(x, self.mean.dtype), -1)
+        response = ops.exp(-0.5 * ops.square((x - self.mean) / self.std))
+        response = ops.reshape(
+            response, (*ops.shape(x)[:-2], x.shape[-2] * self.neurons)
+        )
         if self.spikes == "latency":
             time = ops.round((1.0 - response) * self.timesteps)
             return ops.expand_dims(time, 1) == ops.cast(
                 along_time(range(self.timesteps), response), time.dtype
             )
-        response = ops.expand_dims(response, 1)
-        sequence = ops.repeat(response, self.timesteps, axis=1)
+        sequence = ops.repeat(ops.expand_dims(response, 1), self.timesteps, axis=1)
         if self.spikes == "deterministic":
             return self.integrate_and_fire(sequence)
-        noise = keras.random.uniform(
-            ops.shape(sequence), dtype="float32", seed=self.seed_generator
-        )
-        spikes = ops.cast(noise < ops.cast(sequence, "float32"), sequence.dtype)
-        return sequence + ops.stop_gradient(spikes - sequence)
+        spikes = uniform(self, ops.shape(sequence)) < sequence
+        return straight_through(ops.cast(spikes, sequence.dtype), sequence)
 
     def compute_output_shape(self, input_shape):
         features = input_shape[-1] * self.neurons
@@ -130,8 +170,20 @@ class PopulationEncoder(Encoder):
         return {
             **super().get_config(),
             "neurons": self.neurons,
-            "x_min": np.asarray(self.x_min).tolist(),
-            "x_max": np.asarray(self.x_max).tolist(),
+            "x_min": to_config(self.x_min),
+            "x_max": to_config(self.x_max),
+            "mean": to_config(self.initial_mean),
+            "std": to_config(self.initial_std),
             "spikes": self.spikes,
             "seed": self.seed,
         }
+
+
+def _broadcast(name, value, shape):
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must broadcast to the shape {shape}. "
+            f"Received: {name}={value!r}, of shape {np.shape(value)}"
+        ) from None

@@ -1,45 +1,83 @@
 """Batch normalisation for sequences of a spiking network."""
 
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.per_step import first_step
 from keras_spiking.layers.per_step import fix_timesteps
 from keras_spiking.layers.per_step import weight_at
-from keras_spiking.validation import check_choice
+from keras_spiking.layers.remat import Rematerializable
+from keras_spiking.validation import check_data_format
+from keras_spiking.validation import check_keywords
+from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import check_timesteps
 
 
-class _BatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalizationOptions(LayerOptions, total=False):
+    """Arguments of `keras.layers.BatchNormalization`, with other defaults."""
+
+    momentum: float
+    epsilon: float
+    data_format: str | None
+    center: bool
+    scale: bool
+    beta_initializer: Any
+    gamma_initializer: Any
+    moving_mean_initializer: Any
+    moving_variance_initializer: Any
+    beta_regularizer: Any
+    gamma_regularizer: Any
+    beta_constraint: Any
+    gamma_constraint: Any
+    renorm: bool
+    renorm_clipping: Any
+    renorm_momentum: float
+    synchronized: bool
+
+
+class _BatchNormalization(Rematerializable, keras.layers.BatchNormalization):
     """Keras's layer over `(batch, time, ...)`, with masks over batch and time."""
 
     has_time_axis = True
 
-    def __init__(self, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs):
-        self.data_format = check_choice(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
+    def __init__(
+        self,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        data_format: str | None = None,
+        **kwargs: Unpack[BatchNormalizationOptions],
+    ):
+        check_keywords(type(self), kwargs)
+        self.data_format = check_data_format(data_format)
+        super().__init__(
+            axis=2 if self.data_format == "channels_first" else -1,
+            momentum=check_number("momentum", momentum, 0.0, 1.0),
+            epsilon=check_number("epsilon", epsilon, above=0.0),
+            **kwargs,
         )
-        axis = 2 if self.data_format == "channels_first" else -1
-        super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = explicit_signature(cls)
 
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, "
-                f"time, ...features). Received an input of shape {input_shape}."
-            )
+        check_time_axis(self, input_shape)
         super().build(input_shape)
 
     def call(self, inputs, training=None, mask=None):
-        if mask is not None and len(inputs.shape) > 3:
-            shape = ops.shape(inputs)[:-1]
-            ones = (1,) * (len(shape) - 2)
-            mask = ops.reshape(ops.cast(mask, "bool"), (*shape[:2], *ones))
-            mask = ops.broadcast_to(mask, shape)
-        return super().call(inputs, training=training, mask=mask)
+        check_mask(self, inputs.shape, mask)
+        return super().call(
+            inputs, training=training, mask=_of_features(mask, len(inputs.shape) - 1)
+        )
 
     def get_config(self):
         config = super().get_config()
@@ -91,7 +129,13 @@ class ThresholdDependentBatchNormalization(_BatchNormalization):
         - [Zheng et al., 2021](https://arxiv.org/abs/2011.05280)
     """
 
-    def __init__(self, alpha=1.0, v_th=1.0, **kwargs):
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        v_th: float = 1.0,
+        **kwargs: Unpack[BatchNormalizationOptions],
+    ):
         self.alpha = check_number("alpha", alpha, above=0.0)
         self.v_th = check_number("v_th", v_th, above=0.0)
         gamma = keras.initializers.Constant(self.alpha * self.v_th)
@@ -136,7 +180,9 @@ class TemporalEffectiveBatchNormalization(_BatchNormalization):
         - [Duan et al., 2022](https://openreview.net/forum?id=fLIgyyQiJqz)
     """
 
-    def __init__(self, T=None, **kwargs):
+    def __init__(
+        self, T: int | None = None, **kwargs: Unpack[BatchNormalizationOptions]
+    ):
         super().__init__(**kwargs)
         self.T = None if T is None else check_timesteps(T, "T")
 
@@ -159,7 +205,7 @@ class TemporalEffectiveBatchNormalization(_BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class BatchNormalizationThroughTime(keras.layers.Layer):
+class BatchNormalizationThroughTime(Layer):
     """Batch normalisation with statistics and scales of each time step (BNTT).
 
         y[t] = gamma[t] (x[t] - mean[t]) / sqrt(variance[t] + epsilon)
@@ -176,6 +222,8 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
     Call arguments:
         inputs: Tensor `(batch, T, ...)`.
         training: Boolean, whether statistics are those of this batch.
+        mask: Boolean tensor `(batch, T)`. Masked steps do not count; a step that is
+            masked for all samples leaves its moving averages as they are.
 
     Input shape:
         `(batch, T, ...)`.
@@ -198,24 +246,24 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
 
     has_time_axis = True
 
-    def __init__(self, T=None, momentum=0.9, epsilon=1e-5, data_format=None, **kwargs):
+    def __init__(
+        self,
+        T: int | None = None,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
         self.T = None if T is None else check_timesteps(T, "T")
         self.momentum = check_number("momentum", momentum, 0.0, 1.0)
         self.epsilon = check_number("epsilon", epsilon, above=0.0)
-        self.data_format = check_choice(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
+        self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"BatchNormalizationThroughTime '{self.name}' needs an input "
-                "(batch, time, ...features). Received an input of shape "
-                f"{input_shape}."
-            )
+        check_time_axis(self, input_shape)
         axis = 2 if self.data_format == "channels_first" else len(input_shape) - 1
         self.axes = [i for i in range(len(input_shape)) if i not in (1, axis)]
         # One value a time step and channel, in a shape that broadcasts.
@@ -236,7 +284,8 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
         self.moving_mean = weight("moving_mean", "zeros", False)
         self.moving_variance = weight("moving_variance", "ones", False)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, mask=None):
+        check_mask(self, inputs.shape, mask)
         x = ops.cast(inputs, self.gamma.dtype)
         start = first_step(self, inputs)
         gamma, mean, variance = (
@@ -244,17 +293,32 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
             for w in (self.gamma, self.moving_mean, self.moving_variance)
         )
         if training:
-            batch_mean, batch_variance = ops.moments(x, axes=self.axes, keepdims=True)
-            batch_mean = ops.squeeze(batch_mean, 0)
-            batch_variance = ops.squeeze(batch_variance, 0)
-            self._update(self.moving_mean, mean, batch_mean, start)
-            self._update(self.moving_variance, variance, batch_variance, start)
-            mean, variance = batch_mean, batch_variance
+            moments, counts = self._moments(x, _of_features(mask, len(x.shape)))
+            moving = (self.moving_mean, self.moving_variance)
+            for variable, old, new in zip(moving, (mean, variance), moments):
+                new = self.momentum * old + (1 - self.momentum) * ops.stop_gradient(new)
+                self._update(variable, ops.where(counts, new, old), start)
+            mean, variance = moments
         y = gamma * (x - mean) * ops.rsqrt(variance + self.epsilon)
         return ops.cast(y, self.compute_dtype)
 
-    def _update(self, moving, old, new, start):
-        new = self.momentum * old + (1.0 - self.momentum) * ops.stop_gradient(new)
+    def _moments(self, x, mask):
+        """Mean and variance of each step, and whether anything counts there."""
+        if mask is None:
+            moments = ops.moments(x, axes=self.axes, keepdims=True)
+            return [ops.squeeze(m, 0) for m in moments], True
+        weight = ops.broadcast_to(ops.cast(mask, x.dtype), ops.shape(x))
+
+        def average(values):
+            return ops.sum(weight * values, self.axes, keepdims=True) / divisor
+
+        count = ops.sum(weight, self.axes, keepdims=True)
+        divisor = ops.where(count > 0.0, count, 1.0)
+        mean = average(ops.where(weight > 0.0, x, 0.0))
+        variance = average(ops.square(ops.where(weight > 0.0, x - mean, 0.0)))
+        return [mean[0], variance[0]], count[0] > 0.0
+
+    def _update(self, moving, new, start):
         if start is not None:
             whole = ops.convert_to_tensor(moving)
             at = [start] + [0] * (len(whole.shape) - 1)
@@ -272,3 +336,11 @@ class BatchNormalizationThroughTime(keras.layers.Layer):
             "epsilon": self.epsilon,
             "data_format": self.data_format,
         }
+
+
+def _of_features(mask, rank):
+    """A mask `(batch, time)` with `rank` axes, or `None`."""
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    return ops.reshape(mask, (*ops.shape(mask), *(1,) * (rank - 2)))

@@ -1,10 +1,14 @@
 import math
+from typing import Unpack
 
 import keras
 from keras import ops
 
+from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -45,18 +49,24 @@ class NeuNorm(TemporalLayer):
         - [Wu et al., 2019](https://arxiv.org/abs/1809.05793)
     """
 
-    def __init__(self, k=0.9, shared_across_channels=False, **kwargs):
+    state_names = ("trace",)
+
+    def __init__(
+        self,
+        k: float = 0.9,
+        *,
+        shared_across_channels: bool = False,
+        **kwargs: Unpack[TemporalOptions],
+    ):
         super().__init__(**kwargs)
         self.k = check_number("k", k, 0.0, 1.0)
-        self.shared_across_channels = bool(shared_across_channels)
+        self.shared_across_channels = check_bool(
+            "shared_across_channels", shared_across_channels
+        )
 
     def build(self, inputs_shape, initial_state_shape=None):
-        if len(inputs_shape) != 5:
-            raise ValueError(
-                f"NeuNorm '{self.name}' needs a sequence of images, (batch, time, "
-                "height, width, channels). Received an input of shape "
-                f"{tuple(inputs_shape)}."
-            )
+        axes = "a sequence of images (batch, time, height, width, channels)"
+        check_time_axis(self, inputs_shape, 5, axes, exact=True)
         super().build(inputs_shape, initial_state_shape)
         features = list(inputs_shape[2:])
         channels = features[self._channels_axis]

@@ -1,27 +1,27 @@
 """Readouts without weights: what a sequence of spikes says in the end."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.validation import check_mask
+from keras_spiking.validation import check_time_axis
 
 
-class _Reduction(keras.layers.Layer):
+class _Reduction(Layer):
     has_time_axis = True
     removes_time_axis = True
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, "
-                f"time, ...features). Received an input of shape "
-                f"{tuple(input_shape)}."
-            )
+        check_time_axis(self, input_shape)
 
     def call(self, inputs, mask=None):
         check_mask(self, inputs.shape, mask)
@@ -37,6 +37,9 @@ class _Reduction(keras.layers.Layer):
 @keras.saving.register_keras_serializable("keras_spiking")
 class FiringRate(_Reduction):
     """Mean of the spikes over time, in spikes per time step.
+
+    Args:
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`.
@@ -61,6 +64,9 @@ class FiringRate(_Reduction):
 @keras.saving.register_keras_serializable("keras_spiking")
 class SpikeCount(_Reduction):
     """Number of spikes over time.
+
+    Args:
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`.

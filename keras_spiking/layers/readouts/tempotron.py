@@ -1,13 +1,21 @@
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.synapses.synapse_filters import DualExponentialSynapse
+from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Tempotron(keras.layers.Layer):
+class Tempotron(Layer):
     """Tempotron: neurons that learn whether to fire from the times of spikes.
 
         V[t] = sum_i w_i sum_s K(t - s) S_i[s]
@@ -52,17 +60,18 @@ class Tempotron(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        tau=15.0,
-        tau_s=3.75,
-        v_threshold=1.0,
-        output="v_max",
-        kernel_initializer="glorot_uniform",
-        **kwargs,
+        units: int,
+        *,
+        tau: float = 15.0,
+        tau_s: float = 3.75,
+        v_threshold: float = 1.0,
+        output: str = "v_max",
+        kernel_initializer: Any = "glorot_uniform",
+        **kwargs: Unpack[LayerOptions],
     ):
         super().__init__(**kwargs)
-        self.units = int(check_number("units", units, minimum=1))
-        self.synapse = DualExponentialSynapse(tau, tau_s, dtype=self.dtype_policy)
+        self.units = check_integer("units", units, minimum=1)
+        self.synapse = DualExponentialSynapse(tau, tau_s=tau_s, dtype=self.dtype_policy)
         self.v_threshold = check_number("v_threshold", v_threshold, above=0.0)
         self.output_kind = check_choice("output", output, ("v", "v_max", "spikes"))
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -72,11 +81,7 @@ class Tempotron(keras.layers.Layer):
         return self.output_kind == "v_max"
 
     def build(self, input_shape):
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"Tempotron '{self.name}' needs an input (batch, time, features). "
-                f"Received an input of shape {tuple(input_shape)}."
-            )
+        check_time_axis(self, input_shape, 3, "(batch, time, features)", exact=True)
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.units),
@@ -90,7 +95,7 @@ class Tempotron(keras.layers.Layer):
         if self.output_kind == "v":
             return v
         if self.output_kind == "v_max":
-            return ops.max(v, axis=1)
+            return reduce_time(v, "max")
         fires = ops.cast(v >= self.v_threshold, v.dtype)
         return fires * ops.cast(ops.cumsum(fires, axis=1) == 1.0, v.dtype)
 

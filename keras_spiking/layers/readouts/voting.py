@@ -1,21 +1,26 @@
 """Neurons of the same class, or channels, taken together."""
 
+from typing import Unpack
+
 import keras
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_data_format
 from keras_spiking.validation import check_groups
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_integer
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Voting(keras.layers.Layer):
+class Voting(Layer):
     """Mean over groups of neurons that vote for the same class.
 
         Y[c] = mean_{j < voting_size} X[c voting_size + j]
 
     Args:
-        voting_size: Integer >= 1, neurons a class. Defaults to `10`.
+        voting_size: Integer >= 1, neurons per class. Defaults to `10`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -33,9 +38,9 @@ class Voting(keras.layers.Layer):
     (2, 8, 10)
     """
 
-    def __init__(self, voting_size=10, **kwargs):
+    def __init__(self, voting_size: int = 10, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.voting_size = int(check_number("voting_size", voting_size, minimum=1))
+        self.voting_size = check_integer("voting_size", voting_size, minimum=1)
         self.supports_masking = True
 
     def call(self, inputs):
@@ -54,14 +59,14 @@ class Voting(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class ChannelPooling(keras.layers.Layer):
+class ChannelPooling(Layer):
     """Pools groups of neighbouring channels.
 
     Args:
         pool_size: Integer >= 1, the channels of a group. Defaults to `2`.
         mode: `"max"` or `"mean"`. Defaults to `"max"`.
         data_format: `"channels_last"`: channels are the last axis;
-            `"channels_first"`: the third from behind. Defaults to
+            `"channels_first"`: the third from the end. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
@@ -80,15 +85,18 @@ class ChannelPooling(keras.layers.Layer):
     (2, 4, 4, 4)
     """
 
-    def __init__(self, pool_size=2, mode="max", data_format=None, **kwargs):
+    def __init__(
+        self,
+        pool_size: int = 2,
+        *,
+        mode: str = "max",
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
-        self.pool_size = int(check_number("pool_size", pool_size, minimum=1))
+        self.pool_size = check_integer("pool_size", pool_size, minimum=1)
         self.mode = check_choice("mode", mode, ("max", "mean"))
-        self.data_format = check_choice(
-            "data_format",
-            data_format or keras.config.image_data_format(),
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.supports_masking = True
 
     def _axis(self, rank):

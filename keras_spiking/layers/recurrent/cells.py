@@ -1,14 +1,20 @@
 """Recurrent cells whose gates are spikes, for `keras.layers.RNN`."""
 
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking import surrogates
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.straight_through import straight_through
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
 
 
-class _SpikingCell(keras.layers.Layer):
+class _SpikingCell(Layer):
     """A cell with `gates` linear maps of the input and of its last output."""
 
     gates = 1
@@ -16,17 +22,18 @@ class _SpikingCell(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        use_bias=True,
-        surrogate="erf",
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        **kwargs,
+        units: int,
+        *,
+        use_bias: bool = True,
+        surrogate: Any = "erf",
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        **kwargs: Unpack[LayerOptions],
     ):
         super().__init__(**kwargs)
-        self.units = int(check_number("units", units, minimum=1))
-        self.use_bias = bool(use_bias)
+        self.units = check_integer("units", units, minimum=1)
+        self.use_bias = check_bool("use_bias", use_bias)
         self.surrogate = surrogates.get(surrogate)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
@@ -78,7 +85,7 @@ class SpikingRNNCell(_SpikingCell):
         h[t] = heaviside(W x[t] + U h[t-1] + b)
 
     For dropout that stays the same over time, put `keras_spiking.layers.Dropout`
-    in front of the `keras.layers.RNN`.
+    before the `keras.layers.RNN`.
 
     Args:
         units: Integer >= 1, the number of outputs.

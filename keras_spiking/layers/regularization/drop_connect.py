@@ -1,15 +1,42 @@
 import statistics
+from typing import Any
+from typing import Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_spiking.layers import streaming
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.options import explicit_signature
+from keras_spiking.layers.remat import Rematerializable
+from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_seed
+from keras_spiking.validation import check_time_axis
+
+
+class DenseOptions(LayerOptions, total=False):
+    """Arguments of `keras.layers.Dense`."""
+
+    activation: Any
+    use_bias: bool
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    activity_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    lora_rank: int | None
+    lora_alpha: float | None
+    quantization_config: Any
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class DropConnectDense(keras.layers.Dense):
+class DropConnectDense(Rematerializable, keras.layers.Dense):
     """A dense layer that drops connections.
 
         Y[t] = activation(X[t] (M * kernel) + m * bias)
@@ -64,21 +91,25 @@ class DropConnectDense(keras.layers.Dense):
     has_time_axis = True
 
     def __init__(
-        self, units, rate=0.5, invariant=True, samples_num=64, seed=None, **kwargs
+        self,
+        units: int,
+        *,
+        rate: float = 0.5,
+        invariant: bool = True,
+        samples_num: int = 64,
+        seed: int | None = None,
+        **kwargs: Unpack[DenseOptions],
     ):
-        super().__init__(units, **kwargs)
+        check_keywords(type(self), kwargs)
+        super().__init__(check_integer("units", units, minimum=1), **kwargs)
         self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
-        self.invariant = bool(invariant)
-        self.samples_num = int(check_number("samples_num", samples_num, minimum=1))
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.invariant = check_bool("invariant", invariant)
+        self.samples_num = check_integer("samples_num", samples_num, minimum=1)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"DropConnectDense '{self.name}' needs an input (batch, time, "
-                f"...features). Received an input of shape {tuple(input_shape)}."
-            )
+        check_time_axis(self, input_shape)
         super().build(input_shape)
 
     def call(self, inputs, training=False):
@@ -130,6 +161,9 @@ class DropConnectDense(keras.layers.Dense):
             "samples_num": self.samples_num,
             "seed": self.seed,
         }
+
+
+DropConnectDense.__signature__ = explicit_signature(DropConnectDense)
 
 
 def _quantiles(count):

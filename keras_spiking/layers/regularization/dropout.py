@@ -1,15 +1,22 @@
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.layers import streaming
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
+from keras_spiking.validation import check_seed
+from keras_spiking.validation import check_time_axis
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Dropout(keras.layers.Layer):
+class Dropout(Layer):
     """Dropout that drops the same units at all time steps of a sequence.
 
-    A unit that is dropped anew at every step would only add noise to a neuron
+    A unit dropped independently at every step would only add noise to a neuron
     that integrates over time.
 
     Args:
@@ -19,6 +26,7 @@ class Dropout(keras.layers.Layer):
             takes the input's size. `(None, 1, 1, None)` drops whole channels of
             images. Defaults to `None`, one for each unit.
         seed: Integer or `None`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ...)`.
@@ -43,21 +51,24 @@ class Dropout(keras.layers.Layer):
 
     has_time_axis = True
 
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        *,
+        noise_shape: tuple[int | None, ...] | None = None,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
         self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.noise_shape = _check_noise_shape(noise_shape)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"Dropout '{self.name}' needs an input (batch, time, "
-                f"...features). Received an input of shape {tuple(input_shape)}. "
-                "Without a time axis, use keras.layers.Dropout."
-            )
+        hint = "Without a time axis, use keras.layers.Dropout."
+        check_time_axis(self, input_shape, hint=hint)
         given = self.noise_shape
         if given is not None and len(given) != len(input_shape) - 1:
             raise ValueError(
@@ -92,3 +103,14 @@ class Dropout(keras.layers.Layer):
             "noise_shape": self.noise_shape,
             "seed": self.seed,
         }
+
+
+def _check_noise_shape(shape):
+    if shape is None:
+        return None
+    if not isinstance(shape, (list, tuple)):
+        raise TypeError(
+            "`noise_shape` must be a tuple of integers and None. "
+            f"Received: noise_shape={shape!r}"
+        )
+    return tuple(n if n is None else check_integer("noise_shape", n, 1) for n in shape)

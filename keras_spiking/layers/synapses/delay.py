@@ -1,28 +1,30 @@
 """Delays on the way from spike to spike."""
 
+from typing import Any
+from typing import Unpack
+
 import keras
 from keras import ops
 
 from keras_spiking.constraints import Interval
 from keras_spiking.layers import streaming
-from keras_spiking.validation import check_number
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_time_axis
 
 
-class _DelayLine(keras.layers.Layer):
-    """Keeps the last `length` steps in front of a sequence."""
+class _DelayLine(Layer):
+    """Puts the last `length` steps before a sequence."""
 
     has_time_axis = True
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
         self.supports_masking = True
 
     def build(self, input_shape):
-        if len(input_shape) < 3:
-            raise ValueError(
-                f"{type(self).__name__} '{self.name}' needs an input (batch, "
-                f"time, ...features). Received an input of shape {input_shape}."
-            )
+        check_time_axis(self, input_shape)
 
     def _with_past(self, inputs, length):
         slot = streaming.Slot()
@@ -65,9 +67,9 @@ class Delay(_DelayLine):
     [0, 0, 1, 0]
     """
 
-    def __init__(self, delay_steps, **kwargs):
+    def __init__(self, delay_steps: int, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.delay_steps = int(check_number("delay_steps", delay_steps, minimum=0))
+        self.delay_steps = check_integer("delay_steps", delay_steps, minimum=0)
 
     def call(self, inputs):
         if self.delay_steps == 0:
@@ -119,9 +121,15 @@ class LearnableDelay(_DelayLine):
         - [Hammouamri et al., 2023](https://arxiv.org/abs/2306.17670)
     """
 
-    def __init__(self, max_delay=8, initializer=None, **kwargs):
+    def __init__(
+        self,
+        max_delay: int = 8,
+        *,
+        initializer: Any = None,
+        **kwargs: Unpack[LayerOptions],
+    ):
         super().__init__(**kwargs)
-        self.max_delay = int(check_number("max_delay", max_delay, minimum=1))
+        self.max_delay = check_integer("max_delay", max_delay, minimum=1)
         if initializer is None:
             initializer = keras.initializers.RandomUniform(0.0, self.max_delay)
         self.initializer = keras.initializers.get(initializer)
@@ -144,8 +152,10 @@ class LearnableDelay(_DelayLine):
         timesteps = ops.shape(inputs)[1]
         outputs = 0.0
         for steps in range(self.max_delay + 1):
-            # A tent: 1 at a delay of `steps`, 0 from one step away.
-            weight = ops.relu(1.0 - ops.abs(delay - steps))
+            # A tent: 1 at a delay of `steps`, 0 from one step away. OpenVINO drops
+            # the `abs` of constants.
+            distance = ops.relu(delay - steps) + ops.relu(steps - delay)
+            weight = ops.relu(1.0 - distance)
             start = self.max_delay - steps
             delayed = sequence[:, start : start + timesteps]
             outputs = outputs + ops.cast(weight, inputs.dtype) * delayed

@@ -1,16 +1,28 @@
 """Synapses: filters that turn spikes into currents."""
 
 import math
+from typing import Any
+from typing import Unpack
 
 import keras
-import numpy as np
-from keras import ops
+from numpy.typing import ArrayLike
 
+from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.parameter import Parameter
-from keras_spiking.parameter import to_config
+from keras_spiking.parameter import TimeConstant
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_number
+
+
+class _TimeConstant(TimeConstant):
+    """One that is learned on request, and given by its own name."""
+
+    def __init__(self):
+        Parameter.__init__(self)
+
+    def check(self, layer, value):
+        return check_array(self.name, value, above=1.0)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -23,7 +35,7 @@ class SynapseFilter(TemporalLayer):
         tau: Float or array > 1, the time constant in time steps. Defaults to
             `100.0`.
         learnable: Boolean, whether `tau` is learned, through `1 / tau =
-            sigmoid(w)`; `{"w": "channel"}` or `{"w": "neuron"}` says how it is
+            sigmoid(w)`; `{"tau": "channel"}` or `{"tau": "neuron"}` says how it is
             shared. Defaults to `False`.
         **kwargs: The arguments of `TemporalLayer`.
 
@@ -47,35 +59,25 @@ class SynapseFilter(TemporalLayer):
         - [Fang et al., 2020](https://arxiv.org/abs/2003.02944)
     """
 
-    w = Parameter()
+    state_names = ("current",)
+    tau = _TimeConstant()
 
-    def __init__(self, tau=100.0, learnable=False, **kwargs):
+    def __init__(
+        self,
+        tau: ArrayLike = 100.0,
+        *,
+        learnable: Any = False,
+        **kwargs: Unpack[TemporalOptions],
+    ):
         if isinstance(learnable, bool):
-            learnable = "w" if learnable else None
+            learnable = "tau" if learnable else None
         super().__init__(learnable=learnable, **kwargs)
-        self.initial_tau = check_array("tau", tau, above=1.0)
-        self.w = -np.log(self.initial_tau - 1.0)
-
-    @property
-    def tau(self):
-        """The time constant at present, in time steps."""
-        if type(self).w.weight(self) is None:
-            return self.initial_tau
-        return 1.0 / ops.sigmoid(self.w)
+        self.tau = tau
 
     def step(self, x, states):
         (current,) = states
-        if type(self).w.weight(self) is not None:
-            rate = ops.sigmoid(self.w)
-        else:
-            rate = to_config(1.0 / self.initial_tau)
-        current = current - (1.0 - x) * current * rate + x
+        current = current - (1.0 - x) * current / self.tau + x
         return current, (current,)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["w"]
-        return {**config, "tau": to_config(self.initial_tau)}
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -112,7 +114,15 @@ class DualExponentialSynapse(TemporalLayer):
         - [Gütig and Sompolinsky, 2006](https://doi.org/10.1038/nn1643)
     """
 
-    def __init__(self, tau=15.0, tau_s=3.75, **kwargs):
+    state_names = ("slow", "fast")
+
+    def __init__(
+        self,
+        tau: float = 15.0,
+        *,
+        tau_s: float = 3.75,
+        **kwargs: Unpack[TemporalOptions],
+    ):
         super().__init__(**kwargs)
         self.tau = check_number("tau", tau, above=0.0)
         self.tau_s = check_number("tau_s", tau_s, above=0.0)
@@ -128,10 +138,6 @@ class DualExponentialSynapse(TemporalLayer):
         slow = math.exp(-1.0 / self.tau) * slow + x
         fast = math.exp(-1.0 / self.tau_s) * fast + x
         return self.gain * (slow - fast), (slow, fast)
-
-    def get_initial_state(self, x):
-        (slow,) = super().get_initial_state(x)
-        return slow, ops.zeros_like(slow)
 
     def get_config(self):
         return {**super().get_config(), "tau": self.tau, "tau_s": self.tau_s}
@@ -169,7 +175,9 @@ class AlphaSynapse(TemporalLayer):
         - [Gerstner et al., 2014](https://neuronaldynamics.epfl.ch/online/Ch3.S1.html)
     """
 
-    def __init__(self, tau=5.0, **kwargs):
+    state_names = ("current", "trace")
+
+    def __init__(self, tau: float = 5.0, **kwargs: Unpack[TemporalOptions]):
         super().__init__(**kwargs)
         self.tau = check_number("tau", tau, above=0.0)
 
@@ -178,10 +186,6 @@ class AlphaSynapse(TemporalLayer):
         decay = math.exp(-1.0 / self.tau)
         current = decay * (current + math.e / self.tau * trace)
         return current, (current, decay * trace + x)
-
-    def get_initial_state(self, x):
-        (current,) = super().get_initial_state(x)
-        return current, ops.zeros_like(current)
 
     def get_config(self):
         return {**super().get_config(), "tau": self.tau}

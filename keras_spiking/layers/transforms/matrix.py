@@ -1,17 +1,20 @@
 """Matrix transforms: learned ones of rows and columns, and the cosine transform."""
 
 import math
+from typing import Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_groups
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_integer
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class AXAT(keras.layers.Layer):
+class AXAT(Layer):
     """A learned transform of rows and columns.
 
         Y = A X A^T
@@ -35,9 +38,9 @@ class AXAT(keras.layers.Layer):
     (2, 8, 3, 3)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.units = int(check_number("units", units, minimum=1))
+        self.units = check_integer("units", units, minimum=1)
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -64,7 +67,7 @@ class AXAT(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class DCT(keras.layers.Layer):
+class DCT(Layer):
     """Discrete cosine transform of the blocks of an image.
 
         Y = D X D^T    for each block X, with the orthonormal DCT-II matrix D
@@ -91,9 +94,9 @@ class DCT(keras.layers.Layer):
         - [Ahmed et al., 1974](https://doi.org/10.1109/T-C.1974.223784)
     """
 
-    def __init__(self, kernel_size, **kwargs):
+    def __init__(self, kernel_size: int, **kwargs: Unpack[LayerOptions]):
         super().__init__(**kwargs)
-        self.kernel_size = n = int(check_number("kernel_size", kernel_size, minimum=1))
+        self.kernel_size = n = check_integer("kernel_size", kernel_size, minimum=1)
         k, i = np.arange(n)[:, None], np.arange(n)[None]
         matrix = np.cos(math.pi * (2 * i + 1) * k / (2 * n)) * math.sqrt(2.0 / n)
         matrix[0] /= math.sqrt(2.0)

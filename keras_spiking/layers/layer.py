@@ -1,0 +1,21 @@
+"""What the layers of the package have in common."""
+
+from typing import Unpack
+
+import keras
+
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.remat import Rematerializable
+from keras_spiking.validation import check_keywords
+
+
+class Layer(Rematerializable, keras.layers.Layer):
+    """A Keras layer that tells misspelt arguments, and can be computed again.
+
+    Args:
+        **kwargs: The arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, **kwargs: Unpack[LayerOptions]):
+        check_keywords(type(self), kwargs)
+        super().__init__(**kwargs)

@@ -1,0 +1,1 @@
+"""Transforms of the values at each time step."""

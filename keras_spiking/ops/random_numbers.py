@@ -1,0 +1,26 @@
+"""Random numbers of layers."""
+
+import keras
+
+
+def uniform(layer, shape):
+    """Random numbers between 0 and 1, from the `seed_generator` of a layer.
+
+    They are float32: in half precision the smallest probabilities would be lost.
+    """
+    check_not_exported(layer)
+    return keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator)
+
+
+def check_not_exported(layer):
+    """Raises where PyTorch is tracing for an export, which takes no random numbers."""
+    if keras.config.backend() != "torch":
+        return
+    import torch
+
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        raise NotImplementedError(
+            f"{type(layer).__name__} '{layer.name}' draws random numbers: it cannot be "
+            "exported from PyTorch. Export the model without it, and encode its inputs "
+            "where it runs; or use a DirectEncoder."
+        )
