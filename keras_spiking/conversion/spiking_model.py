@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 
 from keras_spiking.layers.containers.step_by_step import StepByStep
@@ -20,7 +22,7 @@ class SpikingModel(keras.Model):
         return next(x for x in self.layers if isinstance(x, StepByStep))
 
     @property
-    def timesteps(self) -> int:
+    def timesteps(self) -> Any:
         return self.simulation.timesteps
 
     @timesteps.setter

@@ -4,12 +4,13 @@ from typing import Unpack
 
 import keras
 
+from keras_spiking.layers.options import Explicit
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.validation import check_keywords
 
 
-class Layer(Rematerializable, keras.layers.Layer):
+class Layer(Explicit, Rematerializable, keras.layers.Layer):
     """A Keras layer that tells misspelt arguments, and can be computed again.
 
     Args:

@@ -81,17 +81,52 @@ class LIFOptions(_Tau, LeakyOptions, total=False):
     """Arguments of `keras_spiking.layers.LIFLayer`."""
 
 
-def explicit_signature(cls):
-    """The signature of a class with the options of `**kwargs` written out.
+class DenseOptions(LayerOptions, total=False):
+    """Arguments of `keras.layers.Dense` after the first."""
 
-    Without an annotation, as in a user's own layer, they are the arguments of the
-    class that it extends.
-    """
+    activation: Any
+    use_bias: bool
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    activity_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    lora_rank: int | None
+    lora_alpha: float | None
+    quantization_config: Any
+
+
+class Conv2DOptions(DenseOptions, total=False):
+    """Arguments of `keras.layers.Conv2D` after the size of the kernel."""
+
+    strides: Any
+    padding: str
+    data_format: str | None
+    dilation_rate: Any
+    groups: int
+
+
+class Explicit:
+    """A layer whose signature shows the options of its `**kwargs` one by one."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = _explicit_signature(cls)
+
+
+def _explicit_signature(cls):
+    # Without an annotation, as in a user's own layer, `**kwargs` are the arguments of
+    # the class that it extends.
     _, *own = inspect.signature(cls.__init__).parameters.values()
     if not own or own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
         return inspect.Signature(own)
     *own, rest = own
-    shared = inspect.signature(cls.__mro__[1]).parameters
+    shared = LayerOptions.__annotations__
+    with_init = [base for base in cls.__mro__ if "__init__" in vars(base)]
+    if issubclass(with_init[1], Explicit):
+        shared = inspect.signature(with_init[1]).parameters
     if typing.get_origin(rest.annotation) is typing.Unpack:
         shared = typing.get_args(rest.annotation)[0].__annotations__
     names = {parameter.name for parameter in own}

@@ -12,11 +12,10 @@ from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking.backends import fused
 from keras_spiking.layers import streaming
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.options import describe
-from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.probe import Probe
-from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.ops.reduce import reduce_time
 from keras_spiking.ops.time_loop import masked
 from keras_spiking.ops.time_loop import time_loop
@@ -26,13 +25,12 @@ from keras_spiking.parameter import parameters
 from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import same_shape
 
 
-class TemporalLayer(Rematerializable, keras.layers.Layer):
+class TemporalLayer(Layer):
     """A layer over `(batch, time, ...)` that is given by its single step.
 
     Subclasses implement `step(x, states)`: equations in `keras.ops`. They name
@@ -61,13 +59,13 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
     def __init__(
         self,
         return_sequences: bool = True,
+        *,
         return_state: bool = False,
         stateful: bool = False,
         learnable: Any = None,
         data_format: str | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.learnable = normalize_learnable(learnable, type(self))
         self.data_format = check_choice(
@@ -86,7 +84,6 @@ class TemporalLayer(Rematerializable, keras.layers.Layer):
         super().__init_subclass__(**kwargs)
         cls.declared = parameters(cls)
         cls.traced_steps = {}  # see `backends.fused`
-        cls.__signature__ = explicit_signature(cls)
         if "step" in vars(cls):
             cls.step = _in_state_dtype(cls.step)
 

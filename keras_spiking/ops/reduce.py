@@ -1,10 +1,12 @@
 """Reductions over time that respect masks."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 
-def reduce_time(sequence, reduce, mask=None):
+def reduce_time(sequence: Any, reduce: str, mask: Any = None) -> Any:
     """Reduces `(batch, time, ...)` to `(batch, ...)`.
 
     Args:

@@ -4,12 +4,13 @@ from typing import Unpack
 import keras
 
 from keras_spiking import quantizers
+from keras_spiking.layers.options import Explicit
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Quantized(keras.layers.Wrapper):
+class Quantized(Explicit, keras.layers.Wrapper):
     """Trains a layer such as Dense or Conv2D with quantised weights.
 
     The layer computes with `quantizer(weight)` while the optimizer moves the

@@ -8,14 +8,13 @@ import numpy as np
 from keras import ops
 
 from keras_spiking import surrogates
+from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.options import describe
-from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.probe import Probe
 from keras_spiking.ops.bounded import bounded
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_keywords
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_time_axis
@@ -24,21 +23,16 @@ from keras_spiking.validation import check_timesteps
 __all__ = ["PSN", "MaskedPSN", "SlidingPSN"]
 
 
-class _ParallelSpikingNeuron(keras.layers.Layer):
+class _ParallelSpikingNeuron(Layer):
     """`H = W X + b` over time, `S = heaviside(H)`."""
 
     has_time_axis = True
 
     def __init__(self, surrogate, **kwargs):
-        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.surrogate = surrogates.get(surrogate)
         self.supports_masking = True
         self.probe = Probe()
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        cls.__signature__ = explicit_signature(cls)
 
     def build(self, input_shape):
         check_time_axis(self, input_shape)

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.options import Explicit
 from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.options import explicit_signature
 from keras_spiking.layers.per_step import first_step
 from keras_spiking.layers.per_step import fix_timesteps
 from keras_spiking.layers.per_step import weight_at
@@ -22,11 +22,8 @@ from keras_spiking.validation import check_timesteps
 
 
 class BatchNormalizationOptions(LayerOptions, total=False):
-    """Arguments of `keras.layers.BatchNormalization`, with other defaults."""
+    """Arguments of `keras.layers.BatchNormalization` that have its defaults."""
 
-    momentum: float
-    epsilon: float
-    data_format: str | None
     center: bool
     scale: bool
     beta_initializer: Any
@@ -43,7 +40,15 @@ class BatchNormalizationOptions(LayerOptions, total=False):
     synchronized: bool
 
 
-class _BatchNormalization(Rematerializable, keras.layers.BatchNormalization):
+class BatchNormalizationOverTimeOptions(BatchNormalizationOptions, total=False):
+    """All that the layers here pass on."""
+
+    momentum: float
+    epsilon: float
+    data_format: str | None
+
+
+class _BatchNormalization(Explicit, Rematerializable, keras.layers.BatchNormalization):
     """Keras's layer over `(batch, time, ...)`, with masks over batch and time."""
 
     has_time_axis = True
@@ -64,10 +69,6 @@ class _BatchNormalization(Rematerializable, keras.layers.BatchNormalization):
             epsilon=check_number("epsilon", epsilon, above=0.0),
             **kwargs,
         )
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        cls.__signature__ = explicit_signature(cls)
 
     def build(self, input_shape):
         check_time_axis(self, input_shape)
@@ -134,7 +135,7 @@ class ThresholdDependentBatchNormalization(_BatchNormalization):
         alpha: float = 1.0,
         *,
         v_th: float = 1.0,
-        **kwargs: Unpack[BatchNormalizationOptions],
+        **kwargs: Unpack[BatchNormalizationOverTimeOptions],
     ):
         self.alpha = check_number("alpha", alpha, above=0.0)
         self.v_th = check_number("v_th", v_th, above=0.0)
@@ -181,7 +182,7 @@ class TemporalEffectiveBatchNormalization(_BatchNormalization):
     """
 
     def __init__(
-        self, T: int | None = None, **kwargs: Unpack[BatchNormalizationOptions]
+        self, T: int | None = None, **kwargs: Unpack[BatchNormalizationOverTimeOptions]
     ):
         super().__init__(**kwargs)
         self.T = None if T is None else check_timesteps(T, "T")

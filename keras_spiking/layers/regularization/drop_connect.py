@@ -1,5 +1,4 @@
 import statistics
-from typing import Any
 from typing import Unpack
 
 import keras
@@ -7,8 +6,8 @@ import numpy as np
 from keras import ops
 
 from keras_spiking.layers import streaming
-from keras_spiking.layers.options import LayerOptions
-from keras_spiking.layers.options import explicit_signature
+from keras_spiking.layers.options import DenseOptions
+from keras_spiking.layers.options import Explicit
 from keras_spiking.layers.remat import Rematerializable
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
@@ -18,25 +17,8 @@ from keras_spiking.validation import check_seed
 from keras_spiking.validation import check_time_axis
 
 
-class DenseOptions(LayerOptions, total=False):
-    """Arguments of `keras.layers.Dense`."""
-
-    activation: Any
-    use_bias: bool
-    kernel_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    bias_regularizer: Any
-    activity_regularizer: Any
-    kernel_constraint: Any
-    bias_constraint: Any
-    lora_rank: int | None
-    lora_alpha: float | None
-    quantization_config: Any
-
-
 @keras.saving.register_keras_serializable("keras_spiking")
-class DropConnectDense(Rematerializable, keras.layers.Dense):
+class DropConnectDense(Explicit, Rematerializable, keras.layers.Dense):
     """A dense layer that drops connections.
 
         Y[t] = activation(X[t] (M * kernel) + m * bias)
@@ -161,9 +143,6 @@ class DropConnectDense(Rematerializable, keras.layers.Dense):
             "samples_num": self.samples_num,
             "seed": self.seed,
         }
-
-
-DropConnectDense.__signature__ = explicit_signature(DropConnectDense)
 
 
 def _quantiles(count):

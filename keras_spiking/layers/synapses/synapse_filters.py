@@ -1,7 +1,6 @@
 """Synapses: filters that turn spikes into currents."""
 
 import math
-from typing import Any
 from typing import Unpack
 
 import keras
@@ -62,16 +61,11 @@ class SynapseFilter(TemporalLayer):
     state_names = ("current",)
     tau = _TimeConstant()
 
-    def __init__(
-        self,
-        tau: ArrayLike = 100.0,
-        *,
-        learnable: Any = False,
-        **kwargs: Unpack[TemporalOptions],
-    ):
+    def __init__(self, tau: ArrayLike = 100.0, **kwargs: Unpack[TemporalOptions]):
+        learnable = kwargs.get("learnable")
         if isinstance(learnable, bool):
-            learnable = "tau" if learnable else None
-        super().__init__(learnable=learnable, **kwargs)
+            kwargs["learnable"] = "tau" if learnable else None
+        super().__init__(**kwargs)
         self.tau = tau
 
     def step(self, x, states):

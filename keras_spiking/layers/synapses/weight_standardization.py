@@ -1,9 +1,16 @@
 """Layers whose weights are standardised, in place of normalised activations."""
 
 import math
+from typing import Unpack
 
 import keras
 from keras import ops
+
+from keras_spiking.layers.options import Conv2DOptions
+from keras_spiking.layers.options import DenseOptions
+from keras_spiking.layers.options import Explicit
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_keywords
 
 
 def standardize(kernel, gain):
@@ -16,7 +23,7 @@ def standardize(kernel, gain):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class WeightStandardizedDense(keras.layers.Dense):
+class WeightStandardizedDense(Explicit, keras.layers.Dense):
     """A dense layer with standardised weights.
 
         W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
@@ -45,6 +52,10 @@ class WeightStandardizedDense(keras.layers.Dense):
         - [Xiao et al., 2022](https://arxiv.org/abs/2210.04195)
     """
 
+    def __init__(self, units: int, **kwargs: Unpack[DenseOptions]):
+        check_keywords(type(self), kwargs)
+        super().__init__(check_integer("units", units, minimum=1), **kwargs)
+
     def build(self, input_shape):
         super().build(input_shape)
         self.gain = self.add_weight(
@@ -60,7 +71,7 @@ class WeightStandardizedDense(keras.layers.Dense):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class WeightStandardizedConv2D(keras.layers.Conv2D):
+class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
     """A 2D convolution with standardised weights.
 
         W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
@@ -90,6 +101,16 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
         - [Qiao et al., 2019](https://arxiv.org/abs/1903.10520)
         - [Xiao et al., 2022](https://arxiv.org/abs/2210.04195)
     """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        **kwargs: Unpack[Conv2DOptions],
+    ):
+        check_keywords(type(self), kwargs)
+        filters = check_integer("filters", filters, minimum=1)
+        super().__init__(filters, kernel_size, **kwargs)
 
     def build(self, input_shape):
         super().build(input_shape)
