@@ -13,6 +13,8 @@ Which loop is best was measured (`benchmarks/time_loop.py`):
 
 import contextlib
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -37,7 +39,13 @@ def unrolled():
         _present.unrolls = before
 
 
-def time_loop(step, inputs, states, timesteps=None, unroll=True):
+def time_loop(
+    step: Callable,
+    inputs: Any,
+    states: Any,
+    timesteps: int | None = None,
+    unroll: bool = True,
+) -> tuple[Any, Any]:
     """Calls `step(x_t, states) -> (y_t, states)` for every time step.
 
     Args:
