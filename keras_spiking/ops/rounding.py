@@ -43,7 +43,7 @@ def clip(x: Any, minimum: Any, maximum: Any, *, pass_through: bool = False) -> A
             with `True`, so that values outside can be trained to come back. Within
             the range, ends included, it is 1. Defaults to `False`.
     """
-    like = x
+    like = x = ops.convert_to_tensor(x)
     if not pass_through:
         inside = ops.logical_and(x >= minimum, x <= maximum)
         like = ops.where(inside, x, ops.stop_gradient(x))

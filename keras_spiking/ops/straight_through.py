@@ -14,6 +14,7 @@ def straight_through(value: Any, like: Any) -> Any:
     """
     if any(isinstance(x, keras.KerasTensor) for x in (value, like)):
         return StraightThrough().symbolic_call(value, like)
+    value, like = (ops.convert_to_tensor(x) for x in (value, like))
     # Exactly 0, so that no bit of `value` changes, not even the sign of a zero.
     zero = ops.where(ops.abs(like) < float("inf"), ops.stop_gradient(like) - like, 0.0)
     return ops.stop_gradient(value) - zero

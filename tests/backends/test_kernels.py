@@ -57,9 +57,10 @@ def run(library, name, *inputs):
 
 
 def test_kernel_computes_the_equations():
-    library = libraries.make(program(layers.LIFLayer(tau=3.0)), "float32")
+    lif = program(layers.LIFLayer(tau=3.0))
+    library = libraries.make(lif, "float32")
     x = np.random.default_rng(0).normal(1.0, 1.0, (2, 6, 5)).astype("f4")
-    numbers = np.array(library.program.step.scalars, "f4")
+    numbers = np.array(lif.step.scalars, "f4")
     spikes, final = run(library, "forward", x, np.zeros((2, 5), "f4"), numbers)
     v = np.zeros((2, 5), "f4")
     for t in range(6):

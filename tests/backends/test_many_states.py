@@ -78,7 +78,7 @@ def test_gradients_of_many_states_equal_the_reference(name):
 
 # The fewest values that gradients need besides the input, by hand.
 FEWEST = {"IFLayer": 1, "LIFLayer": 1, "LILayer": 0, "ParametricLIFLayer": 1}
-FEWEST |= {"QIFLayer": 1, "CubaLayer": 1, "SigmaDeltaLayer": 1, "EventPropLayer": 2}
+FEWEST |= {"QIFLayer": 1, "CubaLayer": 1, "SigmaDeltaLayer": 2, "EventPropLayer": 2}
 FEWEST |= {"AlphaSynapse": 0, "DualExponentialSynapse": 0, "AdExLayer": 2}
 
 

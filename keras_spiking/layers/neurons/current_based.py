@@ -69,6 +69,6 @@ class CubaLayer(SpikingLayer):
 
     def step(self, x, states):
         v, current = states
-        current = bounded((1.0 - self.current_decay) * current + x)
+        current = (1.0 - self.current_decay) * current + bounded(x)
         spikes, (v,) = super().step(current, (v,))
         return spikes, (v, current)

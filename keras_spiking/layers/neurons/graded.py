@@ -212,7 +212,7 @@ class SigmaDeltaLayer(TemporalLayer):
 
     def step(self, x, states):
         total, sent = states
-        total = bounded(total + x)
+        total = total + bounded(x)
         change = self.activation(total) - sent
         is_sent = ops.cast(ops.abs(change) >= self.threshold, change.dtype)
         y = straight_through(change * is_sent, change)

@@ -77,8 +77,8 @@ class LILayer(TemporalLayer):
 
     def step(self, x, states):
         (v,) = states
+        x = bounded(x)
         v = v + ((x - v) / self.tau if self.decay_input else x - v / self.tau)
-        v = bounded(v)
         return v, (v,)
 
     def collapse(self, outputs, mask=None):
