@@ -136,6 +136,7 @@ def test_neurons_that_meet_no_number_equal_the_reference(name):
     x = np.full((1, 4, len(values)), 0.7, "float32")
     x[0, 1] = values
     layer = getattr(layers, name)()
+    layer.build(x.shape)
     results = []
     for mode in ("never", "always"):
         keras_spiking.config.set_fused(mode)
