@@ -11,6 +11,7 @@ from keras_spiking import layers
 from keras_spiking.backends import fused
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels.operations import OPERATIONS
+from keras_spiking.ops.bounded import bounded
 
 pytestmark = [
     pytest.mark.trains,
@@ -52,6 +53,8 @@ CASES = {
     **{n: lambda x, v, n=n: real(getattr(ops, n)(x, v)) for n in COMPARISONS.split()},
     "logical_not": lambda x, v: real(ops.logical_not(x)),
     "to_real": lambda x, v: real(x > v),
+    "at_most": lambda x, v: bounded(x * 2e18),
+    "at_least": lambda x, v: bounded(x * 1e18),
     "straight_through": lambda x, v: keras_spiking.ops.straight_through(x, v),
     "where": lambda x, v: ops.where(x > 0.6, v * x, v),
     "spike": lambda x, v: spike(x - v),

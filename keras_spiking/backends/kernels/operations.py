@@ -177,6 +177,9 @@ OPERATIONS = {
     ),
     "stop_gradient": Operation("{0}", _no_gradient),
     "straight_through": Operation("{0}", _to_like),
+    # Halves of `bounded`: each is one instruction if it stands in a line of its own.
+    "at_most": Operation("AT_MOST({1}, {0})", lambda g, x, limit, out: (g, None)),
+    "at_least": Operation("AT_LEAST({1}, {0})", lambda g, x, limit, out: (g, None)),
     # `trace` gives a spike its surrogate's derivative as the second argument.
     "spike": Operation(
         "{0} >= ZERO ? ONE : ZERO", lambda g, x, slope, out: (g * slope, None)

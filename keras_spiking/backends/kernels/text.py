@@ -66,6 +66,9 @@ COMMON_PRELUDE = """
 #define SIGMOID(x) (ONE / (ONE + EXP(-(x))))
 #define SOFTPLUS(x) (MAXIMUM(x, ZERO) + LOG1P(EXP(-ABS(x))))
 #define SIGN(x) ((x) > ZERO ? ONE : (x) < ZERO ? -ONE : (x))
+/* As `ops.bounded`: two instructions, which let NaN pass. */
+#define AT_MOST(limit, x) ((limit) < (x) ? (limit) : (x))
+#define AT_LEAST(limit, x) ((limit) > (x) ? (limit) : (x))
 /* NaN wins, as it does in Keras. */
 #define MAXIMUM(x, y) ((x) > (y) || (x) != (x) ? (x) : (y))
 #define MINIMUM(x, y) ((x) < (y) || (x) != (x) ? (x) : (y))

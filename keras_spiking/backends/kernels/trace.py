@@ -10,6 +10,7 @@ from keras_spiking.backends.kernels.fingerprint import fingerprint
 from keras_spiking.backends.kernels.operations import OPERATIONS
 from keras_spiking.backends.kernels.scalar import Scalar
 from keras_spiking.layer_copy import copy_of
+from keras_spiking.ops.bounded import LARGEST
 from keras_spiking.surrogates import Spike
 from keras_spiking.surrogates import Surrogate
 
@@ -245,7 +246,12 @@ _COMPOSED = {
     "Square": lambda x: x * x,
     "ReLU": lambda x: x.graph.apply("relu", x),
     "Identity": lambda x: x,
+    "Bounded": lambda x: _bounded(x, LARGEST),
 }
+
+
+def _bounded(x, limit):
+    return x.graph.apply("at_least", x.graph.apply("at_most", x, limit), -limit)
 
 
 def _snake(name):
