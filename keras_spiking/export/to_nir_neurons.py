@@ -112,7 +112,7 @@ def _firing(stage, options):
         threshold = below(threshold, layer.state_dtype)
     elif options.at_threshold and not fires_at_threshold:
         threshold = above(threshold, layer.state_dtype)
-    fields = {"v_threshold": threshold, "v_reset": layer.rest}
+    fields = {"v_threshold": threshold, "v_reset": layer.baseline}
     return {name: per_neuron(v, stage.output_shape) for name, v in fields.items()}
 
 
@@ -121,7 +121,7 @@ def _is_memoryless(layer):
     return (
         type(layer) is layers.LIFLayer
         and np.all(_array(layer.tau) == 1)
-        and np.all(_array(layer.rest) == 0)
+        and np.all(_array(layer.baseline) == 0)
     )
 
 

@@ -186,13 +186,14 @@ class TemporalLayer(Layer):
         inputs = ops.cast(inputs, self.compute_dtype)
         mask = None if mask is None else ops.cast(mask, "bool")
         keeps_state = self.stateful or self.return_state or streaming.is_streaming()
+        checks = config.checks_finite()
         states = None
-        if initial_state is not None or keeps_state:
+        if initial_state is not None or keeps_state or checks:
             states = self.states_before(inputs, initial_state)
         slot = streaming.Slot()
         outputs, states = run(inputs, states, mask)
         slot.put(states)
-        if config.checks_finite():
+        if checks:
             _check_finite(self, states)
         if self.stateful:
             for variable, value in zip(self.states, states):

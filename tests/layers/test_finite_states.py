@@ -9,21 +9,22 @@ from backend import to_numpy
 from keras import ops
 from registry import ARGUMENTS
 
+from keras_spiking import config
 from keras_spiking import layers
 
 NEURONS = sorted(
     name
     for name, cls in vars(layers).items()
     if getattr(cls, "__module__", "").startswith("keras_spiking.layers.neurons.")
-    and name != "CubaLIFLayer"
 )
+OF_THEIR_OWN = ("GatedLIFLayer", "CubaLIFLayer")  # resets, which nobody can choose
 SOFT_OR_HARD = [
     (name, v_reset)
     for name in NEURONS
     for v_reset in (0.0, None)
     if issubclass(getattr(layers, name), layers.SpikingLayer)
     and not (v_reset == 0.0 and name in ("ILIFLayer", "ComplementaryLIFLayer"))
-    and not (v_reset == 0.0 and name == "GatedLIFLayer")
+    and not (v_reset == 0.0 and name in OF_THEIR_OWN)
 ]
 
 
@@ -32,7 +33,7 @@ def make(name, **arguments):
 
 
 def resets(name, v_reset):
-    return {} if name == "GatedLIFLayer" else {"v_reset": v_reset}
+    return {} if name in OF_THEIR_OWN else {"v_reset": v_reset}
 
 
 def run(layer, x):
@@ -195,3 +196,18 @@ def test_inputs_that_are_no_numbers_give_no_spikes():
     assert np.isnan(to_numpy(v)[0, 0])
     analog = to_numpy(layers.LIAFLayer()(x))
     assert np.all(np.isnan(analog[:, 1:, 0]))
+
+
+def test_states_that_are_not_finite_raise_if_asked():
+    x = np.ones((1, 4, 2), "float32")
+    layer = layers.ALIFLayer(name="alif")
+    layer(x)
+    config.set_check_finite(True)
+    try:
+        layer(x)
+        x[0, 2, 1] = np.nan
+        with pytest.raises(ValueError, match="`v` of layer 'alif' is not finite"):
+            layer(x)
+    finally:
+        config.set_check_finite(False)
+    layer(x)

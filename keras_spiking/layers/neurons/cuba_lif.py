@@ -10,6 +10,7 @@ from keras_spiking import loihi
 from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.ops import rounding
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
 
 STATE_UNIT = 1 / loihi.STATE_SCALE
@@ -80,6 +81,7 @@ class CubaLIFLayer(SpikingLayer):
     """
 
     v_threshold = Parameter(minimum=INPUT_UNIT, maximum=THRESHOLD_LIMIT)
+    state_names = ("v", "current")
     current_decay = Parameter(minimum=0.0, maximum=1.0)
     voltage_decay = Parameter(minimum=0.0, maximum=1.0)
     bias = Parameter(minimum=-BIAS_LIMIT, maximum=BIAS_LIMIT)
@@ -123,16 +125,12 @@ class CubaLIFLayer(SpikingLayer):
         v, u = states
         fixed = self.fixed_point()
         u = _decay(u, 1.0 - fixed["current_decay"])
-        u = _wrap(u + _to_multiple("trunc", x, STATE_UNIT))
+        u = _wrap(u + _to_multiple("trunc", bounded(x), STATE_UNIT))
         h = _decay(v, 1.0 - fixed["voltage_decay"]) + u + fixed["bias"]
         h = ops.clip(h, STATE_UNIT - STATE_LIMIT, STATE_LIMIT - STATE_UNIT)
         # Strictly above the threshold is at or above the next multiple.
         spikes = self.surrogate(h - (fixed["v_threshold"] + STATE_UNIT))
         return spikes, (self.reset(h, spikes), u)
-
-    def get_initial_state(self, x):
-        zeros = ops.zeros_like(x, dtype=self.state_dtype)
-        return zeros, zeros
 
     def get_config(self):
         config = super().get_config()
