@@ -12,6 +12,7 @@ from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.parameter import Parameter
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_bool
+from keras_spiking.validation import refuse_keywords
 
 
 class _RateNeurons(IFLayer):
@@ -31,11 +32,7 @@ class _RateNeurons(IFLayer):
         detach_reset: bool = False,
         **kwargs: Unpack[TemporalOptions],
     ):
-        if "v_reset" in kwargs:
-            raise TypeError(
-                f"{type(self).__name__} has no argument `v_reset`: its reset is soft. "
-                f"Received: v_reset={kwargs['v_reset']!r}"
-            )
+        refuse_keywords(type(self), kwargs, v_reset="its reset is soft")
         super().__init__(
             v_threshold=check_array("v_threshold", v_threshold, above=0.0),
             v_reset=None,

@@ -24,7 +24,7 @@ from keras_spiking.parameter import normalize_learnable
 from keras_spiking.parameter import parameters
 from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_bool
-from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_data_format
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
 from keras_spiking.validation import same_shape
@@ -68,11 +68,7 @@ class TemporalLayer(Layer):
     ):
         super().__init__(**kwargs)
         self.learnable = normalize_learnable(learnable, type(self))
-        self.data_format = check_choice(
-            "data_format",
-            keras.config.image_data_format() if data_format is None else data_format,
-            ("channels_last", "channels_first"),
-        )
+        self.data_format = check_data_format(data_format)
         self.return_sequences = check_bool("return_sequences", return_sequences)
         self.return_state = check_bool("return_state", return_state)
         self.stateful = check_bool("stateful", stateful)

@@ -17,7 +17,6 @@ from keras_spiking import layers
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels.expression import Graph
 from keras_spiking.backends.kernels.expression import in_order
-from keras_spiking.backends.kernels.expression import inputs_of
 from keras_spiking.backends.kernels.gradient import gradients as differentiate
 from keras_spiking.backends.kernels.program import Program
 from keras_spiking.backends.kernels.program import _cheapest
@@ -28,6 +27,18 @@ only_once = pytest.mark.skipif(
 )
 NEURONS = {f"coupled{n}": lambda n=n: Coupled(n) for n in range(1, 9)}
 NEURONS["hodgkin_huxley"] = HodgkinHuxley
+
+
+def inputs_of(expressions, known=()):
+    """Names of the inputs that expressions depend on.
+
+    Args:
+        expressions: List of expressions.
+        known: Expressions whose value is known, so that theirs do not count.
+    """
+    if not known:
+        return set().union(*(e.inputs for e in expressions))
+    return {e.value for e in in_order(expressions, known) if e.op == "input"}
 
 
 def program(layer):

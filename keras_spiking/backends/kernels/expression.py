@@ -177,18 +177,6 @@ def _vanishes(x, factor):
     return x.is_constant(0.0) and factor.op in ("spike", "to_real", "constant")
 
 
-def inputs_of(expressions, known=()):
-    """Names of the inputs that expressions depend on.
-
-    Args:
-        expressions: List of expressions.
-        known: Expressions whose value is known, so that theirs do not count.
-    """
-    if not known:
-        return set().union(*(e.inputs for e in expressions))
-    return {e.value for e in in_order(expressions, known) if e.op == "input"}
-
-
 def in_order(expressions, known=()):
     """All expressions that the given ones need, each after its arguments."""
     order, seen = [], {id(k) for k in known}

@@ -12,6 +12,7 @@ from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.ops import rounding
 from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
+from keras_spiking.validation import refuse_keywords
 
 STATE_UNIT = 1 / loihi.STATE_SCALE
 INPUT_UNIT = 1 / loihi.INPUT_SCALE
@@ -97,11 +98,7 @@ class CubaLIFLayer(SpikingLayer):
         detach_reset: bool = False,
         **kwargs: Unpack[TemporalOptions],
     ):
-        if "v_reset" in kwargs:
-            raise TypeError(
-                "CubaLIFLayer has no argument `v_reset`: Loihi's neurons reset to 0. "
-                f"Received: v_reset={kwargs['v_reset']!r}"
-            )
+        refuse_keywords(type(self), kwargs, v_reset="Loihi's neurons reset to 0")
         super().__init__(
             v_threshold=v_threshold,
             surrogate=surrogate,
