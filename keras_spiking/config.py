@@ -5,12 +5,24 @@ import os
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 
-__all__ = ["checks_finite", "fused", "set_check_finite", "set_fused"]
+__all__ = [
+    "checks_finite",
+    "event_driven",
+    "fused",
+    "set_check_finite",
+    "set_event_driven",
+    "set_fused",
+]
 
 _MODES = ("auto", "always", "never")
-_fused = check_choice(
-    "KERAS_SPIKING_FUSED", os.environ.get("KERAS_SPIKING_FUSED", "auto"), _MODES
-)
+
+
+def _initial(variable):
+    return check_choice(variable, os.environ.get(variable, "auto"), _MODES)
+
+
+_fused = _initial("KERAS_SPIKING_FUSED")
+_event_driven = _initial("KERAS_SPIKING_EVENT_DRIVEN")
 
 
 def set_fused(mode: str):
@@ -38,6 +50,35 @@ def set_fused(mode: str):
 def fused() -> str:
     """Returns the mode that `set_fused` has set."""
     return _fused
+
+
+def set_event_driven(mode: str):
+    """Sets whether products in containers walk only over what is not zero.
+
+    They are those of `Dense`, `Conv1D` and `Conv2D` in `SeqToBatch`, `StepByStep`
+    and other containers, on a CPU. The environment variable
+    `KERAS_SPIKING_EVENT_DRIVEN` sets the initial mode. A function that has already
+    been compiled keeps what it was compiled with.
+
+    Args:
+        mode: `"auto"`: where few enough inputs are not zero for that to be faster.
+            `"always"`: whatever is given, or an error where there is no such product.
+            `"never"`: the dense product everywhere.
+
+    Example:
+
+    >>> keras_spiking.config.set_event_driven("never")
+    >>> keras_spiking.config.event_driven()
+    'never'
+    >>> keras_spiking.config.set_event_driven("auto")
+    """
+    global _event_driven
+    _event_driven = check_choice("mode", mode, _MODES)
+
+
+def event_driven() -> str:
+    """Returns the mode that `set_event_driven` has set."""
+    return _event_driven
 
 
 _checks_finite = False

@@ -47,6 +47,24 @@ class Backend:
             raise ValueError(message)
         return tensors
 
+    # Products of an input with weights
+
+    def dense(self, x, kernel):
+        """`(..., channels)` times `(channels, units)`."""
+        return ops.matmul(x, kernel)
+
+    def conv(self, x, kernel, **options):
+        """`ops.conv`."""
+        return ops.conv(x, kernel, **options)
+
+    def depthwise_conv(self, x, kernel, **options):
+        """`ops.depthwise_conv`."""
+        return ops.depthwise_conv(x, kernel, **options)
+
+    def conv_transpose(self, x, kernel, **options):
+        """`ops.conv_transpose`."""
+        return ops.conv_transpose(x, kernel, **options)
+
     # Gradients and compilation
 
     def value_and_gradients(self, function, tensors):

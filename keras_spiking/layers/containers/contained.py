@@ -5,6 +5,8 @@ import inspect
 import keras
 from keras import ops
 
+from keras_spiking.layers.containers import native
+
 _KERAS_LAYERS_OVER_TIME = (
     keras.layers.RNN,
     keras.layers.Bidirectional,
@@ -69,6 +71,9 @@ def call(layer, x, mask=None, training=None):
         training: Boolean or `None`. Given explicitly, since what is computed again
             on the way back is outside the call that knows.
     """
+    function = native.serving(layer, x, mask)
+    if function is not None:
+        return function(layer, x, training)
     kwargs = {} if training is None else {"training": training}
     if mask is not None and _takes_mask(layer):
 
