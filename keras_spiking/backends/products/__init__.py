@@ -1,0 +1,1 @@
+"""Products of an input with weights that walk only over what is not zero."""
