@@ -60,7 +60,7 @@ void keras_spiking_start(int threads) {
 }
 
 typedef struct {
-    kernel *function;
+    const Kernel *kernel;
     int reusable; /* the input whose memory the first output may take, or -1 */
 } Operator;
 
@@ -74,7 +74,7 @@ static void *create(TF_OpKernelConstruction *construction) {
     if (operator) *operator = (Operator){find(number), reusable};
     if (!operator)
         TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "There is no memory left.");
-    else if (!operator->function)
+    else if (!operator->kernel)
         TF_SetStatus(
             status, TF_NOT_FOUND,
             "This process has not made the kernel. Functions for other processes "
@@ -111,7 +111,7 @@ static void compute(void *instance, TF_OpKernelContext *context) {
     if (TF_GetCode(status) == TF_OK) {
         for (int i = 0; i < inputs + outputs; i++)
             arrays[i] = TF_TensorData(tensors[i]);
-        if (run(operator->function, sizes, arrays, arrays + inputs, call_for_help, 0))
+        if (run(operator->kernel, sizes, arrays, arrays + inputs, call_for_help, 0))
             TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "There is no memory left.");
     }
     if (TF_GetCode(status) != TF_OK) TF_OpKernelContext_Failure(context, status);

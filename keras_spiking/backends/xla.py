@@ -27,8 +27,8 @@ static int answers_version(XLA_FFI_CallFrame *frame, XLA_FFI_Handler_Traits trai
 
 #define MAX_ARRAYS 128
 typedef struct {
-    void *kernel;
-    const int64_t *sizes; /* batch, time and features, of the first array */
+    const Kernel *kernel;
+    const int64_t *sizes; /* as the call gives them, or those of the first array */
     int inputs, arrays;
     void *data[MAX_ARRAYS]; /* inputs, then outputs */
 } Call;
@@ -43,6 +43,8 @@ static XLA_FFI_Error *read_call(XLA_FFI_CallFrame *frame, uint64_t offset, Call 
     for (int i = 0; i < call->arrays; i++)
         call->data[i] = (i < call->inputs ? in[i] : out[i - call->inputs])->data;
     call->sizes = in[0]->dims;
+    if (frame->attrs.size > 1)
+        call->sizes = ((const XLA_FFI_Array *)frame->attrs.attrs[1])->data;
     const XLA_FFI_Scalar *number = frame->attrs.attrs[0];
     call->kernel = find(*(uint64_t *)number->value + offset);
     return call->kernel ? 0 : error(frame, "this process has not made the kernel");
@@ -130,7 +132,7 @@ XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
     const INDEX blocks = (sizes[0] * sizes[2] + THREADS - 1) / THREADS;
     if (!blocks) return 0;
     const int status = launch(
-        call.kernel, blocks, 1, 1, THREADS, 1, 1, 0, stream.stream, parameters, 0);
+        call.kernel->function, blocks, 1, 1, THREADS, 1, 1, 0, stream.stream, parameters, 0);
     return status ? error(frame, "the GPU did not take the kernel") : 0;
 }
 """

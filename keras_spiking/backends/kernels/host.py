@@ -27,7 +27,7 @@ def _function(kernel):
     ]
     of_sequence = "sizeof(STORED) * batch * time * features"
     pages = [
-        f"if (begin == 0) prefer_large_pages({array.name}, {of_sequence});"
+        f"if (part == 0) prefer_large_pages({array.name}, {of_sequence});"
         for array in kernel.outputs
         if array.kind == "sequence"
     ]
@@ -52,7 +52,7 @@ def _function(kernel):
         compute_constants=indent(_each_neuron(kernel.constants.setup), 2),
         passes="\n".join(_pass(kernel, loop) for loop in kernel.passes),
         release=indent(release, 1),
-    )
+    ) + TEAM.format(name=kernel.name)
 
 
 def _pass(kernel, loop):
@@ -92,15 +92,14 @@ def _each_neuron(lines):
 
 
 FUNCTION = """
-int {name}_part(
-    INDEX begin, INDEX end, INDEX batch, INDEX time, INDEX features,
-    void **in, void **out
-) {{
+int {name}_part(INDEX part, INDEX parts, const INDEX *sizes, void **in, void **out) {{
+    const INDEX batch = sizes[0], time = sizes[1], features = sizes[2];
 {pointers}
 {pages}
     const INDEX block = block_size(time), blocks = (features + block - 1) / block;
+    const INDEX end = batch * blocks * (part + 1) / parts;
 {scratch}
-    for (INDEX item = begin; item < end; item++) {{
+    for (INDEX item = batch * blocks * part / parts; item < end; item++) {{
         const INDEX b = item / blocks, first = item % blocks * block;
         const int n = (int)(features - first < block ? features - first : block);
 {constants}
@@ -111,19 +110,7 @@ int {name}_part(
     return 0;
 }}
 
-int {name}(INDEX batch, INDEX time, INDEX features, void **in, void **out) {{
-    const INDEX block = block_size(time);
-    const INDEX items = batch * ((features + block - 1) / block);
-    int failed = 0;
-    #pragma omp parallel reduction(|:failed) if (batch * time * features > 32768)
-    {{
-        const INDEX threads = omp_get_num_threads(), me = omp_get_thread_num();
-        failed = {name}_part(
-            items * me / threads, items * (me + 1) / threads,
-            batch, time, features, in, out);
-    }}
-    return failed;
-}}
+INDEX {name}_parts(const INDEX *sizes) {{ return parts_of(sizes); }}
 """
 
 PASS = """        {{
@@ -142,15 +129,34 @@ PASS = """        {{
 # the cache of a core.
 BLOCK_SIZE = """
 #define MAX_BLOCK 512
-static inline long long block_size(long long time) {
-    const long long n = 131072 / (time ? time : 1) / 16 * 16;
+static inline INDEX block_size(INDEX time) {
+    const INDEX n = 131072 / (time ? time : 1) / 16 * 16;
     return n < 16 ? 16 : n > MAX_BLOCK ? MAX_BLOCK : n;
+}
+
+/* A part should take longer than it takes to wake a thread. */
+static INDEX parts_of(const INDEX *sizes) {
+    const INDEX block = block_size(sizes[1]);
+    const INDEX most = sizes[0] * ((sizes[2] + block - 1) / block);
+    const INDEX parts = 1 + sizes[0] * sizes[1] * sizes[2] / 32768;
+    return parts < most ? parts : most;
 }
 """
 
-PRELUDE = """
+# Runs a kernel on the threads of OpenMP.
+TEAM = """
 int omp_get_num_threads(void);
 int omp_get_thread_num(void);
+int {name}(const INDEX *sizes, void **in, void **out) {{
+    int failed = 0;
+    #pragma omp parallel reduction(|:failed) if ({name}_parts(sizes) > 1)
+    failed = {name}_part(
+        omp_get_thread_num(), omp_get_num_threads(), sizes, in, out);
+    return failed;
+}}
+"""
+
+PRELUDE = """
 void *malloc(__SIZE_TYPE__);
 void free(void *);
 /* A large array is often memory that the system has yet to give, page by page, which

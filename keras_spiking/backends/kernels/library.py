@@ -82,14 +82,18 @@ class Library:
         Raises:
             MemoryError: if there is no memory for what a kernel keeps for itself.
         """
-        function = getattr(self._functions, name)
-        failed = function(
-            *map(ctypes.c_longlong, sizes),
-            (ctypes.c_void_p * len(inputs))(*inputs),
-            (ctypes.c_void_p * len(outputs))(*outputs),
-        )
-        if failed:
-            raise MemoryError("There is no memory left for a fused kernel.")
+        call(getattr(self._functions, name), sizes, inputs, outputs)
+
+
+def call(function, sizes, inputs, outputs):
+    """Runs a function of sizes and arrays on the host. See `Library.call`."""
+    failed = function(
+        (ctypes.c_longlong * len(sizes))(*sizes),
+        (ctypes.c_void_p * len(inputs))(*inputs),
+        (ctypes.c_void_p * len(outputs))(*outputs),
+    )
+    if failed:
+        raise MemoryError("There is no memory left for a kernel.")
 
 
 def shape_of(array, batch, time, features):
