@@ -4,3 +4,5 @@ from keras_spiking.backends.explain import explain
 from keras_spiking.backends.loading import active
 
 __all__ = ["active", "explain"]
+
+active()  # functions that are compiled cannot import it

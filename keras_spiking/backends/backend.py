@@ -65,6 +65,22 @@ class Backend:
         """`ops.conv_transpose`."""
         return ops.conv_transpose(x, kernel, **options)
 
+    def products_unavailable(self, x=None):
+        """Why products cannot walk over the non-zeros of an input, or `None`."""
+        return f"there are no event-driven products for the {self.name} backend"
+
+    def run_product(self, product, kernel, arrays, shape, whole=False):
+        """Runs a kernel of a product, without gradients.
+
+        Args:
+            product: `Product`.
+            kernel: Name of the kernel.
+            arrays: List of tensors as it takes them.
+            shape: Shape of the output, the axis of images left out.
+            whole: Boolean, whether the output has no axis of images.
+        """
+        raise NotImplementedError
+
     # Gradients and compilation
 
     def value_and_gradients(self, function, tensors):

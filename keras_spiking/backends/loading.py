@@ -15,9 +15,12 @@ def _load(name):
     return importlib.import_module(module).BACKEND
 
 
-_BACKEND = _load(keras.config.backend())
+_backend = None
 
 
 def active():
     """The `Backend` that Keras runs on."""
-    return _BACKEND
+    global _backend
+    if _backend is None:  # its module may import those that import this one
+        _backend = _load(keras.config.backend())
+    return _backend

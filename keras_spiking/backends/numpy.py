@@ -1,9 +1,14 @@
 """NumPy: the C kernels, called on its arrays. There are no gradients."""
 
+import functools
+
 import numpy as np
 
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels.library import shape_of
+from keras_spiking.backends.products import serving
+from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_dense
 
 
 class NumPy(Backend):
@@ -23,6 +28,25 @@ class NumPy(Backend):
         library.call("forward", sizes, *addresses)
         return outputs
 
+    def dense(self, x, kernel):
+        return _product(of_dense(x, kernel), np.matmul, x, kernel)
+
+    def conv(self, x, kernel, **options):
+        dense = functools.partial(super().conv, **options)
+        return _product(of_conv(x, kernel, **options), dense, x, kernel)
+
+    def products_unavailable(self, x=None):
+        return None
+
+    def run_product(self, product, kernel, arrays, shape, whole=False):
+        arrays = [np.ascontiguousarray(x) for x in arrays]
+        images = len(arrays[0])
+        output = np.empty(shape if whole else (images, *shape), product.dtype)
+        sizes = (images, *product.geometry)
+        addresses = [x.ctypes.data for x in arrays]
+        product.library.call(kernel, sizes, addresses, [output.ctypes.data])
+        return output
+
     def reshape(self, x, shape):
         return np.reshape(x, shape)
 
@@ -31,6 +55,13 @@ class NumPy(Backend):
 
     def call_report(self):
         return "ctypes"
+
+
+def _product(product, dense, x, kernel):
+    limit = serving.limits(product, x, dense, None).forward
+    if limit <= 0 or np.count_nonzero(x) > limit * x.size:
+        return dense(x, kernel)
+    return product.forward(x, kernel)
 
 
 def _dtype(name):

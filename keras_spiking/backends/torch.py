@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from keras_spiking.backends import gpu
+from keras_spiking.backends import torch_products as event_driven
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.library import shape_of
+from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_dense
 
 
 class Torch(Backend):
@@ -51,6 +54,35 @@ class Torch(Backend):
 
     def run(self, library, inputs):
         return over_time(library.key, "forward", inputs)
+
+    def dense(self, x, kernel):
+        product = of_dense(x, kernel)
+        return event_driven.product(product, x, kernel, event_driven.Dense())
+
+    def conv(self, x, kernel, **options):
+        product = of_conv(x, kernel, **options)
+        dense = event_driven.Conv(super().conv, product, options)
+        return event_driven.product(product, x, kernel, dense)
+
+    def products_unavailable(self, x=None):
+        if torch.compiler.is_compiling() or torch.compiler.is_exporting():
+            return "the model is being compiled or exported"
+        if torch.jit.is_tracing():
+            return "the model is being traced"
+        if x is not None and x.device.type != "cpu":
+            return f"the device is {x.device.type}, they run on a CPU"
+        return None
+
+    def run_product(self, product, kernel, arrays, shape, whole=False):
+        arrays = [x.detach().contiguous() for x in arrays]
+        images = len(arrays[0])
+        output = torch.empty(
+            shape if whole else (images, *shape), dtype=getattr(torch, product.dtype)
+        )
+        sizes = (images, *product.geometry)
+        addresses = [x.data_ptr() for x in arrays]
+        product.library.call(kernel, sizes, addresses, [output.data_ptr()])
+        return output
 
     def reshape(self, x, shape):
         return torch.reshape(x, shape)  # 20 times as fast as that of `keras.ops`

@@ -5,8 +5,6 @@ What runs them is up to the backend: see `Backend.dense` and its siblings.
 
 from typing import Any
 
-from keras import ops
-
 from keras_spiking.backends.loading import active
 
 

@@ -13,8 +13,8 @@ class Geometry(NamedTuple):
 
     Inputs are `(images, in_rows, in_columns, channels)`, weights `(kernel_rows,
     kernel_columns, channels / groups, filters)`, outputs `(images, out_rows,
-    out_columns, filters)`. On an axis, output `o` meets input `o stride + tap dilation -
-    pad`. If the product is transposed, inputs and outputs change places in that.
+    out_columns, filters)`. On an axis, output `o` meets input `o stride + tap dilation
+    - pad`. If the product is transposed, inputs and outputs change places in that.
     """
 
     in_rows: int = 1
@@ -50,16 +50,16 @@ def of_conv(shape, kernel_shape, *, strides, padding, dilation_rate, data_format
     """The geometry of `ops.conv`, or `None` if it has more than two spatial axes.
 
     Args:
-        shape: Shape of the input, of fixed size but for the batch.
+        shape: Shape of an input, the batch left out.
         kernel_shape: Shape of the kernel.
         strides, padding, dilation_rate, data_format: As for `ops.conv`.
     """
     *kernel, depth, filters = kernel_shape
     rank = len(kernel)
     if data_format == "channels_last":
-        *size, channels = shape[1:]
+        *size, channels = shape
     else:
-        channels, *size = shape[1:]
+        channels, *size = shape
     if rank > 2 or None in size or channels % depth:
         return None
     strides, dilation = _pair(strides, rank), _pair(dilation_rate, rank)

@@ -1,0 +1,54 @@
+"""The compiled kernels of products, one library for each dtype."""
+
+import ctypes
+import functools
+
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import library as libraries
+from keras_spiking.backends.kernels.host import TEAM
+from keras_spiking.backends.products import events
+
+# A sum may be taken in any order: nothing is lost by rounding once instead of twice.
+FLAGS = ("-ffp-contract=fast",)
+
+
+class Library:
+    """Kernels that any product of a dtype runs on.
+
+    Attributes:
+        dtype: `"float32"` or `"float64"`.
+        kernels: Their names. `forward` is the product, `weights` the gradient of its
+            weights.
+    """
+
+    kernels = ("forward", "weights")
+
+    def __init__(self, dtype):
+        text = events.source(dtype)
+        text += "".join(TEAM.format(name=name) for name in self.kernels)
+        self.dtype = dtype
+        self.key = compiler.digest(text + repr(FLAGS))
+        self._functions = compiler.load(text, FLAGS)
+        self._functions.count.restype = ctypes.c_longlong
+
+    def number(self, name):
+        """A kernel's name as an integer of 63 bits; 0 is no kernel's."""
+        return int(self.key[:14], 16) * 16 + self.kernels.index(name) + 1
+
+    def address(self, name):
+        """Address of a function in memory."""
+        return ctypes.cast(getattr(self._functions, name), ctypes.c_void_p).value
+
+    def call(self, name, sizes, inputs, outputs):
+        """Runs a kernel on the host, on the addresses of contiguous arrays."""
+        libraries.call(getattr(self._functions, name), sizes, inputs, outputs)
+
+    def count(self, address, size):
+        """The number of non-zeros of an array."""
+        return self._functions.count(ctypes.c_void_p(address), ctypes.c_longlong(size))
+
+
+@functools.cache
+def get(dtype):
+    """The library of a dtype, which is compiled if need be."""
+    return Library(dtype)

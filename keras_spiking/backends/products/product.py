@@ -1,0 +1,155 @@
+"""A product of a layer, in the shapes that its kernels take."""
+
+import functools
+import math
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_spiking.backends.loading import active
+from keras_spiking.backends.products import geometry as geometries
+from keras_spiking.backends.products import library
+from keras_spiking.backends.products.geometry import LANES
+from keras_spiking.backends.products.geometry import Geometry
+
+
+class Product(NamedTuple):
+    """A product of inputs of one shape with weights of one shape.
+
+    Attributes:
+        geometry: `Geometry`.
+        input_shape: Shape of an input, the batch left out.
+        kernel_shape: Shape of the weights, as Keras has them.
+        channels_first: Boolean, whether the channels of inputs and outputs come
+            first.
+        dtype: Dtype that the kernels compute in.
+    """
+
+    geometry: Geometry
+    input_shape: tuple
+    kernel_shape: tuple
+    channels_first: bool
+    dtype: str
+
+    @property
+    def library(self):
+        return library.get(self.dtype)
+
+    @property
+    def vectors(self):
+        """Vectors that hold the filters of a group."""
+        filters = self.geometry.filters // self.geometry.groups
+        return -(-filters // LANES[self.dtype])
+
+    @property
+    def width(self):
+        return self.vectors * LANES[self.dtype]
+
+    def forward(self, x, kernel):
+        """The product, by a walk over the non-zeros of `x`."""
+        g = self.geometry
+        arrays = [self.images(x), self.packed(kernel)]
+        shape = (g.out_rows, g.out_columns, g.filters)
+        y = active().run_product(self, "forward", arrays, shape)
+        return self.as_output(ops.cast(y, x.dtype), x)
+
+    def weights(self, x, upstream, dtype):
+        """The gradient of the weights, by a walk over the non-zeros of `x`."""
+        g = self.geometry
+        arrays = [self.images(x), self.gradients(upstream)]
+        taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
+        shape = (g.groups, *taps, self.width)
+        gradient = active().run_product(self, "weights", arrays, shape, True)
+        return ops.cast(self.unpacked(gradient), dtype)
+
+    def images(self, x):
+        """Inputs as `(images, in_rows, in_columns, channels)`."""
+        g = self.geometry
+        if self.channels_first:
+            x = ops.moveaxis(x, 1, -1)
+        x = ops.cast(x, self.dtype)
+        return ops.reshape(x, (-1, g.in_rows, g.in_columns, g.channels))
+
+    def as_output(self, y, x):
+        """Outputs as the layer returns them for the input `x`."""
+        g = self.geometry
+        rank = len(self.kernel_shape) - 2
+        leading = ops.shape(x)[:-1] if rank == 0 else (-1,)
+        y = ops.reshape(
+            y, (*leading, *(g.out_rows, g.out_columns)[2 - rank :], g.filters)
+        )
+        return ops.moveaxis(y, -1, 1) if self.channels_first else y
+
+    def gradients(self, upstream):
+        """Gradients of outputs as `(images, out_rows, out_columns, groups width)`."""
+        g = self.geometry
+        if self.channels_first:
+            upstream = ops.moveaxis(upstream, 1, -1)
+        upstream = ops.cast(upstream, self.dtype)
+        missing = self.width - g.filters // g.groups
+        shape = (-1, g.out_rows, g.out_columns)
+        if not missing:
+            return ops.reshape(upstream, (*shape, g.filters))
+        upstream = ops.reshape(upstream, (*shape, g.groups, g.filters // g.groups))
+        upstream = ops.pad(upstream, [(0, 0)] * 4 + [(0, missing)])
+        return ops.reshape(upstream, (*shape, g.groups * self.width))
+
+    def packed(self, kernel):
+        """Weights as `(groups, kernel_rows, kernel_columns, channels, width)`."""
+        g = self.geometry
+        filters = g.filters // g.groups
+        taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
+        kernel = ops.reshape(ops.cast(kernel, self.dtype), (*taps, g.groups, filters))
+        if missing := self.width - filters:
+            kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
+        if g.groups == 1:
+            return ops.reshape(kernel, (1, *taps, self.width))
+        return ops.transpose(kernel, (3, 0, 1, 2, 4))
+
+    def unpacked(self, gradient):
+        """The gradient of packed weights as that of the weights."""
+        gradient = gradient[..., : self.geometry.filters // self.geometry.groups]
+        if self.geometry.groups > 1:
+            gradient = ops.transpose(gradient, (1, 2, 3, 0, 4))
+        return ops.reshape(gradient, self.kernel_shape)
+
+    def images_of(self, x):
+        """The number of images, or `None` if only a running graph knows it."""
+        leading = x.shape[:-1] if len(self.kernel_shape) == 2 else x.shape[:1]
+        return None if None in leading else math.prod(leading)
+
+
+def of_dense(x, kernel):
+    """The product of `Backend.dense`, or `None` if there are no kernels for it."""
+    if None in kernel.shape or len(x.shape) < 2:
+        return None
+    return _make((kernel.shape[0],), tuple(kernel.shape), False, _dtype(x))
+
+
+def of_conv(x, kernel, *, strides, padding, dilation_rate, data_format):
+    """The product of `Backend.conv`, or `None` if there are no kernels for it."""
+    return _make(
+        tuple(x.shape[1:]),
+        tuple(kernel.shape),
+        data_format == "channels_first",
+        _dtype(x),
+        strides=strides,
+        padding=padding,
+        dilation_rate=dilation_rate,
+        data_format=data_format,
+    )
+
+
+def _dtype(x):
+    return "float64" if "float64" in str(x.dtype) else "float32"
+
+
+@functools.lru_cache(maxsize=4096)
+def _make(input_shape, kernel_shape, channels_first, dtype, **options):
+    if not options:
+        geometry = geometries.of_dense(*kernel_shape)
+    else:
+        geometry = geometries.of_conv(input_shape, kernel_shape, **options)
+    if geometry is None:
+        return None
+    return Product(geometry, input_shape, kernel_shape, channels_first, dtype)

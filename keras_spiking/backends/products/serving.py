@@ -1,0 +1,43 @@
+"""Which product serves a call: the dense one, or a walk over what is not zero."""
+
+from keras_spiking import config
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.loading import active
+from keras_spiking.backends.products import choice
+
+
+def limits(product, x, dense, dense_weights):
+    """Up to which shares of non-zeros a walk over them serves a call.
+
+    Args:
+        product: `Product`, or `None` if there are no kernels for it.
+        x: Tensor, the input.
+        dense, dense_weights: See `choice.limits`.
+
+    Raises:
+        RuntimeError: if there is no walk and the mode is `"always"`.
+    """
+    mode = config.event_driven()
+    if mode == "never":
+        return choice.NEVER
+    reason = unavailable(product, x)
+    if reason is not None:
+        if mode == "always":
+            raise RuntimeError(
+                f"There is no event-driven product: {reason}. They were required by "
+                '`keras_spiking.config.set_event_driven("always")`; with "auto" the '
+                "dense product serves instead."
+            )
+        return choice.NEVER
+    if mode == "always":
+        return choice.ALWAYS
+    return choice.limits(product, product.images_of(x), dense, dense_weights)
+
+
+def unavailable(product, x=None):
+    """Why there is no walk for a product, or `None`."""
+    if product is None:
+        return "it has more than two spatial axes, or sizes that are not fixed"
+    if compiler.compiler() is None:
+        return "there is no C compiler: install gcc or clang, or set CC"
+    return active().products_unavailable(x)

@@ -1,0 +1,140 @@
+"""Products on PyTorch: for each call the dense one, or a walk over what is not zero."""
+
+import torch
+from torch.nn import functional
+
+from keras_spiking.backends.products import serving
+
+
+class Dense:
+    """The product with a matrix, and its gradients."""
+
+    def __call__(self, x, kernel):
+        return torch.matmul(x, kernel)
+
+    def input_gradient(self, x, kernel, upstream):
+        return torch.matmul(upstream, kernel.mT)
+
+    def weights_gradient(self, x, upstream):
+        x, upstream = x.flatten(0, -2), upstream.flatten(0, -2)
+        return torch.matmul(x.mT, upstream)
+
+
+class Conv:
+    """A convolution, and its gradients."""
+
+    def __init__(self, function, product, options):
+        self.function, self.product, self.options = function, product, options
+
+    def __call__(self, x, kernel):
+        return self.function(x, kernel, **self.options)
+
+    def input_gradient(self, x, kernel, upstream):
+        return self._gradients(x, kernel, upstream, 0)
+
+    def weights_gradient(self, x, upstream):
+        kernel = x.new_empty(self.product.kernel_shape)
+        return self._gradients(x, kernel, upstream, 1)
+
+    def _gradients(self, x, kernel, upstream, which):
+        g, rank = self.product.geometry, len(kernel.shape) - 2
+        if not self.product.channels_first:
+            x, upstream = x.movedim(-1, 1), upstream.movedim(-1, 1)
+        before, after = self._padding(rank)
+        uneven = before != after
+        if uneven:
+            widths = [w for pair in zip(before[::-1], after[::-1]) for w in pair]
+            x = functional.pad(x, widths)
+        kernel = kernel.movedim((-1, -2), (0, 1)).contiguous()
+        result = torch.ops.aten.convolution_backward(
+            upstream,
+            x,
+            kernel,
+            None,
+            [g.stride_rows, g.stride_columns][-rank:],
+            [0] * rank if uneven else before,
+            [g.dilation_rows, g.dilation_columns][-rank:],
+            False,
+            [0] * rank,
+            g.groups,
+            [which == 0, which == 1, False],
+        )[which]
+        if which == 1:
+            return result.movedim((0, 1), (-1, -2))
+        if uneven:
+            for axis, (first, last) in enumerate(zip(before, after), 2):
+                size = result.shape[axis] - first - last
+                result = result.narrow(axis, first, size)
+        return result if self.product.channels_first else result.movedim(1, -1)
+
+    def _padding(self, rank):
+        g = self.product.geometry
+        axes = [
+            (g.in_rows, g.out_rows, g.kernel_rows, g.stride_rows, g.pad_rows)
+            + (g.dilation_rows,),
+            (g.in_columns, g.out_columns, g.kernel_columns, g.stride_columns)
+            + (g.pad_columns, g.dilation_columns),
+        ]
+        before, after = [], []
+        for inputs, outputs, taps, stride, pad, dilation in axes[-rank:]:
+            met = (outputs - 1) * stride + (taps - 1) * dilation + 1
+            before.append(pad)
+            # What no output meets behind the last input is not cut off.
+            after.append(max(met - inputs - pad, 0))
+        if self.options["padding"] == "valid":
+            after = before
+        return before, after
+
+
+def product(product, x, kernel, dense):
+    """A product, differentiable.
+
+    Args:
+        product: `Product`, or `None`.
+        x, kernel: Tensors.
+        dense: `Dense` or `Conv`, which serves where there are too many non-zeros.
+    """
+    limits = serving.limits(product, x, dense, dense.weights_gradient)
+    needs_gradient = torch.is_grad_enabled() and (
+        x.requires_grad or kernel.requires_grad
+    )
+    limit = max(limits) if needs_gradient else limits.forward
+    if limit <= 0:
+        return dense(x, kernel)
+    share = _nonzeros(product, x) / max(x.numel(), 1)
+    if share > limit:
+        return dense(x, kernel)
+    walks = share <= limits.forward, share <= limits.weights
+    if not needs_gradient:
+        return product.forward(x, kernel)
+    return _EventDriven.apply(x, kernel, product, dense, walks)
+
+
+def _nonzeros(product, x):
+    if x.dtype != getattr(torch, product.dtype):
+        return torch.count_nonzero(x.detach()).item()
+    x = x.detach()
+    if not (x.is_contiguous() or x.movedim(1, -1).is_contiguous()):
+        x = x.contiguous()
+    return product.library.count(x.data_ptr(), x.numel())
+
+
+class _EventDriven(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, kernel, product, dense, walks):
+        ctx.product, ctx.dense, ctx.walks = product, dense, walks
+        ctx.save_for_backward(x, kernel)
+        return product.forward(x, kernel) if walks[0] else dense(x, kernel)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        x, kernel = ctx.saved_tensors
+        of_x = of_kernel = None
+        if ctx.needs_input_grad[0]:
+            of_x = ctx.dense.input_gradient(x, kernel, upstream)
+        if ctx.needs_input_grad[1] and ctx.walks[1]:
+            of_kernel = ctx.product.weights(x, upstream, kernel.dtype)
+        elif ctx.needs_input_grad[1]:
+            of_kernel = ctx.dense.weights_gradient(x, upstream)
+        return of_x, of_kernel, None, None, None
