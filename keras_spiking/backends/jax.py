@@ -17,6 +17,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from keras import ops
 
 from keras_spiking.backends import gpu
+from keras_spiking.backends import jax_products
 from keras_spiking.backends import xla
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.exporting import is_exporting
@@ -25,6 +26,8 @@ from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVES
 from keras_spiking.backends.kernels.library import shape_of
+from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_dense
 
 HOST, DEVICE = "keras_spiking_host", "keras_spiking_device"
 
@@ -80,6 +83,26 @@ class Jax(Backend):
 
     def run(self, library, inputs):
         return list(_over_time(library, tuple(inputs)))
+
+    def dense(self, x, kernel):
+        return jax_products.product(of_dense(x, kernel), x, kernel, jnp.matmul)
+
+    def conv(self, x, kernel, **options):
+        dense = functools.partial(super().conv, **options)
+        return jax_products.product(of_conv(x, kernel, **options), x, kernel, dense)
+
+    def products_unavailable(self, x=None):
+        if is_exporting():
+            return "the model is being exported"
+        if jax.default_backend() != "cpu":
+            return f"they run on a CPU, and JAX on {jax.default_backend()}"
+        if x is not None and not all(isinstance(n, int) for n in x.shape):
+            return "the size of the batch is not known"
+        return None
+
+    def run_product(self, product, kernel, arrays, shape, whole=False):
+        entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), product.library)
+        return jax_products.run(HOST, product, kernel, arrays, shape, whole)
 
     def reshape(self, x, shape):
         return jnp.reshape(x, shape)

@@ -132,7 +132,8 @@ XLA_FFI_Error *keras_spiking_call(XLA_FFI_CallFrame *frame) {
     const INDEX blocks = (sizes[0] * sizes[2] + THREADS - 1) / THREADS;
     if (!blocks) return 0;
     const int status = launch(
-        call.kernel->function, blocks, 1, 1, THREADS, 1, 1, 0, stream.stream, parameters, 0);
+        call.kernel->function, blocks, 1, 1, THREADS, 1, 1, 0, stream.stream,
+        parameters, 0);
     return status ? error(frame, "the GPU did not take the kernel") : 0;
 }
 """
