@@ -116,11 +116,11 @@ def _split(call, kernel, whole):
 
         return mesh, summed, output.sharding, tuple(x.sharding for x in inputs)
 
-    letters = set(_AXES[kernel]) - set("n ,->")
+    others = dict.fromkeys(_AXES[kernel].translate(str.maketrans("", "", "n ,->")))
     split.def_partition(
         partition,
         sharding_rule=_AXES[kernel],
         reduction_factors=("n",) if whole else (),
-        need_replication_factors=tuple(sorted(letters)),
+        need_replication_factors=tuple(others),
     )
     return split
