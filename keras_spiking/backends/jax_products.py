@@ -11,6 +11,7 @@ from keras_spiking.backends.products import serving
 
 # The arrays of kernels, which may be split over devices along the images alone.
 _AXES = {
+    "count": "n r c i -> k",
     "forward": "n r c i, g a b d w -> n s t f",
     "weights": "n r c i, n s t f -> g a b d w",
 }
@@ -48,7 +49,7 @@ def transposed(function, which, *arguments):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _product(product, dense, limits, x, kernel):
-    return _choose(x, limits.forward, product.forward, dense, kernel)
+    return _choose(product, x, limits.forward, product.forward, dense, kernel)
 
 
 def _forward(product, dense, limits, x, kernel):
@@ -65,18 +66,18 @@ def _backward(product, dense, limits, arrays, upstream):
         return transposed(dense, 1, x, kernel)(upstream)
 
     of_x = transposed(dense, 0, x, kernel)(upstream)
-    return of_x, _choose(x, limits.weights, walked, of_weights, upstream)
+    return of_x, _choose(product, x, limits.weights, walked, of_weights, upstream)
 
 
 _product.defvjp(_forward, _backward)
 
 
-def _choose(x, limit, walk, dense, other):
+def _choose(product, x, limit, walk, dense, other):
     if limit <= 0:
         return dense(x, other)
     if limit >= 1:
         return walk(x, other)
-    few = jnp.count_nonzero(x) <= limit * x.size
+    few = product.nonzeros(x) <= limit * x.size
     return jax.lax.cond(few, walk, dense, x, other)
 
 

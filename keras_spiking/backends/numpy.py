@@ -59,7 +59,7 @@ class NumPy(Backend):
 
 def _product(product, dense, x, kernel):
     limit = serving.limits(product, x, dense, None).forward
-    if limit <= 0 or np.count_nonzero(x) > limit * x.size:
+    if limit <= 0 or product.nonzeros(x) > limit * x.size:
         return dense(x, kernel)
     return product.forward(x, kernel)
 

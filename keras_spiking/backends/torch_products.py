@@ -101,22 +101,13 @@ def product(product, x, kernel, dense):
     limit = max(limits) if needs_gradient else limits.forward
     if limit <= 0:
         return dense(x, kernel)
-    share = _nonzeros(product, x) / max(x.numel(), 1)
+    share = product.nonzeros(x).item() / max(x.numel(), 1)
     if share > limit:
         return dense(x, kernel)
     walks = share <= limits.forward, share <= limits.weights
     if not needs_gradient:
         return product.forward(x, kernel)
     return _EventDriven.apply(x, kernel, product, dense, walks)
-
-
-def _nonzeros(product, x):
-    if x.dtype != getattr(torch, product.dtype):
-        return torch.count_nonzero(x.detach()).item()
-    x = x.detach()
-    if not (x.is_contiguous() or x.movedim(1, -1).is_contiguous()):
-        x = x.contiguous()
-    return product.library.count(x.data_ptr(), x.numel())
 
 
 class _EventDriven(torch.autograd.Function):

@@ -102,12 +102,29 @@ static inline EVENT *scan(const REAL *x, INDEX n, int index, EVENT *events) {
     return events;
 }
 
-/* The number of non-zeros. */
-INDEX count(const REAL *x, INDEX n) {
-    INDEX total = 0;
-    #pragma omp parallel for simd reduction(+:total) if (n > 65536)
-    for (INDEX i = 0; i < n; i++) total += x[i] != 0;
-    return total;
+/* The numbers of non-zeros that parts of the input have. */
+#define COUNTS 64
+
+INDEX count_parts(const INDEX *sizes) {
+    const SIZES *s = (const SIZES *)sizes;
+    const INDEX n = s->images * s->in_rows * s->in_columns * s->channels;
+    return 1 + least(n / 65536, COUNTS - 1);
+}
+
+int count_part(INDEX part, INDEX parts, const INDEX *sizes, void **in, void **out) {
+    const SIZES *s = (const SIZES *)sizes;
+    const REAL *x = in[0];
+    const INDEX n = s->images * s->in_rows * s->in_columns * s->channels;
+    REAL *counts = out[0];
+    for (INDEX i = part; i < COUNTS; i += parts) counts[i] = 0;
+    const INDEX end = n * (part + 1) / parts;
+    for (INDEX i = n * part / parts; i < end;) {
+        const INDEX last = least(i + 65536, end);
+        int total = 0; /* as wide as what is compared, for vectors */
+        for (; i < last; i++) total += x[i] != 0;
+        counts[part % COUNTS] += total;
+    }
+    return 0;
 }
 """
 

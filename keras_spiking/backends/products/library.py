@@ -9,6 +9,7 @@ from keras_spiking.backends.kernels.host import TEAM
 from keras_spiking.backends.products import events
 
 # A sum may be taken in any order: nothing is lost by rounding once instead of twice.
+COUNTS = 64  # numbers whose sum `count` gives
 FLAGS = ("-ffp-contract=fast",)
 
 
@@ -17,11 +18,11 @@ class Library:
 
     Attributes:
         dtype: `"float32"` or `"float64"`.
-        kernels: Their names. `forward` is the product, `weights` the gradient of its
-            weights.
+        kernels: Their names. `count` counts non-zeros, `forward` is the product,
+            `weights` the gradient of its weights.
     """
 
-    kernels = ("forward", "weights")
+    kernels = ("count", "forward", "weights")
 
     def __init__(self, dtype):
         text = events.source(dtype)
@@ -29,7 +30,6 @@ class Library:
         self.dtype = dtype
         self.key = compiler.digest(text + repr(FLAGS))
         self._functions = compiler.load(text, FLAGS)
-        self._functions.count.restype = ctypes.c_longlong
 
     def number(self, name):
         """A kernel's name as an integer of 63 bits; 0 is no kernel's."""
@@ -42,10 +42,6 @@ class Library:
     def call(self, name, sizes, inputs, outputs):
         """Runs a kernel on the host, on the addresses of contiguous arrays."""
         libraries.call(getattr(self._functions, name), sizes, inputs, outputs)
-
-    def count(self, address, size):
-        """The number of non-zeros of an array."""
-        return self._functions.count(ctypes.c_void_p(address), ctypes.c_longlong(size))
 
 
 @functools.cache

@@ -62,13 +62,22 @@ class Product(NamedTuple):
         gradient = active().run_product(self, "weights", arrays, shape, True)
         return ops.cast(self.unpacked(gradient), dtype)
 
+    def nonzeros(self, x):
+        """The number of non-zeros of `x`, as a tensor."""
+        x = ops.reshape(ops.cast(x, self.dtype), self.images_shape)
+        shape = (library.COUNTS,)
+        return ops.sum(active().run_product(self, "count", [x], shape, True))
+
+    @property
+    def images_shape(self):
+        g = self.geometry
+        return (-1, g.in_rows, g.in_columns, g.channels)
+
     def images(self, x):
         """Inputs as `(images, in_rows, in_columns, channels)`."""
-        g = self.geometry
         if self.channels_first:
             x = ops.moveaxis(x, 1, -1)
-        x = ops.cast(x, self.dtype)
-        return ops.reshape(x, (-1, g.in_rows, g.in_columns, g.channels))
+        return ops.reshape(ops.cast(x, self.dtype), self.images_shape)
 
     def as_output(self, y, x):
         """Outputs as the layer returns them for the input `x`."""
