@@ -11,13 +11,17 @@ import weakref
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from keras_spiking.backends import tensorflow_products as event_driven
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.exporting import is_exporting
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels import library as libraries
+from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_dense
 from keras_spiking.backends.tensorflow_operator import OPERATOR_SOURCE
 
 _libraries_of = weakref.WeakKeyDictionary()  # what graphs call
@@ -66,7 +70,7 @@ class TensorFlow(Backend):
         return None
 
     def register(self, library):
-        _, operator = _operator()
+        operator = _operators()[1]
         entry.register(operator, library)
 
     def run(self, library, inputs):
@@ -75,6 +79,35 @@ class TensorFlow(Backend):
             graph = tf.compat.v1.get_default_graph()
             _libraries_of.setdefault(graph, {})[library.key] = library
         return _call(library, "forward", inputs)
+
+    def dense(self, x, kernel):
+        product = of_dense(x, kernel)
+        return event_driven.product(product, x, kernel, ops.matmul)
+
+    def conv(self, x, kernel, **options):
+        dense = functools.partial(super().conv, **options)
+        return event_driven.product(of_conv(x, kernel, **options), x, kernel, dense)
+
+    def products_unavailable(self, x=None):
+        if is_exporting():
+            return "the model is being exported"
+        if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+            return "XLA compiles this function (jit_compile=True)"
+        if tf.config.list_logical_devices("GPU"):
+            return "they run on a CPU, and TensorFlow on a GPU"
+        return None
+
+    def run_product(self, product, kernel, arrays, shape, whole=False):
+        operators, table = _operators()
+        entry.register(table, product.library)
+        shape = shape if whole else (-1, *shape)
+        output = operators.keras_spiking_product(
+            arrays=arrays,
+            kernel=product.library.number(kernel),
+            sizes=(0, *product.geometry),
+            shape=shape,
+        )
+        return tf.ensure_shape(output, [None if n < 0 else n for n in shape])
 
     def reshape(self, x, shape):
         return tf.reshape(x, shape)
@@ -94,23 +127,22 @@ class TensorFlow(Backend):
 
 
 @functools.cache
-def _operator():
-    """Returns the operator as a Python function, and its library."""
+def _operators():
+    """Returns the module of the operators, and their library."""
     text = f"/* for TensorFlow {tf.__version__} */\n" + entry.SOURCE + OPERATOR_SOURCE
     flags = (f"-I{tf.sysconfig.get_include()}", *tf.sysconfig.get_link_flags())
     path = compiler.build(text, flags)
     # TensorFlow has to be the first to load it: it watches what is registered.
-    over_time = tf.load_op_library(path).keras_spiking_over_time
+    operators = tf.load_op_library(path)
     library = ctypes.CDLL(path)
     library.keras_spiking_start(tf.config.threading.get_intra_op_parallelism_threads())
-    return over_time, library
+    return operators, library
 
 
 def _call(library, name, inputs):
-    over_time, _ = _operator()
     reusable = library.reusable(name)
     outputs = library.kernels[name].outputs
-    return over_time(
+    return _operators()[0].keras_spiking_over_time(
         inputs,
         output_types=[library.dtype_of(array) for array in outputs],
         library=library.key,

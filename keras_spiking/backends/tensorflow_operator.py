@@ -1,4 +1,4 @@
-"""C text of the TensorFlow operator that runs kernels.
+"""C text of the TensorFlow operators that run kernels: of neurons and of products.
 
 It is C, which compiles in a third of a second, and not C++, for which TensorFlow's
 headers take ten. From C the threads of TensorFlow's operations are out of reach.
@@ -8,6 +8,7 @@ operator keeps its own, as many as an operation may have, which sleep between ca
 
 OPERATOR_SOURCE = r"""
 #include <pthread.h>
+#include <string.h>
 
 /* TensorFlow's headers define these names for C++ only. */
 typedef struct TF_DimensionHandle TF_DimensionHandle;
@@ -59,22 +60,24 @@ void keras_spiking_start(int threads) {
     }
 }
 
+#define MAX_SIZES 32
+#define MAX_RANK 8
 typedef struct {
     const Kernel *kernel;
     int reusable; /* the input whose memory the first output may take, or -1 */
+    /* Of a product: its sizes, of which the first is that of the first input, and the
+       shape of its output, -1 where that stands. */
+    int64_t sizes[MAX_SIZES], shape[MAX_RANK];
+    int rank;
 } Operator;
 
-static void *create(TF_OpKernelConstruction *construction) {
-    TF_Status *status = TF_NewStatus();
+static void *construct(
+    TF_OpKernelConstruction *construction, Operator *operator, TF_Status *status
+) {
     int64_t number = 0;
-    int32_t reusable = -1;
     TF_OpKernelConstruction_GetAttrInt64(construction, "kernel", &number, status);
-    TF_OpKernelConstruction_GetAttrInt32(construction, "reusable", &reusable, status);
-    Operator *operator = malloc(sizeof(Operator));
-    if (operator) *operator = (Operator){find(number), reusable};
-    if (!operator)
-        TF_SetStatus(status, TF_RESOURCE_EXHAUSTED, "There is no memory left.");
-    else if (!operator->kernel)
+    operator->kernel = find(number);
+    if (TF_GetCode(status) == TF_OK && !operator->kernel)
         TF_SetStatus(
             status, TF_NOT_FOUND,
             "This process has not made the kernel. Functions for other processes "
@@ -83,6 +86,33 @@ static void *create(TF_OpKernelConstruction *construction) {
         TF_OpKernelConstruction_Failure(construction, status);
     TF_DeleteStatus(status);
     return operator;
+}
+
+static void *create(TF_OpKernelConstruction *construction) {
+    TF_Status *status = TF_NewStatus();
+    Operator *operator = calloc(1, sizeof(Operator));
+    int32_t reusable = -1;
+    TF_OpKernelConstruction_GetAttrInt32(construction, "reusable", &reusable, status);
+    operator->reusable = reusable;
+    return construct(construction, operator, status);
+}
+
+static void *create_product(TF_OpKernelConstruction *construction) {
+    TF_Status *status = TF_NewStatus();
+    Operator *operator = calloc(1, sizeof(Operator));
+    int32_t sizes, rank, total;
+    TF_OpKernelConstruction_GetAttrSize(construction, "sizes", &sizes, &total, status);
+    TF_OpKernelConstruction_GetAttrSize(construction, "shape", &rank, &total, status);
+    if (sizes > MAX_SIZES || rank > MAX_RANK)
+        TF_SetStatus(status, TF_INVALID_ARGUMENT, "There are too many sizes.");
+    operator->rank = rank;
+    if (TF_GetCode(status) == TF_OK)
+        TF_OpKernelConstruction_GetAttrInt64List(
+            construction, "sizes", operator->sizes, sizes, status);
+    if (TF_GetCode(status) == TF_OK)
+        TF_OpKernelConstruction_GetAttrInt64List(
+            construction, "shape", operator->shape, rank, status);
+    return construct(construction, operator, status);
 }
 
 static void compute(void *instance, TF_OpKernelContext *context) {
@@ -120,6 +150,40 @@ static void compute(void *instance, TF_OpKernelContext *context) {
     TF_DeleteStatus(status);
 }
 
+static void compute_product(void *instance, TF_OpKernelContext *context) {
+    const Operator *operator = instance;
+    TF_Status *status = TF_NewStatus();
+    const int inputs = TF_NumInputs(context);
+    TF_Tensor *tensors[inputs + 1];
+    void *arrays[inputs + 1];
+    for (int i = 0; i <= inputs; i++) tensors[i] = 0;
+    for (int i = 0; i < inputs && TF_GetCode(status) == TF_OK; i++)
+        TF_GetInput(context, i, &tensors[i], status);
+    if (TF_GetCode(status) == TF_OK) {
+        int64_t sizes[MAX_SIZES], shape[MAX_RANK], bytes = 1;
+        memcpy(sizes, operator->sizes, sizeof(sizes));
+        sizes[0] = TF_Dim(tensors[0], 0);
+        for (int i = 0; i < operator->rank; i++) {
+            shape[i] = operator->shape[i] < 0 ? sizes[0] : operator->shape[i];
+            bytes *= shape[i];
+        }
+        bytes *= TF_DataTypeSize(TF_ExpectedOutputDataType(context, 0));
+        tensors[inputs] = TF_AllocateOutput(
+            context, 0, TF_ExpectedOutputDataType(context, 0), shape, operator->rank,
+            bytes, status);
+        if (TF_GetCode(status) == TF_OK) {
+            for (int i = 0; i <= inputs; i++) arrays[i] = TF_TensorData(tensors[i]);
+            if (run(operator->kernel, sizes, arrays, arrays + inputs, call_for_help, 0))
+                TF_SetStatus(
+                    status, TF_RESOURCE_EXHAUSTED, "There is no memory left.");
+        }
+    }
+    if (TF_GetCode(status) != TF_OK) TF_OpKernelContext_Failure(context, status);
+    for (int i = 0; i <= inputs; i++)
+        if (tensors[i]) TF_DeleteTensor(tensors[i]);
+    TF_DeleteStatus(status);
+}
+
 /* Each output has the shape of the input in its place. */
 static void infer_shapes(TF_ShapeInferenceContext *context, TF_Status *status) {
     TF_ShapeHandle *shape = TF_NewShapeHandle();
@@ -148,6 +212,23 @@ __attribute__((constructor)) static void define(void) {
     TF_RegisterKernelBuilder(
         "KerasSpikingOverTime",
         TF_NewKernelBuilder("KerasSpikingOverTime", "CPU", create, compute, free),
+        status);
+
+    definition = TF_NewOpDefinitionBuilder("KerasSpikingProduct");
+    TF_OpDefinitionBuilderAddInput(definition, "arrays: number * dtype");
+    TF_OpDefinitionBuilderAddOutput(definition, "output: dtype");
+    TF_OpDefinitionBuilderAddAttr(definition, "number: int >= 1");
+    TF_OpDefinitionBuilderAddAttr(definition, "dtype: {float, double}");
+    TF_OpDefinitionBuilderAddAttr(definition, "kernel: int");
+    TF_OpDefinitionBuilderAddAttr(definition, "sizes: list(int)");
+    TF_OpDefinitionBuilderAddAttr(definition, "shape: list(int)");
+    TF_OpDefinitionBuilderSetShapeInferenceFunction(
+        definition, TF_ShapeInferenceContextSetUnknownShape);
+    TF_RegisterOpDefinition(definition, status);
+    TF_RegisterKernelBuilder(
+        "KerasSpikingProduct",
+        TF_NewKernelBuilder(
+            "KerasSpikingProduct", "CPU", create_product, compute_product, free),
         status);
     TF_DeleteStatus(status);
 }
