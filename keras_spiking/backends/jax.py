@@ -27,7 +27,9 @@ from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVES
 from keras_spiking.backends.kernels.library import shape_of
 from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
+from keras_spiking.backends.products.product import of_depthwise_conv
 
 HOST, DEVICE = "keras_spiking_host", "keras_spiking_device"
 
@@ -90,6 +92,16 @@ class Jax(Backend):
     def conv(self, x, kernel, **options):
         dense = functools.partial(super().conv, **options)
         return jax_products.product(of_conv(x, kernel, **options), x, kernel, dense)
+
+    def depthwise_conv(self, x, kernel, **options):
+        dense = functools.partial(super().depthwise_conv, **options)
+        product = of_depthwise_conv(x, kernel, **options)
+        return jax_products.product(product, x, kernel, dense)
+
+    def conv_transpose(self, x, kernel, **options):
+        dense = functools.partial(super().conv_transpose, **options)
+        product = of_conv_transpose(x, kernel, **options)
+        return jax_products.product(product, x, kernel, dense)
 
     def products_unavailable(self, x=None):
         if is_exporting():

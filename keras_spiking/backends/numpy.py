@@ -8,7 +8,9 @@ from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels.library import shape_of
 from keras_spiking.backends.products import serving
 from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
+from keras_spiking.backends.products.product import of_depthwise_conv
 
 
 class NumPy(Backend):
@@ -34,6 +36,14 @@ class NumPy(Backend):
     def conv(self, x, kernel, **options):
         dense = functools.partial(super().conv, **options)
         return _product(of_conv(x, kernel, **options), dense, x, kernel)
+
+    def depthwise_conv(self, x, kernel, **options):
+        dense = functools.partial(super().depthwise_conv, **options)
+        return _product(of_depthwise_conv(x, kernel, **options), dense, x, kernel)
+
+    def conv_transpose(self, x, kernel, **options):
+        dense = functools.partial(super().conv_transpose, **options)
+        return _product(of_conv_transpose(x, kernel, **options), dense, x, kernel)
 
     def products_unavailable(self, x=None):
         return None

@@ -21,7 +21,9 @@ from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import entry
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
+from keras_spiking.backends.products.product import of_depthwise_conv
 from keras_spiking.backends.tensorflow_operator import OPERATOR_SOURCE
 
 _libraries_of = weakref.WeakKeyDictionary()  # what graphs call
@@ -87,6 +89,16 @@ class TensorFlow(Backend):
     def conv(self, x, kernel, **options):
         dense = functools.partial(super().conv, **options)
         return event_driven.product(of_conv(x, kernel, **options), x, kernel, dense)
+
+    def depthwise_conv(self, x, kernel, **options):
+        dense = functools.partial(super().depthwise_conv, **options)
+        product = of_depthwise_conv(x, kernel, **options)
+        return event_driven.product(product, x, kernel, dense)
+
+    def conv_transpose(self, x, kernel, **options):
+        dense = functools.partial(super().conv_transpose, **options)
+        product = of_conv_transpose(x, kernel, **options)
+        return event_driven.product(product, x, kernel, dense)
 
     def products_unavailable(self, x=None):
         if is_exporting():

@@ -16,7 +16,9 @@ from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.library import shape_of
 from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
+from keras_spiking.backends.products.product import of_depthwise_conv
 
 
 class Torch(Backend):
@@ -62,6 +64,16 @@ class Torch(Backend):
     def conv(self, x, kernel, **options):
         product = of_conv(x, kernel, **options)
         dense = event_driven.Conv(super().conv, product, options)
+        return event_driven.product(product, x, kernel, dense)
+
+    def depthwise_conv(self, x, kernel, **options):
+        product = of_depthwise_conv(x, kernel, **options)
+        dense = event_driven.Recorded(super().depthwise_conv, product, options)
+        return event_driven.product(product, x, kernel, dense)
+
+    def conv_transpose(self, x, kernel, **options):
+        product = of_conv_transpose(x, kernel, **options)
+        dense = event_driven.Recorded(super().conv_transpose, product, options)
         return event_driven.product(product, x, kernel, dense)
 
     def products_unavailable(self, x=None):

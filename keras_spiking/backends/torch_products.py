@@ -86,13 +86,38 @@ class Conv:
         return before, after
 
 
+class Recorded:
+    """A product whose gradients PyTorch finds: it runs once more for each."""
+
+    def __init__(self, function, product, options):
+        self.function, self.product, self.options = function, product, options
+
+    def __call__(self, x, kernel):
+        return self.function(x, kernel, **self.options)
+
+    def input_gradient(self, x, kernel, upstream):
+        return self._gradient(x, kernel, upstream, 0)
+
+    def weights_gradient(self, x, upstream):
+        kernel = x.new_zeros(self.product.kernel_shape)
+        return self._gradient(x, kernel, upstream, 1)
+
+    def _gradient(self, x, kernel, upstream, which):
+        arguments = [x.detach(), kernel.detach()]
+        arguments[which].requires_grad_()
+        with torch.enable_grad():
+            y = self(*arguments)
+        return torch.autograd.grad(y, arguments[which], upstream)[0]
+
+
 def product(product, x, kernel, dense):
     """A product, differentiable.
 
     Args:
         product: `Product`, or `None`.
         x, kernel: Tensors.
-        dense: `Dense` or `Conv`, which serves where there are too many non-zeros.
+        dense: `Dense`, `Conv` or `Recorded`, which serves where there are too many
+            non-zeros.
     """
     limits = serving.limits(product, x, dense, dense.weights_gradient)
     needs_gradient = torch.is_grad_enabled() and (

@@ -79,6 +79,21 @@ def test_dilation_and_groups(filters, padding):
         compare(layer, sparse(2, 2, 9, 7, 6))
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_depthwise(strides):
+    layer = layers.DepthwiseConv2D(3, strides, "same", depth_multiplier=2)
+    compare(layer, sparse(2, 2, 7, 6, 5))
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+def test_transposed(kernel, strides, padding):
+    layer = layers.Conv2DTranspose(18, kernel, strides, padding)
+    compare(layer, sparse(2, 2, 5, 4, 3))
+    compare(layers.Conv1DTranspose(3, kernel, strides, padding), sparse(2, 2, 7, 3))
+
+
 @pytest.mark.parametrize("padding", ["same", "valid", "causal"])
 def test_conv1d(padding):
     compare(layers.Conv1D(20, 3, padding=padding, strides=2), sparse(2, 3, 11, 4))

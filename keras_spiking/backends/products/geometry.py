@@ -41,55 +41,103 @@ class Geometry(NamedTuple):
         return self.out_rows * self.out_columns * self.filters * taps
 
 
-def of_dense(channels, units):
+def of_dense(shape, kernel_shape):
     """The geometry of a product with a matrix `(channels, units)`."""
+    channels, units = kernel_shape
     return Geometry(channels=channels, filters=units)
 
 
-def of_conv(shape, kernel_shape, *, strides, padding, dilation_rate, data_format):
+def of_conv(
+    shape,
+    kernel_shape,
+    *,
+    strides,
+    padding,
+    dilation_rate,
+    data_format,
+    depthwise=False,
+):
     """The geometry of `ops.conv`, or `None` if it has more than two spatial axes.
 
     Args:
         shape: Shape of an input, the batch left out.
         kernel_shape: Shape of the kernel.
         strides, padding, dilation_rate, data_format: As for `ops.conv`.
+        depthwise: Boolean, whether it is that of `ops.depthwise_conv`.
     """
+    size, channels = _split(shape, data_format)
     *kernel, depth, filters = kernel_shape
-    rank = len(kernel)
-    if data_format == "channels_last":
-        *size, channels = shape
-    else:
-        channels, *size = shape
-    if rank > 2 or None in size or channels % depth:
-        return None
-    strides, dilation = _pair(strides, rank), _pair(dilation_rate, rank)
-    axes = [
-        _axis(n, k, s, d, padding)
-        for n, k, s, d in zip(size, kernel, strides, dilation)
-    ]
-    missing = 2 - rank
-    outputs, pads = (
-        [filler] * missing + [axis[i] for axis in axes]
-        for i, filler in enumerate((1, 0))
-    )
-    ones = [1] * missing
-    size, kernel, strides, dilation = (
-        ones + list(values) for values in (size, kernel, strides, dilation)
-    )
-    groups = channels // depth
-    return Geometry(
-        *size, channels, *outputs, filters, *kernel, *strides, *pads, *dilation, groups
-    )
+    if depthwise:
+        depth, filters = 1, depth * filters
+    every = (_all(v, size) for v in (strides, dilation_rate))
+    axes = [_axis(*axis, padding) for axis in zip(size, kernel, *every)]
+    return _make(size, channels, filters, kernel, axes, channels // depth)
 
 
 def _axis(size, kernel, stride, dilation, padding):
-    """Output size and padding before the first input of an axis."""
+    """Output size, padding, stride and dilation of an axis."""
+    width = (kernel - 1) * dilation + 1
+    if size is None:
+        return None, None, stride, dilation
+    if padding == "valid":
+        return max((size - width) // stride + 1, 0), 0, stride, dilation
+    output = -(-size // stride)
+    pad = max((output - 1) * stride + width - size, 0) // 2
+    return output, pad, stride, dilation
+
+
+def of_conv_transpose(
+    shape, kernel_shape, *, strides, padding, output_padding, dilation_rate, data_format
+):
+    """The geometry of `ops.conv_transpose`. See `of_conv`."""
+    size, channels = _split(shape, data_format)
+    *kernel, filters, _ = kernel_shape
+    every = (_all(v, size) for v in (strides, dilation_rate, output_padding))
+    axes = [_transposed(*axis, padding) for axis in zip(size, kernel, *every)]
+    return _make(size, channels, filters, kernel, axes, 1, transposed=1)
+
+
+def _transposed(size, kernel, stride, dilation, extra, padding):
+    """Output size, padding, stride and dilation of an axis of a transposed product."""
     width = (kernel - 1) * dilation + 1
     if padding == "valid":
-        return max((size - width) // stride + 1, 0), 0
-    output = -(-size // stride)
-    return output, max((output - 1) * stride + width - size, 0) // 2
+        last = max(width, stride) if extra is None else width + extra
+        return (size - 1) * stride + last, 0, stride, dilation
+    if extra is None:
+        output, cut = size * stride, stride + width - 2
+    else:
+        output = (size - 1) * stride + width % 2 + extra
+        cut = width + width % 2 - 2 + extra
+    pad = width - 1 - min((cut + 1) // 2, width - 1)
+    return output, pad, stride, dilation
 
 
-def _pair(value, rank):
-    return (value,) * rank if isinstance(value, int) else tuple(value)
+def _make(size, channels, filters, kernel, axes, groups, transposed=0):
+    """A geometry of one or two axes of `(output, pad, stride, dilation)`."""
+    rank = len(kernel)
+    if rank > 2 or None in size:
+        return None
+    one, ones = [(1, 0, 1, 1)] * (2 - rank), [1] * (2 - rank)
+    outputs, pads, strides, dilations = zip(*one, *axes)
+    return Geometry(
+        *(*ones, *size, channels),
+        *(*outputs, filters),
+        *(*ones, *kernel),
+        *(*strides, *pads, *dilations),
+        groups,
+        transposed,
+    )
+
+
+def _split(shape, data_format):
+    """Sizes of the spatial axes, and the number of channels."""
+    if data_format == "channels_last":
+        return list(shape[:-1]), shape[-1]
+    return list(shape[1:]), shape[0]
+
+
+def _all(value, axes):
+    """A value for each axis."""
+    if value is None or isinstance(value, int):
+        return (value,) * len(axes)
+    return tuple(value)

@@ -108,7 +108,10 @@ class Product(NamedTuple):
         g = self.geometry
         filters = g.filters // g.groups
         taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
-        kernel = ops.reshape(ops.cast(kernel, self.dtype), (*taps, g.groups, filters))
+        kernel = ops.cast(kernel, self.dtype)
+        if g.transposed:  # Keras has the filters before the channels
+            kernel = ops.swapaxes(kernel, -1, -2)
+        kernel = ops.reshape(kernel, (*taps, g.groups, filters))
         if missing := self.width - filters:
             kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
         if g.groups == 1:
@@ -117,9 +120,12 @@ class Product(NamedTuple):
 
     def unpacked(self, gradient):
         """The gradient of packed weights as that of the weights."""
-        gradient = gradient[..., : self.geometry.filters // self.geometry.groups]
-        if self.geometry.groups > 1:
+        g = self.geometry
+        gradient = gradient[..., : g.filters // g.groups]
+        if g.groups > 1:
             gradient = ops.transpose(gradient, (1, 2, 3, 0, 4))
+        if g.transposed:
+            gradient = ops.swapaxes(gradient, -1, -2)
         return ops.reshape(gradient, self.kernel_shape)
 
     def images_of(self, x):
@@ -130,35 +136,45 @@ class Product(NamedTuple):
 
 def of_dense(x, kernel):
     """The product of `Backend.dense`, or `None` if there are no kernels for it."""
-    if None in kernel.shape or len(x.shape) < 2:
+    if len(x.shape) < 2:
         return None
-    return _make((kernel.shape[0],), tuple(kernel.shape), False, _dtype(x))
+    return _make(geometries.of_dense, (x.shape[-1],), kernel, x, "channels_last")
 
 
-def of_conv(x, kernel, *, strides, padding, dilation_rate, data_format):
+def of_conv(x, kernel, **options):
     """The product of `Backend.conv`, or `None` if there are no kernels for it."""
-    return _make(
-        tuple(x.shape[1:]),
-        tuple(kernel.shape),
-        data_format == "channels_first",
-        _dtype(x),
-        strides=strides,
-        padding=padding,
-        dilation_rate=dilation_rate,
-        data_format=data_format,
+    return _of(geometries.of_conv, x, kernel, options)
+
+
+def of_depthwise_conv(x, kernel, **options):
+    """The product of `Backend.depthwise_conv`, or `None`."""
+    return _of(geometries.of_conv, x, kernel, {**options, "depthwise": True})
+
+
+def of_conv_transpose(x, kernel, **options):
+    """The product of `Backend.conv_transpose`, or `None`."""
+    return _of(geometries.of_conv_transpose, x, kernel, options)
+
+
+def _of(geometry, x, kernel, options):
+    items = tuple(
+        (name, tuple(value) if isinstance(value, list) else value)
+        for name, value in options.items()
     )
+    shape, data_format = tuple(x.shape[1:]), options["data_format"]
+    return _make(geometry, shape, kernel, x, data_format, items)
 
 
-def _dtype(x):
-    return "float64" if "float64" in str(x.dtype) else "float32"
+def _make(geometry, input_shape, kernel, x, data_format, options=()):
+    dtype = "float64" if "float64" in str(x.dtype) else "float32"
+    shape = tuple(kernel.shape)
+    return _cached(geometry, input_shape, shape, dtype, data_format, options)
 
 
 @functools.lru_cache(maxsize=4096)
-def _make(input_shape, kernel_shape, channels_first, dtype, **options):
-    if not options:
-        geometry = geometries.of_dense(*kernel_shape)
-    else:
-        geometry = geometries.of_conv(input_shape, kernel_shape, **options)
-    if geometry is None:
+def _cached(geometry, input_shape, kernel_shape, dtype, data_format, options):
+    g = geometry(input_shape, kernel_shape, **dict(options))
+    if g is None:
         return None
-    return Product(geometry, input_shape, kernel_shape, channels_first, dtype)
+    channels_first = data_format == "channels_first"
+    return Product(g, input_shape, kernel_shape, channels_first, dtype)
