@@ -41,9 +41,7 @@ def run(name, images, geometry, inputs, output, parts=None):
         assert parts >= 1
     for i in range(parts):
         call(
-            lambda *arrays: part(
-                ctypes.c_longlong(i), ctypes.c_longlong(parts), *arrays
-            ),
+            functools.partial(part, ctypes.c_longlong(i), ctypes.c_longlong(parts)),
             sizes,
             [array.ctypes.data for array in inputs],
             [output.ctypes.data],
@@ -124,6 +122,20 @@ def check_forward(g, images, dtype, parts=None):
     check(memory, y, forward(g, x, weights.astype(dtype).astype("f8")))
 
 
+def check_weights(g, images, dtype, parts=None):
+    rng = np.random.default_rng(0)
+    filters = g.filters // g.groups
+    x = rng.standard_normal((images, g.in_rows, g.in_columns, g.channels)).astype(dtype)
+    gradient = rng.standard_normal(
+        (images, g.out_rows, g.out_columns, g.groups, filters)
+    ).astype(dtype)
+    expected = weights_gradient(g, x, gradient.astype("f8"))
+    width = -filters % LANES[dtype] + filters
+    memory, dw = fresh((*expected.shape[:-1], width), dtype)
+    run("dense_weights", images, g, [x, padded(gradient, dtype)], dw, parts)
+    check(memory, dw, padded(expected, dtype).astype("f8"))
+
+
 GEOMETRIES = {
     "dense": (33, Geometry(channels=70, filters=50)),
     "narrow": (100, Geometry(channels=130, filters=10)),
@@ -152,6 +164,7 @@ GEOMETRIES = {
         2,
         Geometry(3, 3, 8, 9, 9, 8, 2, 1, 3, 3, transposed=1),
     ),
+    "large": (2, Geometry(40, 30, 9, 20, 15, 20, 3, 3, 2, 2, 1, 1)),
     "no images": (0, Geometry(5, 4, 24, 5, 4, 40, 3, 3, 1, 1, 1, 1)),
     "no outputs": (2, Geometry(2, 2, 8, 0, 0, 8, 3, 3)),
 }
@@ -193,3 +206,16 @@ def test_forward(name, dtype):
 def test_forward_of_any_geometry(seed):
     images, geometry = any_geometry(seed)
     check_forward(geometry, images, "float32", parts=seed % 5 + 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_weights(name, dtype):
+    images, geometry = GEOMETRIES[name]
+    check_weights(geometry, images, dtype)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_weights_of_any_geometry(seed):
+    images, geometry = any_geometry(seed)
+    check_weights(geometry, images, "float32", parts=seed % 5 + 1)

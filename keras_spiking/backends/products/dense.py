@@ -44,6 +44,20 @@ static INDEX shares(INDEX parts, INDEX n) {
     return share;
 }
 
+/* A part should take longer than it takes to wake a thread. */
+static INDEX parts_of(const SIZES *s, INDEX most_parts) {
+    const INDEX taps = s->kernel_rows * s->kernel_columns;
+    const INDEX outputs = s->images * s->out_rows * s->out_columns;
+    const INDEX work = outputs * taps * s->channels / s->groups * s->filters;
+    INDEX parts = 1;
+    while (parts < 16 && 2 * parts <= most_parts && work / parts > 4000000) parts *= 2;
+    return parts;
+}
+
+static void copy(REAL *to, const REAL *from, INDEX vectors) {
+    for (INDEX i = 0; i < vectors * UNITS; i++) ((UNIT *)to)[i] = ((UNIT *)from)[i];
+}
+
 /* Memory that vectors of 64 bytes can be read from without crossing a line. */
 static void *aligned(void *memory) {
     return (void *)(((size_t)memory + 63) / 64 * 64);
@@ -78,7 +92,8 @@ static int fold(VIEW *v, INDEX first, INDEX last) {
         return 0;
     const INDEX rows = most(
         s->in_rows + s->pad_rows,
-        (s->out_rows - 1) * s->stride_rows + (s->kernel_rows - 1) * s->dilation_rows + 1);
+        (s->out_rows - 1) * s->stride_rows + (s->kernel_rows - 1) * s->dilation_rows
+        + 1);
     const INDEX columns = most(
         s->in_columns + s->pad_columns,
         (s->out_columns - 1) * s->stride_columns + s->kernel_columns);
@@ -153,16 +168,12 @@ static void multiply_COUNT(
 _FORWARD = """
 /* Writes or adds `n` of the filters of a panel. */
 static void deliver(const REAL *sums, REAL *y, INDEX n, int add) {
-    const UNIT *from = (const UNIT *)sums;
-    UNIT *to = (UNIT *)y;
-    if (n % LANES || add) {
-        if (add) for (INDEX i = 0; i < n; i++) y[i] += sums[i];
-        else for (INDEX i = 0; i < n; i++) y[i] = sums[i];
-    } else
-        for (INDEX k = 0; k < n / LANES * UNITS; k++) to[k] = from[k];
+    if (add) for (INDEX i = 0; i < n; i++) y[i] += sums[i];
+    else if (n % LANES) for (INDEX i = 0; i < n; i++) y[i] = sums[i];
+    else copy(y, sums, n / LANES);
 }
 
-/* Copies channels `begin` to `end` of weights into panels, vectors `first` to `last`. */
+/* Copies channels `begin` to `end`, vectors `first` to `last`, into panels. */
 static void pack(
     const VIEW *v, const REAL *weights, INDEX begin, INDEX end, INDEX first, INDEX last,
     REAL *panels
@@ -173,9 +184,8 @@ static void pack(
             const REAL *row = weights + (tap * v->s.channels + begin + c) * v->width;
             for (INDEX k = first; k < last; k += PANEL) {
                 const INDEX count = least(PANEL, last - k);
-                REAL *to = panels + ((k - first) * taps * n + (tap * n + c) * count) * LANES;
-                const UNIT *from = (const UNIT *)(row + k * LANES);
-                for (INDEX i = 0; i < count * UNITS; i++) ((UNIT *)to)[i] = from[i];
+                const INDEX at = (k - first) * taps * n + (tap * n + c) * count;
+                copy(panels + at * LANES, row + k * LANES, count);
             }
         }
 }
@@ -216,12 +226,7 @@ static INDEX shares_of_filters(const SIZES *s, INDEX parts) {
 INDEX dense_forward_parts(const INDEX *sizes) {
     const SIZES *s = (const SIZES *)sizes;
     const INDEX outputs = s->images * s->out_rows * s->out_columns;
-    const INDEX taps = s->kernel_rows * s->kernel_columns;
-    /* A part should take longer than it takes to wake a thread. */
-    const INDEX work = outputs * taps * s->channels / s->groups * s->filters;
-    INDEX parts = 1;
-    while (parts < 16 && work / parts > 4000000) parts *= 2;
-    return parts;
+    return parts_of(s, pieces(outputs, ROWS));
 }
 
 /* What a block of outputs needs. */
@@ -354,7 +359,8 @@ _DEPTHWISE = """
 static int depthwise_part(
     INDEX part, INDEX parts, const SIZES *s, void **in, void **out
 ) {
-    const INDEX rows = s->images * s->out_rows, taps = s->kernel_rows * s->kernel_columns;
+    const INDEX taps = s->kernel_rows * s->kernel_columns;
+    const INDEX rows = s->images * s->out_rows;
     const INDEX each = s->filters / s->groups, width = pieces(each, LANES) * LANES;
     const INDEX channels = pieces(s->channels, LANES) * LANES;
     const INDEX first = rows * part / parts, last = rows * (part + 1) / parts;
@@ -408,11 +414,292 @@ static int depthwise_part(
 }
 """
 
+_CORRELATE = """
+/* Sums of `ROWS` channels over the pixels of a list. */
+static void correlate_COUNT(
+    const PAIR *pairs, INDEX n, const REAL *x, const REAL *gradient, REAL *result
+) {
+    UNIT sums[ROWS][COUNT * UNITS] = {0};
+    for (INDEX i = 0; i < n; i++) {
+        const REAL *p = x + pairs[i].input * ROWS;
+        const UNIT *g = (const UNIT *)(gradient + pairs[i].output * (COUNT * LANES));
+        #pragma GCC unroll 16
+        for (int m = 0; m < ROWS; m++)
+            #pragma GCC unroll 16
+            for (int k = 0; k < COUNT * UNITS; k++) sums[m][k] += p[m] * g[k];
+    }
+    for (int m = 0; m < ROWS; m++)
+        for (int k = 0; k < COUNT * UNITS; k++)
+            ((UNIT *)result)[m * COUNT * UNITS + k] = sums[m][k];
+}
+"""
+
+_WEIGHTS = """
+/* Pixels and channels that stay in a core's cache. */
+#define PIXELS 512
+#define CHANNELS 128
+
+/* Pixels that are taken together: images, or rows of an image. */
+typedef struct {
+    INDEX image, images, row, rows; /* of outputs */
+    INDEX first, inputs;            /* rows of inputs of each image */
+} CHUNK;
+
+/* Rows of inputs that meet the outputs. */
+static void find_rows(const VIEW *v, CHUNK *chunk) {
+    INDEX low = v->s.in_rows, high = 0;
+    for (INDEX a = 0; a < v->s.kernel_rows; a++)
+        for (INDEX o = chunk->row; o < chunk->row + chunk->rows; o++) {
+            const int row = v->rows[a * v->s.out_rows + o];
+            if (row < 0) continue;
+            low = least(low, row);
+            high = most(high, row + 1);
+        }
+    chunk->first = low;
+    chunk->inputs = most(high - low, 0);
+}
+
+/* Copies inputs into blocks of `ROWS` channels. */
+static void pack_inputs(
+    const VIEW *v, const CHUNK *chunk, INDEX first, INDEX channels, REAL *blocks
+) {
+    const INDEX row = v->s.in_columns;
+    const INDEX pixels = chunk->images * chunk->inputs * row;
+    for (INDEX i = 0; i < chunk->images; i++)
+        for (INDEX p = 0; p < chunk->inputs * row; p++) {
+            const REAL *x = v->x + first
+                + (((chunk->image + i) * v->s.in_rows + chunk->first) * row + p)
+                * v->pixel;
+            REAL *to = blocks + (i * chunk->inputs * row + p) * ROWS;
+            INDEX c = 0;
+            for (; c + ROWS <= channels; c += ROWS, to += pixels * ROWS)
+                for (int m = 0; m < ROWS; m++) to[m] = x[c + m];
+            if (c < channels)
+                for (int m = 0; m < ROWS; m++)
+                    to[m] = c + m < channels ? x[c + m] : 0;
+        }
+}
+
+/* Lists which inputs of a chunk meet which outputs by a tap; returns how many. */
+static INDEX list_pairs(
+    const VIEW *v, const CHUNK *chunk, INDEX a, INDEX b, PAIR *pairs
+) {
+    const SIZES *s = &v->s;
+    const int *columns = v->columns + b * s->out_columns;
+    INDEX n = 0;
+    for (INDEX i = 0; i < chunk->images; i++)
+        for (INDEX o = 0; o < chunk->rows; o++) {
+            const INDEX row = v->rows[a * s->out_rows + chunk->row + o];
+            if (row < 0) continue;
+            const INDEX input =
+                (i * chunk->inputs + row - chunk->first) * s->in_columns;
+            const INDEX output = (i * chunk->rows + o) * s->out_columns;
+            for (INDEX c = 0; c < s->out_columns; c++) {
+                pairs[n] = (PAIR){(int)(input + columns[c]), (int)(output + c)};
+                n += columns[c] >= 0;
+            }
+        }
+    return n;
+}
+
+INDEX dense_weights_parts(const INDEX *sizes) {
+    const SIZES *s = (const SIZES *)sizes;
+    const INDEX columns = s->channels > 8 ? 1 : s->kernel_columns;
+    const INDEX blocks = pieces(s->channels * columns / s->groups, ROWS) * s->groups;
+    return parts_of(
+        s, blocks * pieces(pieces(s->filters / s->groups, LANES), PANEL));
+}
+
+/* A part is a range of channels and of filters: those that are fewer are read by
+   several parts. */
+int dense_weights_part(
+    INDEX part, INDEX parts, const INDEX *sizes, void **in, void **out
+) {
+    const SIZES *s = (const SIZES *)sizes;
+    if (s->groups > 1 && s->groups == s->channels)
+        return depthwise_weights_part(part, parts, s, in, out);
+    VIEW view;
+    int failed = open_view(&view, s, in[0], 0, s->images);
+    s = &view.s;
+    const INDEX blocks = pieces(s->channels, ROWS), vectors = view.width / LANES;
+    const INDEX panels = pieces(vectors, PANEL);
+    const INDEX taps = s->kernel_rows * s->kernel_columns;
+    const INDEX of_filters = s->channels < view.filters
+        ? shares(parts, panels) : parts / shares(parts, blocks * s->groups);
+    const INDEX of_channels = parts / of_filters;
+    const INDEX begin = part % of_channels * blocks * s->groups / of_channels;
+    const INDEX end = (part % of_channels + 1) * blocks * s->groups / of_channels;
+    const INDEX first = part / of_channels * panels / of_filters * PANEL;
+    const INDEX last =
+        least((part / of_channels + 1) * panels / of_filters * PANEL, vectors);
+
+    const INDEX outputs = s->out_rows * s->out_columns;
+    const INDEX area = most(most(outputs, s->in_rows * s->in_columns), 1);
+    const INDEX images = most(least(PIXELS / area, s->images), 1);
+    const INDEX rows = most(
+        area > PIXELS ? s->out_rows * PIXELS / area : s->out_rows, 1);
+    INDEX inputs = 0;
+    CHUNK chunk = {.rows = rows};
+    for (; !failed && chunk.row < s->out_rows; chunk.row += rows) {
+        chunk.rows = least(rows, s->out_rows - chunk.row);
+        find_rows(&view, &chunk);
+        inputs = most(inputs, chunk.inputs);
+    }
+    const INDEX pixels = images * rows * s->out_columns;
+    PAIR *pairs = malloc(sizeof(PAIR) * (pixels * taps + 1));
+    INDEX *counts = malloc(sizeof(INDEX) * taps);
+    const INDEX deep = least(CHANNELS, blocks * ROWS);
+    REAL *packed_x =
+        malloc(sizeof(REAL) * images * inputs * s->in_columns * deep + 64);
+    REAL *packed_gradient = malloc(sizeof(REAL) * pixels * PANEL * LANES + 64);
+    REAL *x = aligned(packed_x), *g = aligned(packed_gradient);
+    REAL sums[ROWS * PANEL * LANES] __attribute__((aligned(64)));
+    failed |= !pairs || !counts || !packed_x || !packed_gradient;
+
+    for (INDEX group = 0; group < s->groups && !failed; group++)
+    for (INDEX block = most(begin - group * blocks, 0);
+         block < least(end - group * blocks, blocks); block += CHANNELS / ROWS)
+    for (chunk.image = 0; chunk.image < most(s->images, 1); chunk.image += images)
+    for (chunk.row = 0; chunk.row < most(s->out_rows, 1); chunk.row += rows) {
+        const INDEX stop =
+            least(block + CHANNELS / ROWS, least(end - group * blocks, blocks));
+        const INDEX channels = least(stop * ROWS, s->channels) - block * ROWS;
+        const int begins = !chunk.image && !chunk.row;
+        chunk.images = least(images, s->images - chunk.image);
+        chunk.rows = least(rows, s->out_rows - chunk.row);
+        find_rows(&view, &chunk);
+        pack_inputs(&view, &chunk, group * s->channels + block * ROWS, channels, x);
+        PAIR *end_of_pairs = pairs;
+        for (INDEX tap = 0; tap < taps; tap++) {
+            counts[tap] = list_pairs(
+                &view, &chunk, tap / s->kernel_columns, tap % s->kernel_columns,
+                end_of_pairs);
+            end_of_pairs += counts[tap];
+        }
+        for (INDEX k = first; k < last; k += PANEL) {
+            const INDEX count = least(PANEL, last - k);
+            const REAL *gradient = (const REAL *)in[1] + group * view.width + k * LANES
+                + (chunk.image * outputs + chunk.row * s->out_columns) * s->groups
+                * view.width;
+            const INDEX n = chunk.images * chunk.rows * s->out_columns;
+            for (INDEX i = 0; i < n; i++)
+                copy(
+                    g + i * count * LANES, gradient + i * s->groups * view.width,
+                    count);
+            const PAIR *list = pairs;
+            for (INDEX tap = 0; tap < taps; list += counts[tap++])
+                for (INDEX j = block; j < stop; j++) {
+                    const REAL *of_block = x + (j - block) * ROWS * s->in_columns
+                        * chunk.images * chunk.inputs;
+                    if (counts[tap] || begins) {
+                        if (count == 2)
+                            correlate_2(list, counts[tap], of_block, g, sums);
+                        else
+                            correlate_1(list, counts[tap], of_block, g, sums);
+                    } else
+                        continue;
+                    REAL *result = (REAL *)out[0] + k * LANES
+                        + ((group * taps + tap) * s->channels + j * ROWS) * view.width;
+                    for (INDEX m = 0; m < least(ROWS, s->channels - j * ROWS); m++)
+                        deliver(
+                            sums + m * count * LANES, result + m * view.width,
+                            count * LANES, !begins);
+                }
+        }
+    }
+    free(pairs);
+    free(counts);
+    free(packed_x);
+    free(packed_gradient);
+    close_view(&view);
+    return failed;
+}
+"""
+
+_DEPTHWISE_WEIGHTS = """
+static int depthwise_weights_part(
+    INDEX part, INDEX parts, const SIZES *s, void **in, void **out
+) {
+    const INDEX taps = s->kernel_rows * s->kernel_columns;
+    const INDEX each = s->filters / s->groups, width = pieces(each, LANES) * LANES;
+    const INDEX vectors = pieces(s->channels, LANES);
+    const INDEX first = vectors * part / parts * LANES;
+    const INDEX n = least(vectors * (part + 1) / parts * LANES, s->channels) - first;
+    if (n <= 0) return 0;
+    const INDEX columns = pieces(n, LANES) * LANES;
+    REAL *gradient = calloc(s->out_columns * each * columns + 1, sizeof(REAL));
+    REAL *totals = calloc(taps * each * columns, sizeof(REAL));
+    REAL *x = calloc(s->in_columns * columns + 1, sizeof(REAL));
+    const int failed = !gradient || !totals || !x;
+    for (INDEX row = 0; row < s->images * s->out_rows && !failed; row++) {
+        const REAL *g = (const REAL *)in[1]
+            + (row * s->out_columns * s->groups + first) * width;
+        for (INDEX o = 0; o < s->out_columns; o++)
+            for (INDEX c = 0; c < n; c++)
+                for (INDEX f = 0; f < each; f++)
+                    gradient[(o * each + f) * columns + c] =
+                        g[(o * s->groups + c) * width + f];
+        for (INDEX a = 0; a < s->kernel_rows; a++) {
+            const INDEX r = input_of(
+                row % s->out_rows, a, s->stride_rows, s->pad_rows, s->dilation_rows,
+                s->transposed, s->in_rows);
+            if (r < 0) continue;
+            const INDEX image = row / s->out_rows;
+            for (INDEX i = 0; i < s->in_columns; i++)
+                memcpy(
+                    x + i * columns,
+                    (const REAL *)in[0] + first
+                    + ((image * s->in_rows + r) * s->in_columns + i) * s->channels,
+                    sizeof(REAL) * n);
+            for (INDEX b = 0; b < s->kernel_columns; b++)
+                for (INDEX f = 0; f < each; f++)
+                    for (INDEX c = 0; c < columns; c += LANES) {
+                        UNIT sums[UNITS] = {0};
+                        for (INDEX o = 0; o < s->out_columns; o++) {
+                            const INDEX i = input_of(
+                                o, b, s->stride_columns, s->pad_columns,
+                                s->dilation_columns, s->transposed, s->in_columns);
+                            if (i < 0) continue;
+                            for (int k = 0; k < UNITS; k++)
+                                sums[k] += ((UNIT *)(x + i * columns + c))[k]
+                                    * ((UNIT *)(gradient + (o * each + f) * columns
+                                    + c))[k];
+                        }
+                        UNIT *total = (UNIT *)(totals + c
+                            + ((a * s->kernel_columns + b) * each + f) * columns);
+                        for (int k = 0; k < UNITS; k++) total[k] += sums[k];
+                    }
+        }
+    }
+    for (INDEX c = 0; c < n && !failed; c++)
+        for (INDEX tap = 0; tap < taps; tap++)
+            for (INDEX f = 0; f < width; f++)
+                ((REAL *)out[0])[((first + c) * taps + tap) * width + f] =
+                    f < each ? totals[(tap * each + f) * columns + c] : 0;
+    free(gradient);
+    free(totals);
+    free(x);
+    return failed;
+}
+"""
+
+_PAIR = """
+/* An input and an output of a chunk that meet. */
+typedef struct {
+    int input, output;
+} PAIR;
+"""
+
+
+def _panels(text):
+    """A function for each number of vectors in a panel."""
+    return [text.replace("COUNT", count) for count in "12"]
+
+
 SOURCE = "".join(
     [
-        _PRELUDE,
-        *(_MULTIPLY.replace("COUNT", count) for count in "12"),
-        *(_DEPTHWISE, _FORWARD),
+        *(_PRELUDE, *_panels(_MULTIPLY), _DEPTHWISE, _FORWARD),
+        *(_PAIR, *_panels(_CORRELATE), _DEPTHWISE_WEIGHTS, _WEIGHTS),
     ]
 )
 """Follows `events.source(dtype)`."""
