@@ -69,7 +69,7 @@ class Backend:
         """Why products cannot walk over the non-zeros of an input, or `None`."""
         return f"there are no event-driven products for the {self.name} backend"
 
-    def run_product(self, product, kernel, arrays, shape, whole=False):
+    def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         """Runs a kernel of a product, without gradients.
 
         Args:
@@ -78,6 +78,7 @@ class Backend:
             arrays: List of tensors as it takes them.
             shape: Shape of the output, the axis of images left out.
             whole: Boolean, whether the output has no axis of images.
+            limit: Share of non-zeros up to which a kernel that chooses walks.
         """
         raise NotImplementedError
 

@@ -112,9 +112,9 @@ class Jax(Backend):
             return "the size of the batch is not known"
         return None
 
-    def run_product(self, product, kernel, arrays, shape, whole=False):
+    def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), product.library)
-        return jax_products.run(HOST, product, kernel, arrays, shape, whole)
+        return jax_products.run(HOST, product, kernel, arrays, shape, whole, limit)
 
     def reshape(self, x, shape):
         return jnp.reshape(x, shape)

@@ -8,6 +8,8 @@ import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
 from keras_spiking.backends.products import serving
+from keras_spiking.backends.products.choice import Dense
+from keras_spiking.backends.products.library import COUNTS
 
 # The arrays of kernels, which may be split over devices along the images alone.
 _AXES = {
@@ -23,82 +25,110 @@ def product(product, x, kernel, dense):
     Args:
         product: `Product`, or `None`.
         x, kernel: Arrays.
-        dense: Function of both, linear in each.
+        dense: Function of both, linear in each: XLA's product.
     """
 
-    def dense_weights(x, upstream):
-        return transposed(dense, 1, x, jnp.zeros(product.kernel_shape, x.dtype))(
-            upstream
-        )
+    def inputs(x, kernel, upstream):
+        return _transposed(dense, 0, upstream, x, kernel)
 
-    limits = serving.limits(product, x, jax.jit(dense), jax.jit(dense_weights))
-    if max(limits) <= 0:
+    def weights(x, upstream):
+        kernel = jnp.zeros(product.kernel_shape, x.dtype)
+        return _transposed(dense, 1, upstream, x, kernel)
+
+    functions = (jax.jit(function) for function in (dense, inputs, weights))
+    choice = serving.choose(product, x, Dense(*functions, has_own=True))
+    if max(choice.forward, choice.weights) <= 0 and not any(choice.own):
         return dense(x, kernel)
-    return _product(product, dense, limits, x, kernel)
+    return _product(product, dense, choice, x, kernel)
 
 
-def transposed(function, which, *arguments):
-    """From gradients of a function's value to those of an argument it is linear in."""
+def _transposed(function, which, upstream, *arguments):
+    """The gradient of an argument that a function is linear in."""
 
     def of_one(value):
         return function(*arguments[:which], value, *arguments[which + 1 :])
 
-    transpose = jax.linear_transpose(of_one, arguments[which])
-    return lambda upstream: transpose(upstream)[0]
+    return jax.linear_transpose(of_one, arguments[which])(upstream)[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _product(product, dense, limits, x, kernel):
-    return _choose(product, x, limits.forward, product.forward, dense, kernel)
+def _product(product, dense, choice, x, kernel):
+    def own(which, limit=0.0):
+        return lambda x, kernel: product.forward(x, kernel, which, limit)
+
+    limit, is_own = choice.forward, choice.own[0]
+    return _choose(product, "forward", limit, is_own, own, dense, x, kernel)
 
 
-def _forward(product, dense, limits, x, kernel):
-    return _product(product, dense, limits, x, kernel), (x, kernel)
+def _forward(product, dense, choice, x, kernel):
+    return _product(product, dense, choice, x, kernel), (x, kernel)
 
 
-def _backward(product, dense, limits, arrays, upstream):
+def _backward(product, dense, choice, arrays, upstream):
     x, kernel = arrays
 
-    def walked(x, upstream):
-        return product.weights(x, upstream, kernel.dtype)
+    def own(which, limit=0.0):
+        return lambda x, upstream: product.weights(
+            x, upstream, kernel.dtype, which, limit
+        )
 
-    def of_weights(x, upstream):
-        return transposed(dense, 1, x, kernel)(upstream)
+    def theirs(x, upstream):
+        return _transposed(dense, 1, upstream, x, kernel)
 
-    of_x = transposed(dense, 0, x, kernel)(upstream)
-    return of_x, _choose(product, x, limits.weights, walked, of_weights, upstream)
+    if choice.own[1]:
+        of_x = product.inputs(x, kernel, upstream)
+    else:
+        of_x = _transposed(dense, 0, upstream, x, kernel)
+    limit, is_own = choice.weights, choice.own[2]
+    return of_x, _choose(product, "weights", limit, is_own, own, theirs, x, upstream)
 
 
 _product.defvjp(_forward, _backward)
 
 
-def _choose(product, x, limit, walk, dense, other):
-    if limit <= 0:
-        return dense(x, other)
+def _choose(product, name, limit, is_own, own, theirs, x, other):
+    """The walk of that name or a dense product, by the share of non-zeros.
+
+    Args:
+        own: Function from the name of a kernel to a function of `x` and `other`.
+        theirs: XLA's function of both.
+    """
     if limit >= 1:
-        return walk(x, other)
+        return own(name)(x, other)
+    if is_own:
+        which = f"either_{name}" if limit > 0 else f"dense_{name}"
+        return own(which, limit)(x, other)
+    if limit <= 0:
+        return theirs(x, other)
     few = product.nonzeros(x) <= limit * x.size
-    return jax.lax.cond(few, walk, dense, x, other)
+    return jax.lax.cond(few, own(name), theirs, x, other)
 
 
-def run(target, product, kernel, arrays, shape, whole):
+def run(target, product, kernel, arrays, shape, whole, limit):
     """Runs a kernel of a product as a custom call of a target."""
 
-    def call(*arrays):
+    def call(name, shape, limit, *arrays):
         images = arrays[0].shape[0]
-        output = shape if whole else (images, *shape)
         call = jax.ffi.ffi_call(
             target,
-            jax.ShapeDtypeStruct(output, product.dtype),
+            jax.ShapeDtypeStruct(shape, product.dtype),
             vmap_method="sequential",
         )
-        number = np.uint64(product.library.number(kernel))
-        sizes = np.array((images, *product.geometry), np.int64)
+        number = np.uint64(product.library.number(name))
+        sizes = np.array((images, *product.geometry, limit), np.int64)
         return call(*arrays, kernel=number, sizes=sizes)
+
+    def local(*arrays):
+        """On one device, whose images decide alone."""
+        most = int(limit * arrays[0].size)
+        if kernel.startswith("either"):
+            arrays += (call("count", (COUNTS,), 0, arrays[0]),)
+        images = arrays[0].shape[0]
+        return call(kernel, shape if whole else (images, *shape), most, *arrays)
 
     @jax.custom_batching.sequential_vmap
     def operator(*arrays):
-        return _split(call, kernel, whole)(*arrays)
+        return _split(local, kernel.split("_")[-1], whole)(*arrays)
 
     return operator(*arrays)
 

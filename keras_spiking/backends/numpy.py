@@ -7,6 +7,7 @@ import numpy as np
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels.library import shape_of
 from keras_spiking.backends.products import serving
+from keras_spiking.backends.products.choice import Dense
 from keras_spiking.backends.products.product import of_conv
 from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
@@ -48,11 +49,11 @@ class NumPy(Backend):
     def products_unavailable(self, x=None):
         return None
 
-    def run_product(self, product, kernel, arrays, shape, whole=False):
+    def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         arrays = [np.ascontiguousarray(x) for x in arrays]
         images = len(arrays[0])
         output = np.empty(shape if whole else (images, *shape), product.dtype)
-        sizes = (images, *product.geometry)
+        sizes = (images, *product.geometry, 0)
         addresses = [x.ctypes.data for x in arrays]
         product.library.call(kernel, sizes, addresses, [output.ctypes.data])
         return output
@@ -68,10 +69,12 @@ class NumPy(Backend):
 
 
 def _product(product, dense, x, kernel):
-    limit = serving.limits(product, x, dense, None).forward
-    if limit <= 0 or product.nonzeros(x) > limit * x.size:
-        return dense(x, kernel)
-    return product.forward(x, kernel)
+    choice = serving.choose(product, x, Dense(dense, has_own=True))
+    if choice.forward > 0 and product.nonzeros(x) <= choice.forward * x.size:
+        return product.forward(x, kernel)
+    if choice.own[0]:
+        return product.forward(x, kernel, "dense_forward")
+    return dense(x, kernel)
 
 
 def _dtype(name):

@@ -109,14 +109,14 @@ class TensorFlow(Backend):
             return "they run on a CPU, and TensorFlow on a GPU"
         return None
 
-    def run_product(self, product, kernel, arrays, shape, whole=False):
+    def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         operators, table = _operators()
         entry.register(table, product.library)
         shape = shape if whole else (-1, *shape)
         output = operators.keras_spiking_product(
             arrays=arrays,
             kernel=product.library.number(kernel),
-            sizes=(0, *product.geometry),
+            sizes=(0, *product.geometry, 0),
             shape=shape,
         )
         return tf.ensure_shape(output, [None if n < 0 else n for n in shape])

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from keras_spiking.backends.products import choice
 from keras_spiking.backends.products import serving
 
 
@@ -18,7 +19,8 @@ def product(product, x, kernel, dense):
         zeros = tf.zeros(product.kernel_shape, x.dtype)
         return _gradient(dense, x, zeros, upstream, 1)
 
-    limits = serving.limits(product, x, dense, dense_weights)
+    functions = choice.Dense(dense, weights=dense_weights)
+    limits = serving.choose(product, x, functions)[:2]
     if max(limits) <= 0:
         return dense(x, kernel)
 

@@ -85,13 +85,13 @@ class Torch(Backend):
             return f"the device is {x.device.type}, they run on a CPU"
         return None
 
-    def run_product(self, product, kernel, arrays, shape, whole=False):
+    def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         arrays = [x.detach().contiguous() for x in arrays]
         images = len(arrays[0])
         output = torch.empty(
             shape if whole else (images, *shape), dtype=getattr(torch, product.dtype)
         )
-        sizes = (images, *product.geometry)
+        sizes = (images, *product.geometry, 0)
         addresses = [x.data_ptr() for x in arrays]
         product.library.call(kernel, sizes, addresses, [output.data_ptr()])
         return output

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from keras_spiking.backends.products import choice
 from keras_spiking.backends.products import serving
 
 
@@ -119,17 +120,18 @@ def product(product, x, kernel, dense):
         dense: `Dense`, `Conv` or `Recorded`, which serves where there are too many
             non-zeros.
     """
-    limits = serving.limits(product, x, dense, dense.weights_gradient)
+    functions = choice.Dense(dense, weights=dense.weights_gradient)
+    limits = serving.choose(product, x, functions)[:2]
     needs_gradient = torch.is_grad_enabled() and (
         x.requires_grad or kernel.requires_grad
     )
-    limit = max(limits) if needs_gradient else limits.forward
+    limit = max(limits) if needs_gradient else limits[0]
     if limit <= 0:
         return dense(x, kernel)
     share = product.nonzeros(x).item() / max(x.numel(), 1)
     if share > limit:
         return dense(x, kernel)
-    walks = share <= limits.forward, share <= limits.weights
+    walks = share <= limits[0], share <= limits[1]
     if not needs_gradient:
         return product.forward(x, kernel)
     return _EventDriven.apply(x, kernel, product, dense, walks)

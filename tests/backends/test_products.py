@@ -8,6 +8,7 @@ from keras import layers
 from keras import ops
 
 import keras_spiking
+from keras_spiking.backends.products import choice
 from keras_spiking.layers import SeqToBatch
 from tests.backend import BACKEND
 from tests.backend import gradients
@@ -29,7 +30,7 @@ def in_mode(mode, function):
         keras_spiking.config.set_event_driven("auto")
 
 
-def compare(layer, x, tolerance=1e-5):
+def compare(layer, x, tolerance=1e-5, mode="always"):
     """Outputs and gradients of a walk equal those of the dense product."""
     container = SeqToBatch(layer)
     container.build(x.shape)
@@ -48,7 +49,10 @@ def compare(layer, x, tolerance=1e-5):
 
         return [outputs, *gradients(loss, [x], container.trainable_variables)]
 
-    dense, walked = in_mode("never", run), in_mode("always", run)
+    keras_spiking.config.set_fused("never")
+    dense = run()
+    keras_spiking.config.set_fused("auto")
+    walked = in_mode(mode, run)
     for expected, value in zip(dense, walked, strict=True):
         assert value.shape == expected.shape
         scale = max(np.abs(expected.astype("float64")).max(initial=0.0), 1.0)
@@ -130,6 +134,23 @@ def test_precision(dtype):
     if dtype == "bfloat16" and BACKEND == "numpy":
         pytest.skip("NumPy has no products in bfloat16")
     compare(layers.Conv2D(16, 3, dtype=policy), sparse(2, 2, 6, 6, 8), tolerance)
+
+
+@pytest.mark.skipif(BACKEND not in ("jax", "numpy"), reason="none of ours serve")
+@pytest.mark.parametrize("share", [0.05, 0.4])
+def test_dense_kernels_and_those_that_choose(monkeypatch, share):
+    """With a share of 0.2, the first limit lets the dense kernels serve."""
+    own = choice.Choice(share, share, (True, True, True))
+    monkeypatch.setattr(choice, "of", lambda *arguments: own)
+    for layer in (
+        layers.Dense(20),
+        layers.Conv2D(19, 3, 2, "same"),
+        layers.Conv2D(6, 3, groups=3),
+        layers.Conv2DTranspose(5, 3, 2, "same"),
+        layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2),
+        layers.Conv2D(18, 3, data_format="channels_first"),
+    ):
+        compare(layer, sparse(2, 3, 9, 8, 9), mode="auto")
 
 
 def test_unknown_mode():

@@ -8,7 +8,9 @@ of compiled kernels keeps what was found.
 import concurrent.futures
 import functools
 import json
+import math
 import os
+import sys
 import time
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from keras_spiking.backends.kernels import cache
 from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.loading import active
 
 SMALLEST = 2**21
 """Multiplications of the dense product below which it serves unasked."""
@@ -26,78 +29,86 @@ SHARES = (0.02, 0.2)  # of non-zeros, at which a walk is timed
 REPEATS = 3
 
 
-class Limits(NamedTuple):
-    """The shares of non-zeros up to which a walk over them is faster.
+class Choice(NamedTuple):
+    """What serves a product and its gradients.
 
     Attributes:
-        forward: For the product.
-        weights: For the gradient of its weights.
+        forward: The share of non-zeros up to which a walk is faster.
+        weights: The same for the gradient of the weights.
+        own: For the product, for the gradients of its input and of its weights, whether
+            the dense one is a kernel of ours and not the framework's.
     """
 
-    forward: float
-    weights: float
+    forward: float = -1.0
+    weights: float = -1.0
+    own: tuple = (False, False, False)
 
 
-ALWAYS, NEVER = Limits(2.0, 2.0), Limits(-1.0, -1.0)
+class Dense(NamedTuple):
+    """How a framework computes a product.
 
-
-def limits(product, images, dense, dense_weights):
-    """The `Limits` of a product on this machine.
-
-    Args:
-        product: `Product`.
-        images: Integer, how many inputs there are, or `None`.
-        dense: Function of inputs and weights.
-        dense_weights: Function of inputs and the gradient of the outputs, the gradient
-            of the weights, or `None` if there are no gradients.
+    Attributes:
+        forward: Function of inputs and weights.
+        inputs: Function of inputs, weights and the gradient of the outputs: the
+            gradient of the inputs. It is asked for where there are kernels of ours.
+        weights: Function of inputs and the gradient of the outputs: the gradient of the
+            weights, or `None` if there are no gradients.
+        has_own: Boolean, whether kernels of ours may serve instead.
     """
-    multiplications = product.geometry.multiplications
-    images = 1024 if images is None else images
-    if images * multiplications < SMALLEST:
-        return NEVER
-    largest = max(LARGEST // multiplications, 1)
-    images = 2 ** (min(images, largest).bit_length() - 1)
-    return _known(product, images, _Measured(dense, dense_weights))
 
+    forward: object
+    inputs: object = None
+    weights: object = None
+    has_own: bool = False
 
-class _Measured(NamedTuple):
-    """The dense functions; they do not tell one measurement from another."""
-
-    dense: object
-    dense_weights: object
+    # They do not tell one measurement from another.
 
     def __eq__(self, other):
-        return isinstance(other, _Measured)
+        return isinstance(other, Dense)
 
     def __hash__(self):
         return 0
 
 
+def of(product, images, dense):
+    """The `Choice` for a product on this machine.
+
+    Args:
+        product: `Product`.
+        images: Integer, how many inputs there are, or `None`.
+        dense: `Dense`.
+    """
+    multiplications = product.geometry.multiplications
+    images = 1024 if images is None else images
+    if images * multiplications < SMALLEST:
+        return Choice()
+    largest = max(LARGEST // multiplications, 1)
+    images = 2 ** (min(images, largest).bit_length() - 1)
+    return _known(product, images, dense)
+
+
 @functools.lru_cache(maxsize=4096)
-def _known(product, images, measured):
-    key = compiler.digest(repr((product, images, _setting(), SHARES)))
+def _known(product, images, dense):
+    key = compiler.digest(repr((product, images, *_setting(product))))
     found = cache.read(key)
     if found is None:
         # Another thread is outside of what is being traced, and has its own scopes.
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            limits = thread.submit(_measure, product, images, *measured).result()
-        found = json.dumps(limits).encode()
+            choice = thread.submit(_measure, product, images, dense).result()
+        found = json.dumps(choice).encode()
         cache.write(key, found)
-    return Limits(*json.loads(found))
+    *limits, own = json.loads(found)
+    return Choice(*limits, tuple(own))
 
 
-def _setting():
+def _setting(product):
+    """What a measurement depends on besides the product and the machine."""
     threads = os.environ.get("OMP_NUM_THREADS"), len(os.sched_getaffinity(0))
-    return keras.config.backend(), keras.__version__, product_version(), threads
+    framework = sys.modules[active().name].__version__
+    return active().name, framework, product.library.key, threads, SHARES
 
 
-def product_version():
-    from keras_spiking.backends.products import library
-
-    return library.get("float32").key
-
-
-def _measure(product, images, dense, dense_weights):
+def _measure(product, images, dense):
     random = np.random.default_rng(0)
 
     def tensor(*shape):
@@ -111,30 +122,54 @@ def _measure(product, images, dense, dense_weights):
 
     kernel = tensor(*product.kernel_shape)
     few, many = map(inputs, SHARES)
-    upstream = tensor(*dense(few, kernel).shape)
-    forward = _crossing(
-        lambda: product.forward(few, kernel),
-        lambda: product.forward(many, kernel),
-        lambda: dense(few, kernel),
+    upstream = tensor(*dense.forward(few, kernel).shape)
+
+    def forward(x, which):
+        return lambda: product.forward(x, kernel, which)
+
+    def weights(x, which):
+        return lambda: product.weights(x, upstream, product.dtype, which)
+
+    times = _times(
+        forward(few, "forward"),
+        forward(many, "forward"),
+        lambda: dense.forward(few, kernel),
+        *[forward(few, "dense_forward")] * dense.has_own,
     )
-    weights = -1.0
-    if dense_weights is not None:
-        weights = _crossing(
-            lambda: product.weights(few, upstream, product.dtype),
-            lambda: product.weights(many, upstream, product.dtype),
-            lambda: dense_weights(few, upstream),
+    of_forward, own_forward = _compare(*times)
+    of_weights, own_weights, own_inputs = -1.0, False, False
+    if dense.weights is not None:
+        times = _times(
+            weights(few, "weights"),
+            weights(many, "weights"),
+            lambda: dense.weights(few, upstream),
+            *[weights(few, "dense_weights")] * dense.has_own,
         )
-    return Limits(forward, weights)
+        of_weights, own_weights = _compare(*times)
+    if dense.has_own and dense.inputs is not None:
+        theirs, ours = _times(
+            lambda: dense.inputs(few, kernel, upstream),
+            lambda: product.inputs(few, kernel, upstream),
+        )
+        own_inputs = ours < theirs
+    return Choice(of_forward, of_weights, (own_forward, own_inputs, own_weights))
 
 
-def _crossing(*functions):
-    """The share of non-zeros at which a walk takes as long as the dense product."""
+def _compare(few, many, theirs, ours=math.inf):
+    """The share of non-zeros at which a walk takes as long as the faster dense product,
+    and whether that is ours."""
+    dense = min(theirs, ours)
+    slope = max(many - few, 1e-9) / (SHARES[1] - SHARES[0])
+    share = SHARES[0] + (0.95 * dense - few) / slope
+    return min(max(share, -1.0), 1.0), ours < 1.05 * theirs
+
+
+def _times(*functions):
+    """The shortest time of each function, in seconds."""
     times = [[] for _ in functions]
     for _ in range(1 + REPEATS):
         for function, of_function in zip(functions, times):
             start = time.perf_counter()
             keras.ops.convert_to_numpy(function())
             of_function.append(time.perf_counter() - start)
-    few, many, dense = (min(of_function[1:]) for of_function in times)
-    slope = max(many - few, 1e-9) / (SHARES[1] - SHARES[0])
-    return min(max(SHARES[0] + (0.95 * dense - few) / slope, -1.0), 1.0)
+    return [min(of_function[1:]) for of_function in times]

@@ -20,7 +20,8 @@ def source(dtype):
     real = {"float32": "float", "float64": "double"}[dtype]
     word = {"float32": "int", "float64": "long long"}[dtype]
     bits = ", ".join(str(1 << lane) for lane in range(LANES[dtype]))
-    fields = "".join(f"    INDEX {name};\n" for name in ("images", *Geometry._fields))
+    names = ("images", *Geometry._fields, "limit")
+    fields = "".join(f"    INDEX {name};\n" for name in names)
     return _PRELUDE % (real, word, LANES[dtype], bits, fields) + "".join(
         [
             *(_SCAN, _GATHER_TYPE, *_blocks(_GATHER), _FORWARD),
@@ -52,6 +53,7 @@ typedef WORD WORDS __attribute__((vector_size(64)));
 #define MAX_BLOCK 4
 #endif
 
+/* `limit` non-zeros are walked over by those kernels that choose. */
 typedef struct {
 %s} SIZES;
 

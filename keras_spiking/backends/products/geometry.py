@@ -35,6 +35,19 @@ class Geometry(NamedTuple):
     transposed: int = 0
 
     @property
+    def turned(self):
+        """The geometry of the gradient of the input, a product as well."""
+        return self._replace(
+            in_rows=self.out_rows,
+            in_columns=self.out_columns,
+            channels=self.filters,
+            out_rows=self.in_rows,
+            out_columns=self.in_columns,
+            filters=self.channels,
+            transposed=1 - self.transposed,
+        )
+
+    @property
     def multiplications(self):
         """How many a dense product has, for each image."""
         taps = self.kernel_rows * self.kernel_columns * self.channels // self.groups

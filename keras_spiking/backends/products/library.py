@@ -6,6 +6,8 @@ import functools
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.host import TEAM
+from keras_spiking.backends.products import dense
+from keras_spiking.backends.products import either
 from keras_spiking.backends.products import events
 
 # A sum may be taken in any order: nothing is lost by rounding once instead of twice.
@@ -18,14 +20,23 @@ class Library:
 
     Attributes:
         dtype: `"float32"` or `"float64"`.
-        kernels: Their names. `count` counts non-zeros, `forward` is the product,
-            `weights` the gradient of its weights.
+        kernels: Their names. `count` counts non-zeros; `forward` is the product and
+            `weights` the gradient of its weights, by a walk over the non-zeros; the
+            `dense` ones take all, and the `either` ones choose.
     """
 
-    kernels = ("count", "forward", "weights")
+    kernels = (
+        "count",
+        "forward",
+        "weights",
+        "dense_forward",
+        "dense_weights",
+        "either_forward",
+        "either_weights",
+    )
 
     def __init__(self, dtype):
-        text = events.source(dtype)
+        text = events.source(dtype) + dense.SOURCE + either.SOURCE
         text += "".join(TEAM.format(name=name) for name in self.kernels)
         self.dtype = dtype
         self.key = compiler.digest(text + repr(FLAGS))

@@ -45,28 +45,54 @@ class Product(NamedTuple):
     def width(self):
         return self.vectors * LANES[self.dtype]
 
-    def forward(self, x, kernel):
-        """The product, by a walk over the non-zeros of `x`."""
+    def forward(self, x, kernel, which="forward", limit=0.0):
+        """The product.
+
+        Args:
+            x, kernel: Tensors.
+            which: The kernel, by default that which walks over the non-zeros of `x`.
+            limit: Share of non-zeros up to which one that chooses does that.
+        """
         g = self.geometry
         arrays = [self.images(x), self.packed(kernel)]
         shape = (g.out_rows, g.out_columns, g.filters)
-        y = active().run_product(self, "forward", arrays, shape)
+        y = active().run_product(self, which, arrays, shape, limit=limit)
         return self.as_output(ops.cast(y, x.dtype), x)
 
-    def weights(self, x, upstream, dtype):
-        """The gradient of the weights, by a walk over the non-zeros of `x`."""
+    def weights(self, x, upstream, dtype, which="weights", limit=0.0):
+        """The gradient of the weights. See `forward`."""
         g = self.geometry
         arrays = [self.images(x), self.gradients(upstream)]
         taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
         shape = (g.groups, *taps, self.width)
-        gradient = active().run_product(self, "weights", arrays, shape, True)
+        gradient = active().run_product(
+            self, which, arrays, shape, whole=True, limit=limit
+        )
         return ops.cast(self.unpacked(gradient), dtype)
+
+    def inputs(self, x, kernel, upstream):
+        """The gradient of the input `x`, by a dense product."""
+        g, turned = self.geometry, self._replace(geometry=self.geometry.turned)
+        kernel = ops.transpose(self.ordered(kernel), (3, 0, 1, 4, 2))
+        if missing := turned.width - g.channels // g.groups:
+            kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
+        if self.channels_first:
+            upstream = ops.moveaxis(upstream, 1, -1)
+        shape = (-1, g.out_rows, g.out_columns, g.filters)
+        upstream = ops.reshape(ops.cast(upstream, self.dtype), shape)
+        shape = (g.in_rows, g.in_columns, g.channels)
+        y = active().run_product(turned, "dense_forward", [upstream, kernel], shape)
+        y = ops.cast(y, x.dtype)
+        if not self.channels_first:
+            return ops.reshape(y, ops.shape(x))
+        y = ops.reshape(y, (-1, *x.shape[2:], g.channels))
+        return ops.moveaxis(y, -1, 1)
 
     def nonzeros(self, x):
         """The number of non-zeros of `x`, as a tensor."""
         x = ops.reshape(ops.cast(x, self.dtype), self.images_shape)
         shape = (library.COUNTS,)
-        return ops.sum(active().run_product(self, "count", [x], shape, True))
+        return ops.sum(active().run_product(self, "count", [x], shape, whole=True))
 
     @property
     def images_shape(self):
@@ -106,17 +132,21 @@ class Product(NamedTuple):
     def packed(self, kernel):
         """Weights as `(groups, kernel_rows, kernel_columns, channels, width)`."""
         g = self.geometry
-        filters = g.filters // g.groups
-        taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
+        kernel = self.ordered(kernel)
+        if missing := self.width - g.filters // g.groups:
+            kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
+        if g.groups == 1:
+            return ops.reshape(kernel, (1, *kernel.shape[:3], self.width))
+        return ops.transpose(kernel, (3, 0, 1, 2, 4))
+
+    def ordered(self, kernel):
+        """Weights as `(kernel_rows, kernel_columns, channels, groups, filters)`."""
+        g = self.geometry
         kernel = ops.cast(kernel, self.dtype)
         if g.transposed:  # Keras has the filters before the channels
             kernel = ops.swapaxes(kernel, -1, -2)
-        kernel = ops.reshape(kernel, (*taps, g.groups, filters))
-        if missing := self.width - filters:
-            kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
-        if g.groups == 1:
-            return ops.reshape(kernel, (1, *taps, self.width))
-        return ops.transpose(kernel, (3, 0, 1, 2, 4))
+        taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
+        return ops.reshape(kernel, (*taps, g.groups, g.filters // g.groups))
 
     def unpacked(self, gradient):
         """The gradient of packed weights as that of the weights."""

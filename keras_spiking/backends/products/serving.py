@@ -4,22 +4,26 @@ from keras_spiking import config
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.loading import active
 from keras_spiking.backends.products import choice
+from keras_spiking.backends.products.choice import Choice
+
+served = {}
+"""The last `Choice` for each `Product`."""
 
 
-def limits(product, x, dense, dense_weights):
-    """Up to which shares of non-zeros a walk over them serves a call.
+def choose(product, x, dense):
+    """The `Choice` for a call.
 
     Args:
         product: `Product`, or `None` if there are no kernels for it.
         x: Tensor, the input.
-        dense, dense_weights: See `choice.limits`.
+        dense: `choice.Dense`, how the framework computes it.
 
     Raises:
         RuntimeError: if there is no walk and the mode is `"always"`.
     """
     mode = config.event_driven()
-    if mode == "never":
-        return choice.NEVER
+    if config.fused() == "never" or (mode == "never" and not dense.has_own):
+        return Choice()
     reason = unavailable(product, x)
     if reason is not None:
         if mode == "always":
@@ -28,10 +32,11 @@ def limits(product, x, dense, dense_weights):
                 '`keras_spiking.config.set_event_driven("always")`; with "auto" the '
                 "dense product serves instead."
             )
-        return choice.NEVER
+        return Choice()
     if mode == "always":
-        return choice.ALWAYS
-    return choice.limits(product, product.images_of(x), dense, dense_weights)
+        return Choice(1.0, 1.0)
+    found = served[product] = choice.of(product, product.images_of(x), dense)
+    return found if mode == "auto" else Choice(own=found.own)
 
 
 def unavailable(product, x=None):
