@@ -63,24 +63,30 @@ static void *aligned(void *memory) {
     return (void *)(((size_t)memory + 63) / 64 * 64);
 }
 
+#define NONE (-((INDEX)1 << 60)) /* a sum with it is negative, too */
+
 /* What a product reads: the sizes of one group, and where outputs meet inputs. */
 typedef struct {
     SIZES s;
     const REAL *x;
     INDEX pixel;         /* from one input to the next */
     INDEX filters, width;
-    int *rows, *columns; /* the input of each tap and output of an axis, or -1 */
+    const REAL *end;
+    INDEX *rows, *columns; /* the input of each tap and output of an axis, or NONE */
     REAL *copy;
 } VIEW;
 
-static void meet_outputs(
-    int *inputs, INDEX taps, INDEX outputs, INDEX stride, INDEX pad, INDEX dilation,
+static INDEX *meet_outputs(
+    INDEX taps, INDEX outputs, INDEX stride, INDEX pad, INDEX dilation,
     INDEX transposed, INDEX size
 ) {
-    for (INDEX tap = 0; tap < taps; tap++)
-        for (INDEX o = 0; o < outputs; o++)
-            inputs[tap * outputs + o] =
-                (int)input_of(o, tap, stride, pad, dilation, transposed, size);
+    INDEX *inputs = malloc(sizeof(INDEX) * (taps * outputs + 1));
+    for (INDEX i = 0; inputs && i < taps * outputs; i++) {
+        inputs[i] = input_of(
+            i % outputs, i / outputs, stride, pad, dilation, transposed, size);
+        if (inputs[i] < 0) inputs[i] = NONE;
+    }
+    return inputs;
 }
 
 /* Few channels: the taps of a row of the kernel become channels of one tap, which lie
@@ -123,16 +129,14 @@ static int open_view(VIEW *v, const SIZES *s, const REAL *x, INDEX first, INDEX 
     const int failed = fold(v, first, last);
     s = &v->s;
     v->s.channels /= s->groups;
-    v->rows = malloc(sizeof(int) * (s->kernel_rows * s->out_rows + 1));
-    v->columns = malloc(sizeof(int) * (s->kernel_columns * s->out_columns + 1));
-    if (failed || !v->rows || !v->columns) return 1;
-    meet_outputs(
-        v->rows, s->kernel_rows, s->out_rows, s->stride_rows, s->pad_rows,
-        s->dilation_rows, s->transposed, s->in_rows);
-    meet_outputs(
-        v->columns, s->kernel_columns, s->out_columns, s->stride_columns,
-        s->pad_columns, s->dilation_columns, s->transposed, s->in_columns);
-    return 0;
+    v->end = v->x + last * s->in_rows * s->in_columns * v->pixel;
+    v->rows = meet_outputs(
+        s->kernel_rows, s->out_rows, s->stride_rows, s->pad_rows, s->dilation_rows,
+        s->transposed, s->in_rows);
+    v->columns = meet_outputs(
+        s->kernel_columns, s->out_columns, s->stride_columns, s->pad_columns,
+        s->dilation_columns, s->transposed, s->in_columns);
+    return failed || !v->rows || !v->columns;
 }
 
 static void close_view(VIEW *v) {
@@ -191,7 +195,7 @@ static void pack(
 }
 
 /* The share of multiplications that an axis does not leave to its border. */
-static double within(const int *inputs, INDEX n, INDEX stride) {
+static double within(const INDEX *inputs, INDEX n, INDEX stride) {
     INDEX met = 0;
     for (INDEX i = 0; i < n; i++) met += inputs[i] >= 0;
     return (double)(met * stride) / (n ? n : 1);
@@ -236,6 +240,15 @@ typedef struct {
     REAL *y[ROWS];
 } BLOCK;
 
+/* Makes offsets of a view's rows and columns. */
+static void measure(VIEW *v) {
+    const SIZES *s = &v->s;
+    for (INDEX i = 0; i < s->kernel_rows * s->out_rows; i++)
+        if (v->rows[i] >= 0) v->rows[i] *= s->in_columns * v->pixel;
+    for (INDEX i = 0; i < s->kernel_columns * s->out_columns; i++)
+        if (v->columns[i] >= 0) v->columns[i] *= v->pixel;
+}
+
 /* Fills in where the outputs of a block find their inputs; returns the taps. */
 static INDEX find_inputs(
     const VIEW *v, const BLOCK *block, const REAL *zeros, const REAL **x, INDEX *taps
@@ -243,25 +256,22 @@ static INDEX find_inputs(
     const SIZES *s = &v->s;
     INDEX runs = 0;
     for (INDEX a = 0; a < s->kernel_rows; a++) {
-        const REAL *rows[ROWS];
-        int any = 0;
+        INDEX rows[ROWS], any = 0;
         for (int m = 0; m < ROWS; m++) {
-            const int row = v->rows[a * s->out_rows + block->rows[m]];
-            any |= row >= 0;
-            rows[m] =
-                row < 0 ? 0 : block->images[m] + row * s->in_columns * v->pixel;
+            rows[m] = v->rows[a * s->out_rows + block->rows[m]];
+            any |= rows[m] >= 0;
         }
         if (!any) continue;
         for (INDEX b = 0; b < s->kernel_columns; b++) {
-            any = 0;
+            const INDEX *columns = v->columns + b * s->out_columns;
+            INDEX met = 0;
             for (int m = 0; m < ROWS; m++) {
-                const int column = v->columns[b * s->out_columns + block->columns[m]];
-                const int met = rows[m] && column >= 0;
-                any |= met;
-                x[runs * ROWS + m] = met ? rows[m] + column * v->pixel : zeros;
+                const INDEX offset = rows[m] + columns[block->columns[m]];
+                x[runs * ROWS + m] = offset < 0 ? zeros : block->images[m] + offset;
+                met |= offset >= 0;
             }
             taps[runs] = a * s->kernel_columns + b;
-            runs += any;
+            runs += met;
         }
     }
     return runs;
@@ -298,6 +308,7 @@ int dense_forward_part(
     failed |= !zeros || !x || !met || !weights;
     INDEX step_rows = 1, step_columns = 1;
     if (!failed) steps_of(&view, &step_rows, &step_columns);
+    if (!failed) measure(&view);
 
     for (INDEX group = 0; group < s->groups && !failed; group++)
     for (INDEX c = 0; c < s->channels; c += depth)
@@ -441,43 +452,57 @@ _WEIGHTS = """
 
 /* Pixels that are taken together: images, or rows of an image. */
 typedef struct {
-    INDEX image, images, row, rows; /* of outputs */
-    INDEX first, inputs;            /* rows of inputs of each image */
+    INDEX image, images, row, rows;       /* of outputs */
+    INDEX in_rows, in_columns;            /* inputs of an image that meet them, */
+    INDEX *met_rows, *met_columns;        /* which they are, */
+    INDEX *row_numbers, *column_numbers;  /* and their numbers among those */
 } CHUNK;
 
-/* Rows of inputs that meet the outputs. */
-static void find_rows(const VIEW *v, CHUNK *chunk) {
-    INDEX low = v->s.in_rows, high = 0;
-    for (INDEX a = 0; a < v->s.kernel_rows; a++)
-        for (INDEX o = chunk->row; o < chunk->row + chunk->rows; o++) {
-            const int row = v->rows[a * v->s.out_rows + o];
-            if (row < 0) continue;
-            low = least(low, row);
-            high = most(high, row + 1);
+/* Numbers the inputs of an axis that meet outputs `first` to `last`. */
+static INDEX number_inputs(
+    const INDEX *inputs, INDEX taps, INDEX outputs, INDEX first, INDEX last, INDEX size,
+    INDEX *met, INDEX *numbers
+) {
+    memset(numbers, 0, sizeof(INDEX) * size);
+    for (INDEX tap = 0; tap < taps; tap++)
+        for (INDEX o = first; o < last; o++)
+            if (inputs[tap * outputs + o] >= 0) numbers[inputs[tap * outputs + o]] = 1;
+    INDEX n = 0;
+    for (INDEX i = 0; i < size; i++)
+        if (numbers[i]) {
+            met[n] = i;
+            numbers[i] = n++;
         }
-    chunk->first = low;
-    chunk->inputs = most(high - low, 0);
+    return n;
 }
 
-/* Copies inputs into blocks of `ROWS` channels. */
+static void find_rows(const VIEW *v, CHUNK *chunk) {
+    const SIZES *s = &v->s;
+    chunk->in_rows = number_inputs(
+        v->rows, s->kernel_rows, s->out_rows, chunk->row, chunk->row + chunk->rows,
+        s->in_rows, chunk->met_rows, chunk->row_numbers);
+}
+
+/* Copies inputs into blocks of `ROWS` channels. What is behind the last channel is
+   multiplied, but not delivered. */
 static void pack_inputs(
     const VIEW *v, const CHUNK *chunk, INDEX first, INDEX channels, REAL *blocks
 ) {
-    const INDEX row = v->s.in_columns;
-    const INDEX pixels = chunk->images * chunk->inputs * row;
-    for (INDEX i = 0; i < chunk->images; i++)
-        for (INDEX p = 0; p < chunk->inputs * row; p++) {
-            const REAL *x = v->x + first
-                + (((chunk->image + i) * v->s.in_rows + chunk->first) * row + p)
-                * v->pixel;
-            REAL *to = blocks + (i * chunk->inputs * row + p) * ROWS;
-            INDEX c = 0;
-            for (; c + ROWS <= channels; c += ROWS, to += pixels * ROWS)
-                for (int m = 0; m < ROWS; m++) to[m] = x[c + m];
-            if (c < channels)
-                for (int m = 0; m < ROWS; m++)
-                    to[m] = c + m < channels ? x[c + m] : 0;
-        }
+    const INDEX pixels = chunk->images * chunk->in_rows * chunk->in_columns;
+    REAL *to = blocks;
+    for (INDEX i = chunk->image; i < chunk->image + chunk->images; i++)
+        for (INDEX r = 0; r < chunk->in_rows; r++)
+            for (INDEX c = 0; c < chunk->in_columns; c++, to += ROWS) {
+                const REAL *x = v->x + first
+                    + ((i * v->s.in_rows + chunk->met_rows[r]) * v->s.in_columns
+                    + chunk->met_columns[c]) * v->pixel;
+                REAL *block = to;
+                for (INDEX k = 0; k < channels; k += ROWS, block += pixels * ROWS)
+                    if (x + k + ROWS <= v->end)
+                        for (int m = 0; m < ROWS; m++) block[m] = x[k + m];
+                    else
+                        for (INDEX m = 0; k + m < channels; m++) block[m] = x[k + m];
+            }
 }
 
 /* Lists which inputs of a chunk meet which outputs by a tap; returns how many. */
@@ -485,18 +510,20 @@ static INDEX list_pairs(
     const VIEW *v, const CHUNK *chunk, INDEX a, INDEX b, PAIR *pairs
 ) {
     const SIZES *s = &v->s;
-    const int *columns = v->columns + b * s->out_columns;
+    const INDEX *columns = v->columns + b * s->out_columns;
     INDEX n = 0;
     for (INDEX i = 0; i < chunk->images; i++)
         for (INDEX o = 0; o < chunk->rows; o++) {
             const INDEX row = v->rows[a * s->out_rows + chunk->row + o];
             if (row < 0) continue;
             const INDEX input =
-                (i * chunk->inputs + row - chunk->first) * s->in_columns;
+                (i * chunk->in_rows + chunk->row_numbers[row]) * chunk->in_columns;
             const INDEX output = (i * chunk->rows + o) * s->out_columns;
             for (INDEX c = 0; c < s->out_columns; c++) {
-                pairs[n] = (PAIR){(int)(input + columns[c]), (int)(output + c)};
-                n += columns[c] >= 0;
+                const INDEX column = columns[c];
+                const INDEX number = column < 0 ? 0 : chunk->column_numbers[column];
+                pairs[n] = (PAIR){(int)(input + number), (int)(output + c)};
+                n += column >= 0;
             }
         }
     return n;
@@ -533,24 +560,34 @@ int dense_weights_part(
     const INDEX last =
         least((part / of_channels + 1) * panels / of_filters * PANEL, vectors);
 
+    const INDEX both = s->in_rows + s->in_columns;
+    INDEX *numbers = malloc(sizeof(INDEX) * (2 * both + 1));
+    failed |= !numbers;
+    CHUNK chunk = {
+        .met_rows = numbers, .met_columns = numbers + s->in_rows,
+        .row_numbers = numbers + both, .column_numbers = numbers + both + s->in_rows};
+    if (!failed)
+        chunk.in_columns = number_inputs(
+            view.columns, s->kernel_columns, s->out_columns, 0, s->out_columns,
+            s->in_columns, chunk.met_columns, chunk.column_numbers);
+    const INDEX deep = least(CHANNELS, blocks * ROWS);
     const INDEX outputs = s->out_rows * s->out_columns;
-    const INDEX area = most(most(outputs, s->in_rows * s->in_columns), 1);
+    const INDEX area =
+        most(most(outputs, s->in_rows * chunk.in_columns * deep / CHANNELS), 1);
     const INDEX images = most(least(PIXELS / area, s->images), 1);
     const INDEX rows = most(
         area > PIXELS ? s->out_rows * PIXELS / area : s->out_rows, 1);
     INDEX inputs = 0;
-    CHUNK chunk = {.rows = rows};
     for (; !failed && chunk.row < s->out_rows; chunk.row += rows) {
         chunk.rows = least(rows, s->out_rows - chunk.row);
         find_rows(&view, &chunk);
-        inputs = most(inputs, chunk.inputs);
+        inputs = most(inputs, chunk.in_rows);
     }
     const INDEX pixels = images * rows * s->out_columns;
     PAIR *pairs = malloc(sizeof(PAIR) * (pixels * taps + 1));
     INDEX *counts = malloc(sizeof(INDEX) * taps);
-    const INDEX deep = least(CHANNELS, blocks * ROWS);
     REAL *packed_x =
-        malloc(sizeof(REAL) * images * inputs * s->in_columns * deep + 64);
+        malloc(sizeof(REAL) * images * inputs * chunk.in_columns * deep + 64);
     REAL *packed_gradient = malloc(sizeof(REAL) * pixels * PANEL * LANES + 64);
     REAL *x = aligned(packed_x), *g = aligned(packed_gradient);
     REAL sums[ROWS * PANEL * LANES] __attribute__((aligned(64)));
@@ -589,8 +626,8 @@ int dense_weights_part(
             const PAIR *list = pairs;
             for (INDEX tap = 0; tap < taps; list += counts[tap++])
                 for (INDEX j = block; j < stop; j++) {
-                    const REAL *of_block = x + (j - block) * ROWS * s->in_columns
-                        * chunk.images * chunk.inputs;
+                    const REAL *of_block = x + (j - block) * ROWS * chunk.in_columns
+                        * chunk.images * chunk.in_rows;
                     if (counts[tap] || begins) {
                         if (count == 2)
                             correlate_2(list, counts[tap], of_block, g, sums);
@@ -607,6 +644,7 @@ int dense_weights_part(
                 }
         }
     }
+    free(numbers);
     free(pairs);
     free(counts);
     free(packed_x);
