@@ -483,12 +483,18 @@ static void find_rows(const VIEW *v, CHUNK *chunk) {
         s->in_rows, chunk->met_rows, chunk->row_numbers);
 }
 
+/* Numbers of a block of channels. Blocks do not follow each other at a power of two:
+   a cache would keep few of them. */
+static INDEX size_of_block(const CHUNK *chunk) {
+    return (chunk->images * chunk->in_rows * chunk->in_columns + 2) * ROWS;
+}
+
 /* Copies inputs into blocks of `ROWS` channels. What is behind the last channel is
    multiplied, but not delivered. */
 static void pack_inputs(
     const VIEW *v, const CHUNK *chunk, INDEX first, INDEX channels, REAL *blocks
 ) {
-    const INDEX pixels = chunk->images * chunk->in_rows * chunk->in_columns;
+    const INDEX size = size_of_block(chunk);
     REAL *to = blocks;
     for (INDEX i = chunk->image; i < chunk->image + chunk->images; i++)
         for (INDEX r = 0; r < chunk->in_rows; r++)
@@ -497,7 +503,7 @@ static void pack_inputs(
                     + ((i * v->s.in_rows + chunk->met_rows[r]) * v->s.in_columns
                     + chunk->met_columns[c]) * v->pixel;
                 REAL *block = to;
-                for (INDEX k = 0; k < channels; k += ROWS, block += pixels * ROWS)
+                for (INDEX k = 0; k < channels; k += ROWS, block += size)
                     if (x + k + ROWS <= v->end)
                         for (int m = 0; m < ROWS; m++) block[m] = x[k + m];
                     else
@@ -587,7 +593,7 @@ int dense_weights_part(
     PAIR *pairs = malloc(sizeof(PAIR) * (pixels * taps + 1));
     INDEX *counts = malloc(sizeof(INDEX) * taps);
     REAL *packed_x =
-        malloc(sizeof(REAL) * images * inputs * chunk.in_columns * deep + 64);
+        malloc(sizeof(REAL) * (images * inputs * chunk.in_columns + 2) * deep + 64);
     REAL *packed_gradient = malloc(sizeof(REAL) * pixels * PANEL * LANES + 64);
     REAL *x = aligned(packed_x), *g = aligned(packed_gradient);
     REAL sums[ROWS * PANEL * LANES] __attribute__((aligned(64)));
@@ -626,8 +632,7 @@ int dense_weights_part(
             const PAIR *list = pairs;
             for (INDEX tap = 0; tap < taps; list += counts[tap++])
                 for (INDEX j = block; j < stop; j++) {
-                    const REAL *of_block = x + (j - block) * ROWS * chunk.in_columns
-                        * chunk.images * chunk.in_rows;
+                    const REAL *of_block = x + (j - block) * size_of_block(&chunk);
                     if (counts[tap] || begins) {
                         if (count == 2)
                             correlate_2(list, counts[tap], of_block, g, sums);
