@@ -140,6 +140,7 @@ GEOMETRIES = {
     "dense": (33, Geometry(channels=70, filters=50)),
     "narrow": (100, Geometry(channels=130, filters=10)),
     "deep": (9, Geometry(channels=2000, filters=300)),
+    "narrow, groups": (3, Geometry(4, 5, 34, 3, 2, 24, stride_rows=2, groups=2)),
     "pointwise": (3, Geometry(5, 4, 20, 5, 4, 33)),
     "pointwise, stride 2": (3, Geometry(5, 4, 20, 3, 2, 33, 1, 1, 2, 2)),
     "3 x 3": (2, Geometry(9, 7, 24, 9, 7, 40, 3, 3, 1, 1, 1, 1)),

@@ -150,7 +150,7 @@ _MULTIPLY = """
 /* Sums of `ROWS` outputs over runs of inputs that lie side by side. */
 static void multiply_COUNT(
     const REAL *const *x, const INDEX *taps, INDEX runs, INDEX length,
-    const REAL *weights, REAL *result
+    const REAL *weights, REAL *const *results
 ) {
     UNIT sums[ROWS][COUNT * UNITS] = {0};
     for (INDEX run = 0; run < runs; run++) {
@@ -165,7 +165,7 @@ static void multiply_COUNT(
     }
     for (int m = 0; m < ROWS; m++)
         for (int k = 0; k < COUNT * UNITS; k++)
-            ((UNIT *)result)[m * COUNT * UNITS + k] = sums[m][k];
+            ((UNIT *)results[m])[k] = sums[m][k];
 }
 """
 
@@ -173,8 +173,7 @@ _FORWARD = """
 /* Writes or adds `n` of the filters of a panel. */
 static void deliver(const REAL *sums, REAL *y, INDEX n, int add) {
     if (add) for (INDEX i = 0; i < n; i++) y[i] += sums[i];
-    else if (n % LANES) for (INDEX i = 0; i < n; i++) y[i] = sums[i];
-    else copy(y, sums, n / LANES);
+    else for (INDEX i = 0; i < n; i++) y[i] = sums[i];
 }
 
 /* Copies channels `begin` to `end`, vectors `first` to `last`, into panels. */
@@ -345,12 +344,19 @@ int dense_forward_part(
                 for (INDEX p = k; p < stop; p += PANEL) {
                     const REAL *panel = packed + (p - k) * taps * length * LANES;
                     const INDEX count = least(PANEL, stop - p);
-                    if (count == 2) multiply_2(x, met, runs, length, panel, sums);
-                    else multiply_1(x, met, runs, length, panel, sums);
-                    for (INDEX m = 0; m < valid; m++)
-                        deliver(
-                            sums + m * count * LANES, block.y[m] + p * LANES,
-                            least(count * LANES, view.filters - p * LANES), c > 0);
+                    const INDEX filters =
+                        least(count * LANES, view.filters - p * LANES);
+                    /* What is not to be added, and has whole vectors, goes to its
+                       place at once. An output that is repeated is written again. */
+                    const int direct = !c && filters == count * LANES;
+                    REAL *results[ROWS];
+                    for (INDEX m = 0; m < ROWS; m++)
+                        results[m] = direct
+                            ? block.y[m] + p * LANES : sums + m * count * LANES;
+                    if (count == 2) multiply_2(x, met, runs, length, panel, results);
+                    else multiply_1(x, met, runs, length, panel, results);
+                    for (INDEX m = 0; m < valid && !direct; m++)
+                        deliver(results[m], block.y[m] + p * LANES, filters, c > 0);
                 }
             }
             at += n;
@@ -543,6 +549,60 @@ INDEX dense_weights_parts(const INDEX *sizes) {
         s, blocks * pieces(pieces(s->filters / s->groups, LANES), PANEL));
 }
 
+/* Adds `ROWS` pixels to the gradient of channels that have one vector of filters. */
+static void add_pixels(
+    const REAL *const *x, const REAL *const *gradient, INDEX channels, REAL *result
+) {
+    const REAL *p[ROWS];
+    UNIT g[ROWS][UNITS];
+    for (int m = 0; m < ROWS; m++) {
+        p[m] = x[m];
+        for (int k = 0; k < UNITS; k++) g[m][k] = ((const UNIT *)gradient[m])[k];
+    }
+    for (INDEX c = 0; c < channels; c++) {
+        UNIT sums[UNITS] = {0};
+        #pragma GCC unroll 16
+        for (int m = 0; m < ROWS; m++)
+            #pragma GCC unroll 16
+            for (int k = 0; k < UNITS; k++) sums[k] += p[m][c] * g[m][k];
+        for (int k = 0; k < UNITS; k++) ((UNIT *)result)[c * UNITS + k] += sums[k];
+    }
+}
+
+/* One tap and few filters: inputs are read only once, so it does not pay to copy them.
+   A part is a range of channels of each group. */
+static int narrow_weights_part(
+    INDEX part, INDEX parts, const VIEW *v, const REAL *gradient, REAL *result
+) {
+    const SIZES *s = &v->s;
+    const INDEX first = s->channels * part / parts;
+    const INDEX n = s->channels * (part + 1) / parts - first;
+    REAL *zeros = calloc(most(n, LANES) + 1, sizeof(REAL));
+    if (!zeros) return 1;
+    for (INDEX group = 0; group < s->groups; group++) {
+        REAL *of_group = result + (group * s->channels + first) * LANES;
+        memset(of_group, 0, sizeof(REAL) * n * LANES);
+        const REAL *x[ROWS], *g[ROWS];
+        INDEX m = 0;
+        for (INDEX row = 0; row < s->images * s->out_rows; row++) {
+            const INDEX r = v->rows[row % s->out_rows];
+            for (INDEX column = 0; r >= 0 && column < s->out_columns; column++) {
+                if (v->columns[column] < 0) continue;
+                x[m] = v->x + group * s->channels + first
+                    + ((row / s->out_rows * s->in_rows + r) * s->in_columns
+                    + v->columns[column]) * v->pixel;
+                g[m++] = gradient
+                    + ((row * s->out_columns + column) * s->groups + group) * LANES;
+                if (m == ROWS) add_pixels(x, g, n, of_group), m = 0;
+            }
+        }
+        for (INDEX rest = m; m && rest < ROWS; rest++) x[rest] = g[rest] = zeros;
+        if (m) add_pixels(x, g, n, of_group);
+    }
+    free(zeros);
+    return 0;
+}
+
 /* A part is a range of channels and of filters: those that are fewer are read by
    several parts. */
 int dense_weights_part(
@@ -554,6 +614,12 @@ int dense_weights_part(
     VIEW view;
     int failed = open_view(&view, s, in[0], 0, s->images);
     s = &view.s;
+    const int one_tap = s->kernel_rows == 1 && s->kernel_columns == 1;
+    if (one_tap && view.width == LANES && !failed) {
+        failed = narrow_weights_part(part, parts, &view, in[1], out[0]);
+        close_view(&view);
+        return failed;
+    }
     const INDEX blocks = pieces(s->channels, ROWS), vectors = view.width / LANES;
     const INDEX panels = pieces(vectors, PANEL);
     const INDEX taps = s->kernel_rows * s->kernel_columns;
