@@ -371,6 +371,22 @@ int dense_forward_part(
 }
 """
 
+_DEPTHWISE_SUMS = """
+/* Sums of channels that lie in vectors, over taps. */
+static void depthwise_COUNT(
+    const REAL *const *x, const INDEX *taps, INDEX runs, INDEX channels,
+    const REAL *weights, REAL *result
+) {
+    UNIT sums[COUNT * UNITS] = {0};
+    for (INDEX run = 0; run < runs; run++) {
+        const UNIT *w = (const UNIT *)(weights + taps[run] * channels);
+        for (int k = 0; k < COUNT * UNITS; k++)
+            sums[k] += ((const UNIT *)x[run])[k] * w[k];
+    }
+    for (int k = 0; k < COUNT * UNITS; k++) ((UNIT *)result)[k] = sums[k];
+}
+"""
+
 _DEPTHWISE = """
 /* One channel a group: channels are what lies in a vector. */
 static int depthwise_part(
@@ -382,52 +398,56 @@ static int depthwise_part(
     const INDEX channels = pieces(s->channels, LANES) * LANES;
     const INDEX first = rows * part / parts, last = rows * (part + 1) / parts;
     if (first == last) return 0;
+    VIEW v;
+    int failed = open_view(&v, s, in[0], 0, s->images);
     REAL *weights = calloc(taps * each * channels, sizeof(REAL));
-    if (!weights) return 1;
-    for (INDEX c = 0; c < s->channels; c++)
+    const REAL **x = malloc(sizeof(REAL *) * taps);
+    INDEX *met = malloc(sizeof(INDEX) * taps);
+    /* Of the last vector, channels that do not exist are not read. */
+    REAL *rest = calloc(taps * LANES, sizeof(REAL));
+    failed |= !weights || !x || !met || !rest;
+    for (INDEX c = 0; c < s->channels && !failed; c++)
         for (INDEX tap = 0; tap < taps; tap++)
             for (INDEX f = 0; f < each; f++)
                 weights[(f * taps + tap) * channels + c] =
                     ((REAL *)in[1])[(c * taps + tap) * width + f];
-    for (INDEX row = first; row < last; row++)
-        for (INDEX column = 0; column < s->out_columns; column++) {
-            REAL *y = (REAL *)out[0] + (row * s->out_columns + column) * s->filters;
-            for (INDEX f = 0; f < each; f++)
-            for (INDEX c = 0; c < s->channels; c += 4 * LANES) {
-                const INDEX n = least(4 * LANES, s->channels - c);
-                UNIT sums[4 * UNITS] = {0};
-                for (INDEX a = 0; a < s->kernel_rows; a++) {
-                    const INDEX r = input_of(
-                        row % s->out_rows, a, s->stride_rows, s->pad_rows,
-                        s->dilation_rows, s->transposed, s->in_rows);
-                    if (r < 0) continue;
-                    for (INDEX b = 0; b < s->kernel_columns; b++) {
-                        const INDEX i = input_of(
-                            column, b, s->stride_columns, s->pad_columns,
-                            s->dilation_columns, s->transposed, s->in_columns);
-                        if (i < 0) continue;
-                        const REAL *x = (const REAL *)in[0]
-                            + ((row / s->out_rows * s->in_rows + r) * s->in_columns + i)
-                            * s->channels + c;
-                        const UNIT *w = (const UNIT *)(
-                            weights + (f * taps + a * s->kernel_columns + b) * channels
-                            + c);
-                        REAL rest[4 * LANES];
-                        if (n < 4 * LANES) x = memcpy(rest, x, sizeof(REAL) * n);
-                        if (n == 4 * LANES)
-                            for (int k = 0; k < 4 * UNITS; k++)
-                                sums[k] += ((const UNIT *)x)[k] * w[k];
-                        else
-                            for (INDEX k = 0; k < pieces(n, LANES) * UNITS; k++)
-                                sums[k] += ((const UNIT *)x)[k] * w[k];
-                    }
-                }
-                for (INDEX k = 0; k < n; k++)
-                    y[(c + k) * each + f] = ((REAL *)sums)[k];
+    for (INDEX row = first; row < last && !failed; row++)
+    for (INDEX column = 0; column < s->out_columns; column++) {
+        INDEX runs = 0;
+        for (INDEX a = 0; a < s->kernel_rows; a++)
+            for (INDEX b = 0; b < s->kernel_columns; b++) {
+                const INDEX r = v.rows[a * s->out_rows + row % s->out_rows];
+                const INDEX c = v.columns[b * s->out_columns + column];
+                if (r < 0 || c < 0) continue;
+                x[runs] = v.x + s->channels
+                    * ((row / s->out_rows * s->in_rows + r) * s->in_columns + c);
+                met[runs++] = a * s->kernel_columns + b;
             }
+        REAL *y = (REAL *)out[0] + (row * s->out_columns + column) * s->filters;
+        for (INDEX c = 0; c < s->channels;) {
+            const INDEX n = least(s->channels - c, LANES);
+            const INDEX count = s->channels - c < 4 * LANES ? 1 : 4;
+            for (INDEX run = 0; run < runs && n < LANES; run++)
+                x[run] = memcpy(rest + run * LANES, x[run], sizeof(REAL) * n);
+            for (INDEX f = 0; f < each; f++) {
+                const REAL *w = weights + f * taps * channels + c;
+                REAL sums[4 * LANES];
+                REAL *result = each == 1 && n == LANES ? y + c : sums;
+                if (count == 4) depthwise_4(x, met, runs, channels, w, result);
+                else depthwise_1(x, met, runs, channels, w, result);
+                for (INDEX k = 0; k < least(n * count, s->channels - c); k++)
+                    if (result == sums) y[(c + k) * each + f] = sums[k];
+            }
+            c += count * LANES;
+            for (INDEX run = 0; run < runs; run++) x[run] += count * LANES;
         }
+    }
     free(weights);
-    return 0;
+    free(x);
+    free(met);
+    free(rest);
+    close_view(&v);
+    return failed;
 }
 """
 
@@ -800,15 +820,16 @@ typedef struct {
 """
 
 
-def _panels(text):
-    """A function for each number of vectors in a panel."""
-    return [text.replace("COUNT", count) for count in "12"]
+def _blocks(text, counts="12"):
+    """A function for each number of vectors."""
+    return [text.replace("COUNT", count) for count in counts]
 
 
 SOURCE = "".join(
     [
-        *(_PRELUDE, *_panels(_MULTIPLY), _DEPTHWISE, _FORWARD),
-        *(_PAIR, *_panels(_CORRELATE), _DEPTHWISE_WEIGHTS, _WEIGHTS),
+        *(_PRELUDE, *_blocks(_DEPTHWISE_SUMS, "14"), _DEPTHWISE),
+        *(*_blocks(_MULTIPLY), _FORWARD),
+        *(_PAIR, *_blocks(_CORRELATE), _DEPTHWISE_WEIGHTS, _WEIGHTS),
     ]
 )
 """Follows `events.source(dtype)`."""
