@@ -1,13 +1,13 @@
 """C text of the dense products, which follows that of the products that skip zeros.
 
 Both are products of small blocks whose sums stay in registers: `ROWS` outputs (or
-channels) times a panel of filters. What a block reads is copied first into an order
-in which it is read one after the other, but for the inputs of `forward`: there a block
-has pointers to its inputs for each tap. An input outside of the image is a row of
-zeros, and a tap by which no output of a block meets an input is left out. That is why
-outputs come in the order of `segments`: those that meet inputs by the same taps follow
-each other. It makes a transposed product with a stride as fast as its multiplications
-allow, and an image of a few pixels does not multiply its border.
+channels) times a panel of filters. What blocks read often is copied first into the
+order in which they read it. The inputs of `forward` are not: a block has pointers to
+them for each tap. An input outside of the image is a row of zeros, and a tap by which
+no output of a block meets an input is left out. That is why outputs that meet inputs
+by the same taps follow each other (`steps_of`): a transposed product with a stride
+takes no longer than its multiplications, and an image of a few pixels does not
+multiply its border.
 """
 
 _PRELUDE = """
