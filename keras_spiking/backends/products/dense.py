@@ -667,8 +667,7 @@ int dense_weights_part(
     const INDEX area =
         most(most(outputs, s->in_rows * chunk.in_columns * deep / CHANNELS), 1);
     const INDEX images = most(least(PIXELS / area, s->images), 1);
-    const INDEX rows = most(
-        area > PIXELS ? s->out_rows * PIXELS / area : s->out_rows, 1);
+    const INDEX rows = most(pieces(s->out_rows, pieces(area, PIXELS)), 1);
     INDEX inputs = 0;
     for (; !failed && chunk.row < s->out_rows; chunk.row += rows) {
         chunk.rows = least(rows, s->out_rows - chunk.row);
