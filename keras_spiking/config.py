@@ -9,9 +9,11 @@ __all__ = [
     "checks_finite",
     "event_driven",
     "fused",
+    "keep_memory",
     "set_check_finite",
     "set_event_driven",
     "set_fused",
+    "set_keep_memory",
 ]
 
 _MODES = ("auto", "always", "never")
@@ -23,6 +25,7 @@ def _initial(variable):
 
 _fused = _initial("KERAS_SPIKING_FUSED")
 _event_driven = _initial("KERAS_SPIKING_EVENT_DRIVEN")
+_keep_memory = _initial("KERAS_SPIKING_KEEP_MEMORY")
 
 
 def set_fused(mode: str):
@@ -79,6 +82,39 @@ def set_event_driven(mode: str):
 def event_driven() -> str:
     """Returns the mode that `set_event_driven` has set."""
     return _event_driven
+
+
+def set_keep_memory(mode: str):
+    """Sets whether the C library keeps the memory of arrays that are freed.
+
+    Large models train up to twice as fast on a CPU if it does, since new memory
+    comes from the system page by page. The price: the process never shrinks, and
+    other processes cannot have what it does not use. The setting is read when a
+    layer of neurons is built (on JAX as well when the package is imported, before
+    JAX starts its threads); memory that has once been kept is kept to the end of
+    the process. The environment variable `KERAS_SPIKING_KEEP_MEMORY` sets the initial
+    mode.
+
+    Args:
+        mode: `"auto"`: where that is faster, which is on PyTorch and JAX without a
+            GPU, on Linux with glibc, unless environment variables tell glibc otherwise.
+            `"always"`: on all backends, or a `RuntimeError` with the reason.
+            `"never"`: memory goes back to the system.
+
+    Example:
+
+    >>> keras_spiking.config.set_keep_memory("never")
+    >>> keras_spiking.config.keep_memory()
+    'never'
+    >>> keras_spiking.config.set_keep_memory("auto")
+    """
+    global _keep_memory
+    _keep_memory = check_choice("mode", mode, _MODES)
+
+
+def keep_memory() -> str:
+    """Returns the mode that `set_keep_memory` has set."""
+    return _keep_memory
 
 
 _checks_finite = False

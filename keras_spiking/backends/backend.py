@@ -9,6 +9,8 @@ import contextlib
 
 from keras import ops
 
+from keras_spiking.backends import memory
+
 
 class Backend:
     """A framework that Keras runs on.
@@ -28,6 +30,10 @@ class Backend:
 
     def __init__(self, name):
         self.name = name
+
+    def prepare(self):
+        """Sets up the process. Called whenever a layer of neurons is built."""
+        memory.keep(gains=False)
 
     # Running in `keras.ops`
 

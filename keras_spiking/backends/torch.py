@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from keras_spiking.backends import gpu
+from keras_spiking.backends import memory
 from keras_spiking.backends import torch_products as event_driven
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels import cuda
@@ -23,6 +24,9 @@ from keras_spiking.backends.products.product import of_depthwise_conv
 
 class Torch(Backend):
     has_kernels = True
+
+    def prepare(self):
+        memory.keep(gains=not torch.accelerator.is_available())
 
     def require(self, condition, message, tensors):
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or condition.is_meta:
