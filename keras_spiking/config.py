@@ -9,10 +9,12 @@ __all__ = [
     "checks_finite",
     "event_driven",
     "fused",
+    "fused_optimizers",
     "keep_memory",
     "set_check_finite",
     "set_event_driven",
     "set_fused",
+    "set_fused_optimizers",
     "set_keep_memory",
 ]
 
@@ -115,6 +117,44 @@ def set_keep_memory(mode: str):
 def keep_memory() -> str:
     """Returns the mode that `set_keep_memory` has set."""
     return _keep_memory
+
+
+_SWITCH = {"on": True, "off": False}
+_fused_optimizers = _SWITCH[
+    check_choice(
+        "KERAS_SPIKING_FUSED_OPTIMIZERS",
+        os.environ.get("KERAS_SPIKING_FUSED_OPTIMIZERS", "on"),
+        tuple(_SWITCH),
+    )
+]
+
+
+def set_fused_optimizers(fused: bool):
+    """Sets whether Keras's `Adam`, `AdamW` and `SGD` run PyTorch's fused updates.
+
+    These make an update in one pass over the weights where Keras makes about ten, with
+    the same results, variables and files. Other backends have nothing of the kind. It
+    holds for all models of the process, from when the first layer of neurons is built.
+    The environment variable `KERAS_SPIKING_FUSED_OPTIMIZERS`, `on` or `off`, sets the
+    initial value.
+
+    Args:
+        fused: Boolean. Initially `True`.
+
+    Example:
+
+    >>> keras_spiking.config.set_fused_optimizers(False)
+    >>> keras_spiking.config.fused_optimizers()
+    False
+    >>> keras_spiking.config.set_fused_optimizers(True)
+    """
+    global _fused_optimizers
+    _fused_optimizers = check_bool("fused", fused)
+
+
+def fused_optimizers() -> bool:
+    """Returns whether `set_fused_optimizers` has switched fused updates on."""
+    return _fused_optimizers
 
 
 _checks_finite = False

@@ -35,7 +35,8 @@ def report():
     rows += [("kernel calls", backend.call_report()), ("CUDA", backend.cuda_report())]
     rows.append(("LIFLayer", _try_layer()))
     mode = f"{config.keep_memory()!r} (set_keep_memory or KERAS_SPIKING_KEEP_MEMORY)"
-    return [*rows, ("memory", f"{mode}; {memory.report()}")]
+    rows.append(("memory", f"{mode}; {memory.report()}"))
+    return [*rows, ("optimizers", backend.optimizer_report())]
 
 
 def _version(package):

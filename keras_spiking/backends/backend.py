@@ -157,6 +157,10 @@ class Backend:
         """How the framework calls kernels, in words."""
         return self.unavailable()
 
+    def optimizer_report(self):
+        """How optimizers compute updates, in words."""
+        return "Keras's own updates"
+
     def cuda_report(self):
         """Which GPU kernels run on, in words."""
         return f"{self.name} runs on the CPU"

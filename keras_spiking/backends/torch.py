@@ -11,6 +11,7 @@ from torch import Tensor
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends import memory
+from keras_spiking.backends import torch_optimizers
 from keras_spiking.backends import torch_products as event_driven
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels import cuda
@@ -27,6 +28,7 @@ class Torch(Backend):
 
     def prepare(self):
         memory.keep(gains=not torch.accelerator.is_available())
+        torch_optimizers.install()
 
     def require(self, condition, message, tensors):
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or condition.is_meta:
@@ -105,6 +107,9 @@ class Torch(Backend):
 
     def constant(self, values, dtype, like):
         return torch.tensor(values, dtype=getattr(torch, dtype), device=like.device)
+
+    def optimizer_report(self):
+        return torch_optimizers.report()
 
     def call_report(self):
         return f"custom operator {over_time._qualname}"
