@@ -170,7 +170,8 @@ def _sgd(optimizer, grads, variables, learning_rate):
 def _tensors(grads, variables, moments, indices):
     """Tensors for a fused update: weights, gradients and moments, or `None`.
 
-    The kernels run through memory: all tensors of a weight must lie in it alike.
+    The kernels run through memory: all tensors of a weight must lie in it alike. What
+    does not is moved, moments once.
     """
     values = [variable.value for variable in variables]
     dtype, device = values[0].dtype, values[0].device
@@ -178,22 +179,31 @@ def _tensors(grads, variables, moments, indices):
         return None
     if any(v.dtype != dtype or v.device != device for v in values):
         return None
+    grads = list(grads)
     moments = [[moment[i].value for i in indices] for moment in moments]
-    for value, *others in zip(values, grads, *moments):
-        if not _is_dense(value) or not all(_lies_like(t, value) for t in others):
+    for n, value in enumerate(values):
+        if not _is_dense(value) or not _is_alike(grads[n], value):
             return None
-    return [values, list(grads), *moments]
+        if not _lies_like(grads[n], value):
+            grads[n] = torch.empty_like(value).copy_(grads[n])
+        for tensors in moments:
+            if not _lies_like(tensors[n], value):
+                tensors[n].data = torch.empty_like(value).copy_(tensors[n])
+    return [values, grads, *moments]
 
 
-def _lies_like(tensor, other):
-    """Whether two tensors have the same elements at the same places in memory."""
+def _is_alike(tensor, other):
     return (
         tensor.dtype == other.dtype
         and tensor.device == other.device
         and tensor.layout == other.layout
         and tensor.shape == other.shape
-        and (tensor.stride() == other.stride() or _steps(tensor) == _steps(other))
     )
+
+
+def _lies_like(tensor, other):
+    """Whether two tensors have the same elements at the same places in memory."""
+    return tensor.stride() == other.stride() or _steps(tensor) == _steps(other)
 
 
 def _steps(tensor):
