@@ -14,9 +14,9 @@ import keras
 import peers
 import timing
 from keras import layers
-from training import BACKEND
-from training import CHANNELS
+from training import add_data_format
 from training import batch_of
+from training import channels_axis
 from training import compare
 from training import image_shape
 
@@ -31,7 +31,7 @@ def keras_resnet(size):
         return SeqToBatch(
             [
                 layers.Conv2D(filters, kernel, strides, "same", use_bias=False),
-                layers.BatchNormalization(axis=CHANNELS),
+                layers.BatchNormalization(axis=channels_axis()),
             ]
         )(x)
 
@@ -100,9 +100,9 @@ def main():
     parser.add_argument("--size", type=int, default=224, help="of an image, in pixels")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--inference", action="store_true", help="do not train")
+    add_data_format(parser)
     options = parser.parse_args()
-    if BACKEND == "torch":
-        keras.config.set_image_data_format("channels_first")
+    keras.config.set_image_data_format(options.data_format)
     print(timing.setting())
     size = options.size
     shape = image_shape(size, 3)

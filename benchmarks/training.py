@@ -9,8 +9,9 @@
 All learn to classify by the spikes' mean over time, with cross-entropy and Adam.
 This package's step is the one that `fit` runs, called by `train_on_batch`. The peers
 get the same layers over all time steps at once, only their neurons run over time;
-their data has the time first. All data lies on the device, a GPU where PyTorch or JAX
-finds one. Everything takes turns in one process.
+their data has the time first, on PyTorch the channels before the image. All data lies
+on the device, a GPU where PyTorch or JAX finds one. Everything takes turns in one
+process.
 """
 
 import argparse
@@ -27,7 +28,6 @@ from keras_spiking.layers import SeqToBatch
 
 BACKEND = keras.config.backend()
 CLASSES = 10
-CHANNELS = 1 if BACKEND == "torch" else -1  # their axis
 
 
 def batch_of(shape):
@@ -36,9 +36,25 @@ def batch_of(shape):
     return x, random.integers(0, CLASSES, len(x)).astype("int32")
 
 
+def channels_first():
+    return keras.config.image_data_format() == "channels_first"
+
+
+def channels_axis():
+    return 1 if channels_first() else -1
+
+
 def image_shape(size, channels):
-    """Shape of an image in the layout that is fastest."""
-    return (channels, size, size) if BACKEND == "torch" else (size, size, channels)
+    return (channels, size, size) if channels_first() else (size, size, channels)
+
+
+def add_data_format(parser):
+    parser.add_argument(
+        "--data-format",
+        choices=["channels_first", "channels_last"],
+        default=keras.config.image_data_format(),
+        help="of this package's networks; PyTorch's have channels first",
+    )
 
 
 def keras_dense(neuron, timesteps):
@@ -51,7 +67,7 @@ def keras_convolutional(neuron, timesteps):
             SeqToBatch(
                 [
                     layers.Conv2D(32, 3, padding="same", use_bias=False),
-                    layers.BatchNormalization(axis=CHANNELS),
+                    layers.BatchNormalization(axis=channels_axis()),
                 ]
             ),
             neuron(),
@@ -96,6 +112,8 @@ def torch_step(make, neuron, batch, inference):
     x, y = batch
     model = make(neuron).to(x.device)
     optimizer = torch.optim.Adam(model.parameters())
+    if x.ndim == 5 and not channels_first():
+        x = x.movedim(-1, 2)
     x = x.swapaxes(0, 1).contiguous()
     y = torch.tensor(y, dtype=torch.long, device=x.device)
 
@@ -261,10 +279,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--timesteps", type=int, nargs="*", default=[4, 16])
     parser.add_argument("--batch", type=int, default=None, help="64 and 32 by default")
+    add_data_format(parser)
     parser.set_defaults(inference=False)
     options = parser.parse_args()
-    if BACKEND == "torch":
-        keras.config.set_image_data_format("channels_first")
+    keras.config.set_image_data_format(options.data_format)
     print(timing.setting())
     x, y = batch_of((options.batch or 64, 100, 784))
     networks = {"keras": keras_dense, "torch": torch_dense, "spyx": spyx_dense}
@@ -276,7 +294,7 @@ def main():
     }
     for timesteps in options.timesteps:
         x, y = batch_of((options.batch or 32, timesteps, *image_shape(28, 1)))
-        title = f"(b) Convolutional, T = {timesteps}"
+        title = f"(b) Convolutional, T = {timesteps}, {options.data_format}"
         compare(title, networks, timesteps, x, y, options)
 
 

@@ -9,6 +9,7 @@ import keras_spiking
 from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking.backends import explain
+from keras_spiking.backends import memory
 from keras_spiking.backends.kernels import compiler
 
 BACKEND = keras.config.backend()
@@ -32,7 +33,10 @@ def report():
         ]
     backend = backends.active()
     rows += [("kernel calls", backend.call_report()), ("CUDA", backend.cuda_report())]
-    return [*rows, ("LIFLayer", _try_layer())]
+    rows.append(("LIFLayer", _try_layer()))
+    mode = f"{config.keep_memory()!r} (set_keep_memory or KERAS_SPIKING_KEEP_MEMORY)"
+    rows.append(("memory", f"{mode}; {memory.report()}"))
+    return [*rows, ("optimizers", backend.optimizer_report())]
 
 
 def _version(package):

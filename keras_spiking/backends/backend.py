@@ -9,6 +9,8 @@ import contextlib
 
 from keras import ops
 
+from keras_spiking.backends import memory
+
 
 class Backend:
     """A framework that Keras runs on.
@@ -18,16 +20,23 @@ class Backend:
         unrolled_steps: Integer, up to how many time steps a loop is unrolled, or `None`
             if it always is.
         has_kernels: Boolean, whether there are fused kernels for it at all.
+        has_native_layers: Boolean, whether it pools and normalises faster than
+            Keras's layers do.
         fuses_single_steps: Boolean, whether the framework's own compiler makes a
             fused kernel of a single time step, so that ours has no advantage.
     """
 
     unrolled_steps = None
     has_kernels = False
+    has_native_layers = False
     fuses_single_steps = False
 
     def __init__(self, name):
         self.name = name
+
+    def prepare(self):
+        """Sets up the process. Called whenever a layer of neurons is built."""
+        memory.keep(gains=False)
 
     # Running in `keras.ops`
 
@@ -80,6 +89,31 @@ class Backend:
             whole: Boolean, whether the output has no axis of images.
             limit: Share of non-zeros up to which a kernel that chooses walks.
         """
+        raise NotImplementedError
+
+    # Layers around the neurons, where `has_native_layers`
+
+    def max_pool(self, x, **options):
+        """`ops.max_pool`."""
+        raise NotImplementedError
+
+    def average_pool(self, x, **options):
+        """`ops.average_pool`."""
+        raise NotImplementedError
+
+    def batch_norm(self, x, gamma, beta, axis, epsilon):
+        """`x` normalised by mean and variance of the batch, and both of these.
+
+        Args:
+            x: Tensor.
+            gamma, beta: Tensors `(channels,)` or `None`.
+            axis: Integer, that of the channels.
+            epsilon: Float.
+        """
+        raise NotImplementedError
+
+    def normalize(self, x, mean, variance, gamma, beta, axis, epsilon):
+        """The same by a given mean and variance."""
         raise NotImplementedError
 
     # Gradients and compilation
@@ -150,6 +184,10 @@ class Backend:
     def call_report(self):
         """How the framework calls kernels, in words."""
         return self.unavailable()
+
+    def optimizer_report(self):
+        """How optimizers compute updates, in words."""
+        return "Keras's own updates"
 
     def cuda_report(self):
         """Which GPU kernels run on, in words."""

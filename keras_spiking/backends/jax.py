@@ -8,6 +8,8 @@ the kernels of CUDA devices.
 
 import ctypes
 import functools
+import importlib.metadata
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from keras import ops
 
 from keras_spiking.backends import gpu
 from keras_spiking.backends import jax_products
+from keras_spiking.backends import memory
 from keras_spiking.backends import xla
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.exporting import is_exporting
@@ -38,6 +41,11 @@ class Jax(Backend):
     has_kernels = True
     unrolled_steps = 8  # XLA fuses a few steps, but unrolled code compiles slowly
     fuses_single_steps = True
+
+    def __init__(self, name):
+        super().__init__(name)
+        # Threads have their arenas from when JAX starts them: a layer is too late.
+        memory.keep(gains=not _may_have_accelerators(), one_arena=True)
 
     def loop(self, step, inputs, states, timesteps):
         def scanned(states, x):
@@ -258,5 +266,16 @@ def _no_gradient(x):
 
 
 _over_time.defvjp(_forward, _backward)
+
+
+def _may_have_accelerators():
+    """Whether JAX could run on anything but CPUs. To ask JAX itself would start it."""
+    if jax.config.jax_platforms == "cpu":
+        return False
+    modules = ("jax_plugins", "libtpu")
+    return bool(importlib.metadata.entry_points(group="jax_plugins")) or any(
+        importlib.util.find_spec(module) is not None for module in modules
+    )
+
 
 BACKEND = Jax("jax")

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from keras_spiking.backends import gpu
+from keras_spiking.backends import memory
+from keras_spiking.backends import torch_layers
+from keras_spiking.backends import torch_optimizers
 from keras_spiking.backends import torch_products as event_driven
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels import cuda
@@ -23,6 +26,11 @@ from keras_spiking.backends.products.product import of_depthwise_conv
 
 class Torch(Backend):
     has_kernels = True
+    has_native_layers = True
+
+    def prepare(self):
+        memory.keep(gains=not torch.accelerator.is_available())
+        torch_optimizers.install()
 
     def require(self, condition, message, tensors):
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or condition.is_meta:
@@ -63,7 +71,7 @@ class Torch(Backend):
 
     def conv(self, x, kernel, **options):
         product = of_conv(x, kernel, **options)
-        dense = event_driven.Conv(super().conv, product, options)
+        dense = event_driven.Conv(torch_layers.conv, product, options)
         return event_driven.product(product, x, kernel, dense)
 
     def depthwise_conv(self, x, kernel, **options):
@@ -75,6 +83,18 @@ class Torch(Backend):
         product = of_conv_transpose(x, kernel, **options)
         dense = event_driven.Recorded(super().conv_transpose, product, options)
         return event_driven.product(product, x, kernel, dense)
+
+    def max_pool(self, x, **options):
+        return torch_layers.max_pool(x, **options)
+
+    def average_pool(self, x, **options):
+        return torch_layers.average_pool(x, **options)
+
+    def batch_norm(self, x, gamma, beta, axis, epsilon):
+        return torch_layers.batch_norm(x, gamma, beta, axis, epsilon)
+
+    def normalize(self, x, mean, variance, gamma, beta, axis, epsilon):
+        return torch_layers.normalize(x, mean, variance, gamma, beta, axis, epsilon)
 
     def products_unavailable(self, x=None):
         if torch.compiler.is_compiling() or torch.compiler.is_exporting():
@@ -101,6 +121,9 @@ class Torch(Backend):
 
     def constant(self, values, dtype, like):
         return torch.tensor(values, dtype=getattr(torch, dtype), device=like.device)
+
+    def optimizer_report(self):
+        return torch_optimizers.report()
 
     def call_report(self):
         return f"custom operator {over_time._qualname}"

@@ -26,9 +26,17 @@ class Conv:
 
     def __init__(self, function, product, options):
         self.function, self.product, self.options = function, product, options
+        self.weight = None  # a copy that is timed
 
     def __call__(self, x, kernel):
         return self.function(x, kernel, **self.options)
+
+    def timed(self, x, kernel):
+        """The same with a weight that lies in memory as it comes to do."""
+        if self.weight is None:
+            self.weight = torch.nn.Parameter(kernel.clone())
+        with torch.no_grad():
+            return self(x, self.weight)
 
     def input_gradient(self, x, kernel, upstream):
         return self._gradients(x, kernel, upstream, 0)
@@ -46,7 +54,7 @@ class Conv:
         if uneven:
             widths = [w for pair in zip(before[::-1], after[::-1]) for w in pair]
             x = functional.pad(x, widths)
-        kernel = kernel.movedim((-1, -2), (0, 1)).contiguous()
+        kernel = self._as_pytorch(kernel)
         result = torch.ops.aten.convolution_backward(
             upstream,
             x,
@@ -67,6 +75,14 @@ class Conv:
                 size = result.shape[axis] - first - last
                 result = result.narrow(axis, first, size)
         return result if self.product.channels_first else result.movedim(1, -1)
+
+    def _as_pytorch(self, kernel):
+        """The kernel with its filters first, in memory as a convolution reads it."""
+        if not kernel.is_contiguous():
+            return kernel.movedim((-1, -2), (0, 1))
+        # PyTorch transposes matrices faster than it permutes axes.
+        rows = kernel.reshape(-1, kernel.shape[-1]).t().contiguous()
+        return rows.reshape(-1, *kernel.shape[:-1]).movedim(-1, 1)
 
     def _padding(self, rank):
         g = self.product.geometry
@@ -120,7 +136,8 @@ def product(product, x, kernel, dense):
         dense: `Dense`, `Conv` or `Recorded`, which serves where there are too many
             non-zeros.
     """
-    functions = choice.Dense(dense, weights=dense.weights_gradient)
+    timed = getattr(dense, "timed", dense)
+    functions = choice.Dense(timed, weights=dense.weights_gradient)
     limits = serving.choose(product, x, functions)[:2]
     needs_gradient = torch.is_grad_enabled() and (
         x.requires_grad or kernel.requires_grad

@@ -119,6 +119,7 @@ class TemporalLayer(Layer):
             parameter.build(self, self.features)
         if self.stateful:
             self._build_state((batch, *self.features))
+        backends.active().prepare()
         fused.prepare(self)
 
     def _build_state(self, shape):

@@ -7,6 +7,8 @@ own that are listed below, and nobody has changed or watches how it is called.
 import keras
 from keras import ops
 
+from keras_spiking.backends.loading import active
+from keras_spiking.layers import batch_statistics
 from keras_spiking.ops import products
 
 
@@ -87,6 +89,32 @@ def _finish(layer, y, axis):
     return y if layer.activation is None else layer.activation(y)
 
 
+def _batch_normalization(layer, x, training):
+    (x,) = _cast(layer, x)
+    if not batch_statistics.serves(layer, x):
+        return layer(x, training=training)
+    return batch_statistics.batch_normalization(layer, x, training)
+
+
+def _max_pool(layer, x, training):
+    return _pooled(layer, x, active().max_pool)
+
+
+def _average_pool(layer, x, training):
+    return _pooled(layer, x, active().average_pool)
+
+
+def _pooled(layer, x, pool):
+    (x,) = _cast(layer, x)
+    return pool(
+        x,
+        pool_size=layer.pool_size,
+        strides=layer.strides,
+        padding=layer.padding,
+        data_format=layer.data_format,
+    )
+
+
 _FUNCTIONS = {
     keras.layers.Dense: _dense,
     keras.layers.Conv1D: _conv,
@@ -96,3 +124,12 @@ _FUNCTIONS = {
     keras.layers.Conv1DTranspose: _conv_transpose,
     keras.layers.Conv2DTranspose: _conv_transpose,
 }
+
+if active().has_native_layers:
+    _FUNCTIONS |= {
+        keras.layers.BatchNormalization: _batch_normalization,
+        keras.layers.MaxPooling1D: _max_pool,
+        keras.layers.MaxPooling2D: _max_pool,
+        keras.layers.AveragePooling1D: _average_pool,
+        keras.layers.AveragePooling2D: _average_pool,
+    }

@@ -6,6 +6,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers import batch_statistics
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import Explicit
 from keras_spiking.layers.options import LayerOptions
@@ -76,6 +77,8 @@ class _BatchNormalization(Explicit, Rematerializable, keras.layers.BatchNormaliz
 
     def call(self, inputs, training=None, mask=None):
         check_mask(self, inputs.shape, mask)
+        if batch_statistics.serves(self, inputs, mask):
+            return batch_statistics.batch_normalization(self, inputs, training)
         return super().call(
             inputs, training=training, mask=_of_features(mask, len(inputs.shape) - 1)
         )
