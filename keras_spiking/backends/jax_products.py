@@ -15,6 +15,7 @@ from keras_spiking.backends.products.library import COUNTS
 _AXES = {
     "count": "n r c i -> k",
     "forward": "n r c i, g a b d w -> n s t f",
+    "inputs": "n r c i, g a b d w -> n s t f",
     "weights": "n r c i, n s t f -> g a b d w",
 }
 
@@ -107,7 +108,7 @@ def _choose(product, name, limit, is_own, own, theirs, x, other):
 def run(target, product, kernel, arrays, shape, whole, limit):
     """Runs a kernel of a product as a custom call of a target."""
 
-    def call(name, shape, limit, *arrays):
+    def call(name, shape, *arrays):
         images = arrays[0].shape[0]
         call = jax.ffi.ffi_call(
             target,
@@ -115,16 +116,15 @@ def run(target, product, kernel, arrays, shape, whole, limit):
             vmap_method="sequential",
         )
         number = np.uint64(product.library.number(name))
-        sizes = np.array((images, *product.geometry, limit), np.int64)
+        sizes = np.array(product.sizes(images, limit), np.int64)
         return call(*arrays, kernel=number, sizes=sizes)
 
     def local(*arrays):
         """On one device, whose images decide alone."""
-        most = int(limit * arrays[0].size)
         if kernel.startswith("either"):
-            arrays += (call("count", (COUNTS,), 0, arrays[0]),)
+            arrays += (call("count", (COUNTS,), arrays[0]),)
         images = arrays[0].shape[0]
-        return call(kernel, shape if whole else (images, *shape), most, *arrays)
+        return call(kernel, shape if whole else (images, *shape), *arrays)
 
     @jax.custom_batching.sequential_vmap
     def operator(*arrays):

@@ -53,7 +53,7 @@ class NumPy(Backend):
         arrays = [np.ascontiguousarray(x) for x in arrays]
         images = len(arrays[0])
         output = np.empty(shape if whole else (images, *shape), product.dtype)
-        sizes = (images, *product.geometry, 0)
+        sizes = product.sizes(images, limit)
         addresses = [x.ctypes.data for x in arrays]
         product.library.call(kernel, sizes, addresses, [output.ctypes.data])
         return output

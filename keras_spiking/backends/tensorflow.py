@@ -112,11 +112,13 @@ class TensorFlow(Backend):
     def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         operators, table = _operators()
         entry.register(table, product.library)
+        if kernel.startswith("either"):
+            arrays = [*arrays, product.counts(arrays[0])]
         shape = shape if whole else (-1, *shape)
         output = operators.keras_spiking_product(
             arrays=arrays,
             kernel=product.library.number(kernel),
-            sizes=(0, *product.geometry, 0),
+            sizes=product.sizes(0, limit),
             shape=shape,
         )
         return tf.ensure_shape(output, [None if n < 0 else n for n in shape])

@@ -111,7 +111,7 @@ class Torch(Backend):
         output = torch.empty(
             shape if whole else (images, *shape), dtype=getattr(torch, product.dtype)
         )
-        sizes = (images, *product.geometry, 0)
+        sizes = product.sizes(images, limit)
         addresses = [x.data_ptr() for x in arrays]
         product.library.call(kernel, sizes, addresses, [output.data_ptr()])
         return output

@@ -13,31 +13,10 @@ from keras import ops
 
 def conv(x, kernel, *, data_format, **options):
     """`keras.ops.conv`."""
-    channels_first = data_format == "channels_first"
-    if isinstance(kernel, torch.nn.Parameter):
-        lay_out(kernel, channels_first)
-    if channels_first:
+    if data_format == "channels_first":
         return ops.conv(x, kernel, data_format=data_format, **options)
     y = ops.conv(x.movedim(-1, 1), kernel, data_format="channels_first", **options)
     return y.movedim(1, -1)
-
-
-def lay_out(kernel, channels_first):
-    """Moves a kernel in memory to where a convolution reads it without a copy.
-
-    Its shape stays Keras's, `(*window, channels, filters)`. In memory the filters come
-    first, then channels and window as in an image. Gradients lie in memory as
-    their weight does.
-    """
-    *window, channels, filters = range(kernel.ndim)
-    order = (
-        (filters, channels, *window) if channels_first else (filters, *window, channels)
-    )
-    stored = kernel.data.permute(order)
-    tracing = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if not (stored.is_contiguous() or tracing):
-        back = sorted(range(kernel.ndim), key=order.__getitem__)
-        kernel.data = stored.contiguous().permute(back)
 
 
 def max_pool(x, **options):

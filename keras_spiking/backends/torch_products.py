@@ -26,17 +26,9 @@ class Conv:
 
     def __init__(self, function, product, options):
         self.function, self.product, self.options = function, product, options
-        self.weight = None  # a copy that is timed
 
     def __call__(self, x, kernel):
         return self.function(x, kernel, **self.options)
-
-    def timed(self, x, kernel):
-        """The same with a weight that lies in memory as it comes to do."""
-        if self.weight is None:
-            self.weight = torch.nn.Parameter(kernel.clone())
-        with torch.no_grad():
-            return self(x, self.weight)
 
     def input_gradient(self, x, kernel, upstream):
         return self._gradients(x, kernel, upstream, 0)
@@ -78,8 +70,6 @@ class Conv:
 
     def _as_pytorch(self, kernel):
         """The kernel with its filters first, in memory as a convolution reads it."""
-        if not kernel.is_contiguous():
-            return kernel.movedim((-1, -2), (0, 1))
         # PyTorch transposes matrices faster than it permutes axes.
         rows = kernel.reshape(-1, kernel.shape[-1]).t().contiguous()
         return rows.reshape(-1, *kernel.shape[:-1]).movedim(-1, 1)
@@ -133,43 +123,55 @@ def product(product, x, kernel, dense):
     Args:
         product: `Product`, or `None`.
         x, kernel: Tensors.
-        dense: `Dense`, `Conv` or `Recorded`, which serves where there are too many
-            non-zeros.
+        dense: `Dense`, `Conv` or `Recorded`: PyTorch's product.
     """
-    timed = getattr(dense, "timed", dense)
-    functions = choice.Dense(timed, weights=dense.weights_gradient)
-    limits = serving.choose(product, x, functions)[:2]
+    functions = choice.Dense(
+        dense, dense.input_gradient, dense.weights_gradient, has_own=True
+    )
+    found = serving.choose(product, x, functions)
+    limits = found.forward, found.weights
+    if max(limits) <= 0 and not any(found.own):
+        return dense(x, kernel)
     needs_gradient = torch.is_grad_enabled() and (
         x.requires_grad or kernel.requires_grad
     )
-    limit = max(limits) if needs_gradient else limits[0]
-    if limit <= 0:
-        return dense(x, kernel)
-    share = product.nonzeros(x).item() / max(x.numel(), 1)
-    if share > limit:
-        return dense(x, kernel)
-    walks = share <= limits[0], share <= limits[1]
-    if not needs_gradient:
-        return product.forward(x, kernel)
-    return _EventDriven.apply(x, kernel, product, dense, walks)
+    share = 1.0
+    if 0 < (max(limits) if needs_gradient else limits[0]) < 1:
+        share = product.nonzeros(x).item() / max(x.numel(), 1)
+    forward, weights = (
+        name if share <= limit else f"dense_{name}" if is_own else None
+        for name, limit, is_own in zip(
+            ("forward", "weights"), limits, (found.own[0], found.own[2])
+        )
+    )
+    if needs_gradient and (forward or weights or found.own[1]):
+        kernels = forward, found.own[1], weights
+        return _Product.apply(x, kernel, product, dense, kernels)
+    return product.forward(x, kernel, forward) if forward else dense(x, kernel)
 
 
-class _EventDriven(torch.autograd.Function):
+class _Product(torch.autograd.Function):
+    """A product by kernels of ours, or where there is none for it, by PyTorch."""
+
     @staticmethod
-    def forward(ctx, x, kernel, product, dense, walks):
-        ctx.product, ctx.dense, ctx.walks = product, dense, walks
+    def forward(ctx, x, kernel, product, dense, kernels):
+        ctx.product, ctx.dense, ctx.kernels = product, dense, kernels
         ctx.save_for_backward(x, kernel)
-        return product.forward(x, kernel) if walks[0] else dense(x, kernel)
+        if kernels[0]:
+            return product.forward(x, kernel, kernels[0])
+        return dense(x, kernel)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
         x, kernel = ctx.saved_tensors
+        _, own_inputs, weights = ctx.kernels
         of_x = of_kernel = None
         if ctx.needs_input_grad[0]:
-            of_x = ctx.dense.input_gradient(x, kernel, upstream)
-        if ctx.needs_input_grad[1] and ctx.walks[1]:
-            of_kernel = ctx.product.weights(x, upstream, kernel.dtype)
+            of_inputs = ctx.product.inputs if own_inputs else ctx.dense.input_gradient
+            of_x = of_inputs(x, kernel, upstream)
+        if ctx.needs_input_grad[1] and weights:
+            of_kernel = ctx.product.weights(x, upstream, kernel.dtype, weights)
         elif ctx.needs_input_grad[1]:
             of_kernel = ctx.dense.weights_gradient(x, upstream)
         return of_x, of_kernel, None, None, None

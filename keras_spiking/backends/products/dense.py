@@ -121,12 +121,14 @@ static int fold(VIEW *v, INDEX first, INDEX last) {
     return 0;
 }
 
-/* Returns whether memory was missing. */
-static int open_view(VIEW *v, const SIZES *s, const REAL *x, INDEX first, INDEX last) {
+/* Returns whether memory was missing. `can_fold` lets it change channels and taps. */
+static int open_view(
+    VIEW *v, const SIZES *s, const REAL *x, INDEX first, INDEX last, int can_fold
+) {
     *v = (VIEW){.s = *s, .x = x, .pixel = s->channels};
     v->filters = s->filters / s->groups;
     v->width = pieces(v->filters, LANES) * LANES;
-    const int failed = fold(v, first, last);
+    const int failed = can_fold && fold(v, first, last);
     s = &v->s;
     v->s.channels /= s->groups;
     v->end = v->x + last * s->in_rows * s->in_columns * v->pixel;
@@ -191,6 +193,28 @@ static void pack(
                 copy(panels + at * LANES, row + k * LANES, count);
             }
         }
+}
+
+/* The same from weights of the product whose inputs have this gradient: there filters
+   lie where channels do here. */
+static void pack_turned(
+    const VIEW *v, const REAL *weights, INDEX begin, INDEX end, INDEX first, INDEX last,
+    REAL *panels
+) {
+    const INDEX taps = v->s.kernel_rows * v->s.kernel_columns, n = end - begin;
+    const INDEX width = pieces(v->s.channels, LANES) * LANES;
+    for (INDEX k = first; k < last; k++) {
+        const INDEX panel = (k - first) / PANEL * PANEL, lanes = (k - first) % PANEL;
+        const INDEX count = least(PANEL, last - first - panel);
+        const INDEX filters = least(LANES, v->filters - k * LANES);
+        for (INDEX tap = 0; tap < taps; tap++) {
+            const REAL *from = weights + (tap * v->filters + k * LANES) * width + begin;
+            REAL *to = panels + (panel * taps * n + tap * n * count + lanes) * LANES;
+            for (INDEX c = 0; c < n; c++, to += count * LANES)
+                for (INDEX f = 0; f < LANES; f++)
+                    to[f] = f < filters ? from[f * width + c] : 0;
+        }
+    }
 }
 
 /* The share of multiplications that an axis does not leave to its border. */
@@ -276,10 +300,9 @@ static INDEX find_inputs(
     return runs;
 }
 
-int dense_forward_part(
-    INDEX part, INDEX parts, const INDEX *sizes, void **in, void **out
+static int multiply_part(
+    INDEX part, INDEX parts, const SIZES *s, void **in, void **out, int turned
 ) {
-    const SIZES *s = (const SIZES *)sizes;
     if (s->groups > 1 && s->groups == s->channels)
         return depthwise_part(part, parts, s, in, out);
     const INDEX of_image = s->out_rows * s->out_columns;
@@ -290,7 +313,7 @@ int dense_forward_part(
 
     VIEW view;
     int failed = open_view(
-        &view, s, in[0], begin / of_image, pieces(end, of_image));
+        &view, s, in[0], begin / of_image, pieces(end, of_image), !turned);
     s = &view.s;
     const INDEX panels = pieces(view.width / LANES, PANEL);
     const INDEX first = part / others * panels / shared * PANEL;
@@ -314,8 +337,12 @@ int dense_forward_part(
     for (INDEX k = first; k < last; k += BREADTH) {
         const INDEX length = least(depth, s->channels - c);
         const INDEX stop = least(k + BREADTH, last);
-        pack(&view, (const REAL *)in[1] + group * taps * s->channels * view.width,
-             c, c + length, k, stop, packed);
+        const INDEX of_group = turned
+            ? view.filters * pieces(s->channels, LANES) * LANES
+            : s->channels * view.width;
+        (turned ? pack_turned : pack)(
+            &view, (const REAL *)in[1] + group * taps * of_group, c, c + length, k,
+            stop, packed);
         INDEX at = 0; /* the first output of a segment */
         for (INDEX row = 0; row < step_rows; row++)
         for (INDEX column = 0; column < step_columns; column++) {
@@ -369,6 +396,22 @@ int dense_forward_part(
     close_view(&view);
     return failed;
 }
+
+int dense_forward_part(
+    INDEX part, INDEX parts, const INDEX *sizes, void **in, void **out
+) {
+    return multiply_part(part, parts, (const SIZES *)sizes, in, out, 0);
+}
+
+/* The gradient of the input. Sizes are those of this product; the weights are given as
+   the product has them whose input it is. */
+INDEX dense_inputs_parts(const INDEX *sizes) { return dense_forward_parts(sizes); }
+
+int dense_inputs_part(
+    INDEX part, INDEX parts, const INDEX *sizes, void **in, void **out
+) {
+    return multiply_part(part, parts, (const SIZES *)sizes, in, out, 1);
+}
 """
 
 _DEPTHWISE_SUMS = """
@@ -399,7 +442,7 @@ static int depthwise_part(
     const INDEX first = rows * part / parts, last = rows * (part + 1) / parts;
     if (first == last) return 0;
     VIEW v;
-    int failed = open_view(&v, s, in[0], 0, s->images);
+    int failed = open_view(&v, s, in[0], 0, s->images, 1);
     REAL *weights = calloc(taps * each * channels, sizeof(REAL));
     const REAL **x = malloc(sizeof(REAL *) * taps);
     INDEX *met = malloc(sizeof(INDEX) * taps);
@@ -632,7 +675,7 @@ int dense_weights_part(
     if (s->groups > 1 && s->groups == s->channels)
         return depthwise_weights_part(part, parts, s, in, out);
     VIEW view;
-    int failed = open_view(&view, s, in[0], 0, s->images);
+    int failed = open_view(&view, s, in[0], 0, s->images, 1);
     s = &view.s;
     const int one_tap = s->kernel_rows == 1 && s->kernel_columns == 1;
     if (one_tap && view.width == LANES && !failed) {

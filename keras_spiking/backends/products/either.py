@@ -7,7 +7,8 @@ _CHOICE = """
 static int is_sparse(const SIZES *s, const REAL *counts) {
     INDEX total = 0;
     for (int i = 0; i < COUNTS; i++) total += (INDEX)counts[i];
-    return total <= s->limit;
+    const INDEX inputs = s->images * s->in_rows * s->in_columns * s->channels;
+    return total * 65536 <= s->limit * inputs;
 }
 """
 

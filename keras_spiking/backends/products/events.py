@@ -53,7 +53,7 @@ typedef WORD WORDS __attribute__((vector_size(64)));
 #define MAX_BLOCK 4
 #endif
 
-/* `limit` non-zeros are walked over by those kernels that choose. */
+/* Kernels that choose walk if at most `limit` of 65536 inputs are not zero. */
 typedef struct {
 %s} SIZES;
 

@@ -22,7 +22,8 @@ class Library:
         dtype: `"float32"` or `"float64"`.
         kernels: Their names. `count` counts non-zeros; `forward` is the product and
             `weights` the gradient of its weights, by a walk over the non-zeros; the
-            `dense` ones take all, and the `either` ones choose.
+            `dense` ones take all, `inputs` is the gradient of the input, and the
+            `either` ones choose.
     """
 
     kernels = (
@@ -30,6 +31,7 @@ class Library:
         "forward",
         "weights",
         "dense_forward",
+        "dense_inputs",
         "dense_weights",
         "either_forward",
         "either_weights",

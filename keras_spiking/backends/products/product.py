@@ -73,15 +73,13 @@ class Product(NamedTuple):
     def inputs(self, x, kernel, upstream):
         """The gradient of the input `x`, by a dense product."""
         g, turned = self.geometry, self._replace(geometry=self.geometry.turned)
-        kernel = ops.transpose(self.ordered(kernel), (3, 0, 1, 4, 2))
-        if missing := turned.width - g.channels // g.groups:
-            kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
         if self.channels_first:
             upstream = ops.moveaxis(upstream, 1, -1)
         shape = (-1, g.out_rows, g.out_columns, g.filters)
         upstream = ops.reshape(ops.cast(upstream, self.dtype), shape)
         shape = (g.in_rows, g.in_columns, g.channels)
-        y = active().run_product(turned, "dense_forward", [upstream, kernel], shape)
+        arrays = [upstream, self.packed(kernel)]
+        y = active().run_product(turned, "dense_inputs", arrays, shape)
         y = ops.cast(y, x.dtype)
         if not self.channels_first:
             return ops.reshape(y, ops.shape(x))
@@ -90,9 +88,16 @@ class Product(NamedTuple):
 
     def nonzeros(self, x):
         """The number of non-zeros of `x`, as a tensor."""
-        x = ops.reshape(ops.cast(x, self.dtype), self.images_shape)
-        shape = (library.COUNTS,)
-        return ops.sum(active().run_product(self, "count", [x], shape, whole=True))
+        return ops.sum(self.counts(ops.reshape(x, self.images_shape)))
+
+    def counts(self, images):
+        """The numbers of non-zeros that parts of the input have."""
+        images, shape = ops.cast(images, self.dtype), (library.COUNTS,)
+        return active().run_product(self, "count", [images], shape, whole=True)
+
+    def sizes(self, images, limit):
+        """What kernels are told, for a number of images."""
+        return (images, *self.geometry, int(limit * 65536))
 
     @property
     def images_shape(self):
