@@ -7,7 +7,7 @@ surrogate, as far as the package has these. Each call starts from a fresh state.
 import functools
 import sys
 
-LONGEST_COMPILED = 16  # steps of time that `torch.compile` gets in one graph
+LONGEST_COMPILED = 32  # steps of time that `torch.compile` gets in one graph
 
 
 def spikingjelly(implementation=None):
@@ -75,6 +75,7 @@ def snntorch():
 def norse(compiled=lambda cell: cell):
     import torch
     from norse.torch import LIFBoxCell
+    from norse.torch.functional.lif_box import LIFBoxFeedForwardState
     from norse.torch.functional.lif_box import LIFBoxParameters
 
     # It has no arctan: `super` (SuperSpike) is what it uses by default.
@@ -83,7 +84,8 @@ def norse(compiled=lambda cell: cell):
 
     class Neuron(torch.nn.Module):
         def forward(self, x):
-            state, spikes = None, []
+            # `torch.compile` cannot take the first state that the cell makes itself.
+            state, spikes = LIFBoxFeedForwardState(torch.zeros_like(x[0])), []
             for current in x.unbind():
                 s, state = cell(current, state)
                 spikes.append(s)
