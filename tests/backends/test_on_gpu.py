@@ -1,5 +1,7 @@
 """What only a GPU shows of the fused kernels. `test_fused` runs there as well."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -143,14 +145,19 @@ def test_compiled_by_inductor():
 def test_kernels_in_a_loop_and_after_the_layer_has_gone():
     import jax
 
-    layer = lif()
-    one = jax.jit(layer)
-    many = jax.jit(lambda x: jax.lax.fori_loop(0, 9, lambda _, y: layer(x + y), x * 0))
-    x = sequence()
-    expected = [to_numpy(f(x)) for f in (one, many)]
-    del layer
+    def functions():
+        layer = lif()
+
+        def many(x):
+            return jax.lax.fori_loop(0, 9, lambda _, y: layer(x + y), 0 * x)
+
+        return jax.jit(lambda x: layer(x)), jax.jit(many)
+
+    x, functions = sequence(), functions()
+    expected = [to_numpy(function(x)) for function in functions]
+    gc.collect()
     for _ in range(5):  # XLA makes a graph of CUDA of what runs often
-        for function, value in zip((one, many), expected):
+        for function, value in zip(functions, expected):
             np.testing.assert_array_equal(function(x), value)
 
 
