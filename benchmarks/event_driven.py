@@ -4,9 +4,9 @@
 
 (a) Dense 784-512-512-10 with LIF between, T = 32. (b) Conv64-BN-LIF-pool,
 Conv128-BN-LIF-pool, Dense10 on 28 x 28, T = 8. Both get spikes of a Poisson encoder and
-learn digits for a few epochs: MNIST from a file with `x_train`, `y_train`, `x_test` and
-`y_test`, or else the 8 x 8 digits of scikit-learn, enlarged. The weights are kept in
-`--folder`, for all backends.
+learn digits, with a penalty on firing rates above `--maximum-rate`: MNIST from a file
+with `x_train`, `y_train`, `x_test` and `y_test`, or else the 8 x 8 digits of
+scikit-learn, enlarged. The weights are kept in `--folder`, for all backends.
 
 Then inference and a training step (cross-entropy, Adam with learning rate 0, so that
 all keep their weights) are timed in turns: with `set_event_driven("auto")` and
@@ -38,12 +38,23 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 MODES = ("auto", "always", "never")
 
 
-def lif():
-    return LIFLayer(tau=2.0, surrogate="atan")
+class RateRegularizer(keras.regularizers.Regularizer):
+    """Penalises rates above a maximum, as a mean over neurons: layers of any size."""
+
+    def __init__(self, maximum):
+        self.maximum = maximum
+
+    def __call__(self, spikes):
+        above = ops.relu(ops.mean(spikes, axis=(0, 1)) - self.maximum)
+        return 20.0 * ops.mean(ops.square(above)) * ops.shape(spikes)[0]
+
+
+def lif(**options):
+    return LIFLayer(tau=2.0, surrogate="atan", **options)
 
 
 class Dense:
-    title, timesteps, batch, epochs = "Dense 784-512-512-10", 32, 64, 4
+    title, timesteps, batch, steps = "Dense 784-512-512-10", 32, 64, 500
 
     def keras(self, neuron):
         return [
@@ -55,8 +66,8 @@ class Dense:
             SeqToBatch(layers.Dense(10)),
         ]
 
-    def spikes(self, spikes):
-        return spikes.reshape(*spikes.shape[:2], 784)
+    def shaped(self, spikes):
+        return ops.reshape(spikes, (-1, self.timesteps, 784))
 
     def torch(self, neuron, weights):
         from torch import nn
@@ -78,28 +89,27 @@ class Dense:
 
 
 class Convolutional:
-    title, timesteps, batch, epochs = "Conv 64-128, 3 x 3, 28 x 28", 8, 16, 2
+    title, timesteps, batch, steps = "Conv 64-128, 3 x 3, 28 x 28", 8, 16, 200
 
     def keras(self, neuron):
         def convolution(filters):
             axis = 1 if channels_first() else -1
             return [
                 SeqToBatch(layers.Conv2D(filters, 3, padding="same", use_bias=False)),
-                SeqToBatch(layers.BatchNormalization(axis=axis)),
+                SeqToBatch(layers.BatchNormalization(axis=axis, momentum=0.9)),
                 neuron(),
                 SeqToBatch(layers.MaxPooling2D()),
             ]
 
+        shape = (1, 28, 28) if channels_first() else (28, 28, 1)
         return [
-            keras.Input(
-                (self.timesteps, *self.spikes(np.empty((1, 1, 28, 28)))[0, 0].shape)
-            ),
+            keras.Input((self.timesteps, *shape)),
             *convolution(64),
             *convolution(128),
             SeqToBatch([layers.Flatten(), layers.Dense(10)]),
         ]
 
-    def spikes(self, spikes):
+    def shaped(self, spikes):
         return spikes[:, :, None] if channels_first() else spikes[..., None]
 
     def torch(self, neuron, weights):
@@ -110,7 +120,7 @@ class Convolutional:
             filters, channels = kernel.shape[:1:-1]
             convolution = nn.Conv2d(channels, filters, 3, padding=1, bias=False)
             set_torch(convolution, kernel.transpose(3, 2, 0, 1))
-            norm = nn.BatchNorm2d(filters, eps=1e-3, momentum=0.01)
+            norm = nn.BatchNorm2d(filters, eps=1e-3, momentum=0.1)
             set_torch(norm, *normalization[:2])
             norm.running_mean[:], norm.running_var[:] = map(tensor, normalization[2:])
             modules += [peers.folded(convolution, norm), neuron()]
@@ -139,7 +149,8 @@ class Convolutional:
                     for k in kernels
                 )
                 self.norms = nnx.List(
-                    nnx.BatchNorm(k.shape[3], epsilon=1e-3, rngs=rngs) for k in kernels
+                    nnx.BatchNorm(k.shape[3], epsilon=1e-3, momentum=0.9, rngs=rngs)
+                    for k in kernels
                 )
                 self.linear = nnx.Linear(*weights[10].shape, rngs=rngs)
                 for i, kernel in enumerate(kernels):
@@ -202,7 +213,7 @@ def digits(path):
 
 def encoded(network, images):
     spikes = PoissonEncoder(network.timesteps, seed=0)(images)
-    return network.spikes(ops.convert_to_numpy(spikes))
+    return ops.convert_to_numpy(network.shaped(spikes))
 
 
 def built(network, neuron, learning_rate=0.0):
@@ -215,41 +226,50 @@ def built(network, neuron, learning_rate=0.0):
     return model
 
 
-def trained(network, data, folder):
+def trained(network, data, folder, maximum):
     """The weights of a network that has learned, from the folder if it has them."""
-    path = folder / f"{type(network).__name__.lower()}.npz"
+    path = folder / f"{type(network).__name__.lower()}-{maximum:g}.npz"
     if path.exists():
         with np.load(path) as file:
             return [file[f"w{i}"] for i in range(len(file))]
     keras.utils.set_random_seed(0)
     (x, _), (y, _) = data
-    model = built(network, lif, learning_rate=1e-3)
-    for _ in range(network.epochs):  # new spikes in every one
-        order = np.random.default_rng(0).permutation(len(x))[: 500 * network.batch]
-        for part in np.array_split(order, -(-len(order) // 1024)):
-            spikes = encoded(network, x[part])
-            model.fit(spikes, y[part], batch_size=network.batch, verbose=0)
+    regularizer = RateRegularizer(maximum)
+    neuron = functools.partial(lif, activity_regularizer=regularizer)
+    model = built(network, neuron, learning_rate=1e-3)
+    random = np.random.default_rng(0)
+    for _ in range(network.steps):
+        some = random.choice(len(x), network.batch, replace=False)
+        spikes = PoissonEncoder(network.timesteps)(x[some])
+        model.train_on_batch(network.shaped(spikes), y[some])
     weights = model.get_weights()
     np.savez(path, **{f"w{i}": w for i, w in enumerate(weights)})
     return weights
 
 
 def described(network, weights, data):
-    """What has been learned, and the share of non-zeros that each layer gives out."""
+    """What has been learned, and how often neurons fire."""
     (_, x), (_, y) = data
-    x, y = encoded(network, x[:256]), y[:256]
+    x, y = encoded(network, x[:1000]), y[:1000]
     model = built(network, lif)
     model.set_weights(weights)
     everything = keras.Model(model.inputs, [layer.output for layer in model.layers])
     outputs = everything.predict(x, batch_size=network.batch, verbose=0)
     right = np.mean(np.argmax(outputs[-1], -1) == y)
-    rates = [f"input {np.mean(x != 0):.1%}"]
-    rates += [
-        f"{layer.name} {np.mean(output != 0):.1%}"
+    firing = [
+        f"{np.mean(output):.1%}"
         for layer, output in zip(model.layers, outputs)
         if isinstance(layer, LIFLayer)
     ]
-    return f"Accuracy {right:.1%} of {len(y)} test images; firing: {', '.join(rates)}."
+    inputs = [
+        f"{np.mean(before != 0):.1%}"
+        for layer, before in zip(model.layers, [x, *outputs])
+        if any(len(weight.shape) > 1 for weight in layer.weights)
+    ]
+    return (
+        f"Accuracy {right:.1%} of {len(y)} test images. Firing rates of the layers: "
+        f"{', '.join(firing)}. Non-zeros in the inputs of products: {', '.join(inputs)}."
+    )
 
 
 def keras_run(network, neuron, mode, weights, x, y, trains):
@@ -366,7 +386,7 @@ PRODUCTS = {
         (16, 32, 32, 64),
         (3, 3, 64, 128),
         products.conv,
-        {"padding": "same"},
+        {"strides": 1, "padding": "same", "dilation_rate": 1},
     ),
 }
 
@@ -430,6 +450,8 @@ def curve(rounds, picture):
     lines = {}
     for title, (shape, kernel_shape, function, options) in PRODUCTS.items():
         convolves = len(shape) == 4
+        if convolves:
+            options["data_format"] = keras.config.image_data_format()
         if convolves and channels_first():
             shape = (shape[0], shape[3], *shape[1:3])
         kernel = ops.convert_to_tensor(
@@ -496,6 +518,9 @@ def main():
     )
     parser.add_argument("--folder", default="event_driven", help="for weights")
     parser.add_argument("--data-format", help="of images; by default the fastest")
+    parser.add_argument(
+        "--maximum-rate", type=float, default=0.02, help="penalised above"
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--picture", help="file for the curve, .png")
     parser.add_argument("--only", choices=("dense", "convolutional", "curve", "train"))
@@ -507,7 +532,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     for network in (Dense(), Convolutional()):
         if options.only in (None, "train", type(network).__name__.lower()):
-            weights = trained(network, data, folder)
+            weights = trained(network, data, folder, options.maximum_rate)
             if options.only == "train":
                 print(described(network, weights, data))
             elif BACKEND != "numpy":
