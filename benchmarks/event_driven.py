@@ -268,7 +268,7 @@ def described(network, weights, data):
     ]
     return (
         f"Accuracy {right:.1%} of {len(y)} test images. Firing rates of the layers: "
-        f"{', '.join(firing)}. Non-zeros in the inputs of products: {', '.join(inputs)}."
+        f"{', '.join(firing)}. Non-zeros in inputs of products: {', '.join(inputs)}."
     )
 
 

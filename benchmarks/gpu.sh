@@ -33,12 +33,12 @@ done
 if [[ $rehearse ]]; then
   neurons='--batch 2 --features 64 --rounds 1 --timesteps 2'
   long=$neurons resnet='--batch 1 --size 64 --rounds 1 --timesteps'
-  train=1 infer=2
+  train='1 2' infer=2
 else
   neurons='--batch 128 --features 32768 --rounds 9 --timesteps 2 4 16 32'
   long='--batch 128 --features 32768 --rounds 5 --timesteps 64 128'
   resnet='--batch 8 --size 224 --rounds 7 --timesteps'
-  train=4 infer=128
+  train='4 16' infer=128
 fi
 python=${PYTHON:-python3}
 tests='tests/backends tests/layers/test_neurons.py tests/layers/test_golden_zoo.py'
@@ -56,10 +56,10 @@ steps=(
   "kernels as text, NumPy|25|numpy|$pytest tests/backends/test_gpu_kernels.py"
   "neurons, PyTorch, float32|70|torch|$python benchmarks/neurons.py $neurons"
   "neurons, JAX, float32|40|jax|$python benchmarks/neurons.py $neurons"
-  "ResNet, PyTorch, training|90|torch|$python benchmarks/resnet.py $resnet $train 16"
+  "ResNet, PyTorch, training|90|torch|$python benchmarks/resnet.py $resnet $train"
   "neurons, PyTorch, bfloat16|40|torch|$python benchmarks/neurons.py $neurons --dtype bfloat16"
   "neurons, PyTorch, long|45|torch|$python benchmarks/neurons.py $long"
-  "ResNet, JAX, training|60|jax|$python benchmarks/resnet.py $resnet $train"
+  "ResNet, JAX, training|60|jax|$python benchmarks/resnet.py $resnet ${train%% *}"
   "neurons, JAX, bfloat16|20|jax|$python benchmarks/neurons.py $neurons --dtype bfloat16"
   "ResNet, PyTorch, inference|25|torch|$python benchmarks/resnet.py $resnet $infer --inference"
 )
@@ -118,6 +118,9 @@ for step in "${steps[@]}"; do
     printf '## %s\n\n%s\n\n' "$name" "$(cat "$work/out")" >>"$report"
     grep 'takes no part' "$work/err" | sed 's/^/- /' >>"$report"
     echo >>"$report"
+  fi
+  if [[ $status != ok && -s $work/err ]]; then
+    printf 'Its last words (%s):\n\n```\n%s\n```\n\n' "$status" "$(tail -n 8 "$work/err")" >>"$report"
   fi
   rm -f "$work/out" "$work/err"
 done
