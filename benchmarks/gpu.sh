@@ -56,12 +56,12 @@ steps=(
   "kernels as text, NumPy|25|numpy|$pytest tests/backends/test_gpu_kernels.py"
   "neurons, PyTorch, float32|70|torch|$python benchmarks/neurons.py $neurons"
   "neurons, JAX, float32|40|jax|$python benchmarks/neurons.py $neurons"
-  "ResNet, PyTorch, training|90|torch|$python benchmarks/resnet.py $resnet $train"
+  "ResNet, PyTorch, training|90|torch|$python benchmarks/resnet.py $resnet $train --data-format channels_first"
   "neurons, PyTorch, bfloat16|40|torch|$python benchmarks/neurons.py $neurons --dtype bfloat16"
   "neurons, PyTorch, long|45|torch|$python benchmarks/neurons.py $long"
   "ResNet, JAX, training|60|jax|$python benchmarks/resnet.py $resnet ${train%% *}"
   "neurons, JAX, bfloat16|20|jax|$python benchmarks/neurons.py $neurons --dtype bfloat16"
-  "ResNet, PyTorch, inference|25|torch|$python benchmarks/resnet.py $resnet $infer --inference"
+  "ResNet, PyTorch, inference|25|torch|$python benchmarks/resnet.py $resnet $infer --inference --data-format channels_first"
 )
 if [[ $list ]]; then
   for step in "${steps[@]}"; do IFS='|' read -r name limit _ <<<"$step"; echo "$limit $name"; done
