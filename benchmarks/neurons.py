@@ -2,11 +2,13 @@
 
     KERAS_BACKEND=jax python benchmarks/neurons.py
 
-Spyx (JAX) and SpikingJelly (PyTorch) take part where they are installed. They get
-their own layout, time first, and everything takes turns in one process. The
-copies tell how long the memory takes: forward and backward of LIF read the input,
-write the spikes and what is saved, read the gradient and what was saved, and write
-the gradient, which is as much as three copies of a sequence.
+Spyx (JAX), and SpikingJelly, snnTorch and Norse (PyTorch) take part where they are
+installed. They get their own layout, time first, and everything takes turns in one
+process. The copies tell how long the memory takes, that of a GPU if the neurons run
+there. Forward, LIF reads the input and writes the spikes, which is as much as one copy
+of a sequence. Forward and backward it reads the input, writes the spikes and what is
+saved, reads the gradient and what was saved, and writes the gradient, which is as much
+as three: bytes per second are those of one and three copies by the time that it took.
 """
 
 import argparse
@@ -105,7 +107,7 @@ def jax_runs(function, x, g):
 def torch_runs(function, x, g):
     import torch
 
-    x = x.requires_grad_()
+    x = x.detach().requires_grad_()
 
     def forward():
         with torch.no_grad():
@@ -154,21 +156,24 @@ def tensorflow_runs(function, x, g):
 RUNS = {"jax": jax_runs, "torch": torch_runs, "tensorflow": tensorflow_runs}
 
 
-def random_sequences(shape):
-    """An input and a gradient of the spikes, as NumPy arrays."""
-    random = np.random.default_rng(0)
-    x = random.standard_normal(shape, dtype="float32") + np.float32(0.5)
-    return x, random.standard_normal(shape, dtype="float32")
+def random_sequences(shape, dtype="float32"):
+    """An input and a gradient of the spikes, made where the neurons run."""
+    draw = keras.random.normal
+    return draw(shape, mean=0.5, dtype=dtype, seed=0), draw(shape, dtype=dtype, seed=1)
 
 
-def runs_of(function, x, g, dtype="float32"):
+def runs_of(function, x, g):
     """Runs of a function of sequences, forward and with its gradient.
 
     Returns:
         Two `timing.Run`s, and how many sequences are kept between both ways.
     """
-    arrays = [ops.convert_to_tensor(np.ascontiguousarray(a), dtype) for a in (x, g)]
-    return RUNS[BACKEND](function, *arrays)
+    return RUNS[BACKEND](function, x, g)
+
+
+def time_first(x):
+    x = ops.swapaxes(x, 0, 1)
+    return x.contiguous() if BACKEND == "torch" else x
 
 
 def wait():
@@ -179,36 +184,22 @@ def wait():
         torch.cuda.synchronize()
 
 
-def copies(shape, dtype):
-    """Copies of a sequence into memory that is there and new."""
-    x = ops.ones(shape, dtype)
+def copies(x):
+    """Functions that copy a sequence, into memory that is there and into new memory."""
     if BACKEND == "torch" and x.is_cuda:
-        return copies_on_gpu_of_torch(x)
+        out = x.clone()
+        return (lambda: (out.copy_(x), wait())), (lambda: (x.clone(), wait()))
     if BACKEND == "jax" and x.device.platform == "gpu":
-        return copies_on_gpu_of_jax(x)
-    return copies_on_two_threads(np.ones(shape, dtype.replace("bfloat16", "float16")))
+        import jax
 
-
-def copies_on_gpu_of_torch(x):
-    out = x.clone()
-    return {
-        "3 copies": timing.Run(lambda: ([out.copy_(x) for _ in range(3)], wait())),
-        "3 copies, new memory": timing.Run(
-            lambda: ([x.clone() for _ in range(3)], wait())
-        ),
-    }
-
-
-def copies_on_gpu_of_jax(x):
-    import jax
-
-    run = timing.Run(
-        lambda: jax.block_until_ready([jax.numpy.copy(x) for _ in range(3)])
-    )
-    return {"3 copies": run, "3 copies, new memory": run}
+        # XLA gives memory that has just been freed.
+        return (lambda: jax.block_until_ready(jax.numpy.copy(x)),) * 2
+    return copies_on_two_threads(x)
 
 
 def copies_on_two_threads(x):
+    x = np.zeros(x.shape, str(x.dtype).split(".")[-1].replace("bfloat16", "float16"))
+    x += 1  # zeros that nobody has touched are no memory
     pool = multiprocessing.pool.ThreadPool(2)
     rows = np.array_split(np.arange(len(x)), 2)
     out = np.zeros_like(x)
@@ -219,50 +210,55 @@ def copies_on_two_threads(x):
 
         pool.map(copy, rows)
 
-    return {
-        "3 copies": timing.Run(lambda: [into(out) for _ in range(3)]),
-        "3 copies, new memory": timing.Run(
-            lambda: [into(np.empty_like(x)) for _ in range(3)]
-        ),
-    }
+    return (lambda: into(out)), (lambda: into(np.empty_like(x)))
+
+
+COPIES = ("copies", "copies, new memory")
+THREE_COPIES = {name: (name, "both") for name in COPIES}
 
 
 def compare(title, make, with_peers, timesteps, options):
     """Prints the table of one neuron."""
     shape = (options.batch, timesteps, options.features)
-    x, g = random_sequences(shape)
     dtype = options.dtype
-    runs, kept = copies(shape, dtype), {}
+    x, g = random_sequences(shape, dtype)
+    runs, kept = {}, {}
+    for name, copy in zip(COPIES, copies(x)):
+        runs[name, "forward"] = timing.Run(copy)
+        runs[name, "both"] = timing.Run(lambda copy=copy: [copy() for _ in range(3)])
+        kept[name] = ""
     entrants = contestants(make(dtype), with_peers, options.features)
-    for name, (function, time_first) in entrants.items():
-        arrays = [np.swapaxes(a, 0, 1) if time_first else a for a in (x, g)]
+    swapped = [time_first(a) for a in (x, g)] if with_peers else None
+    for name, (function, is_time_first) in entrants.items():
         try:
-            forward, both, sequences = runs_of(function, *arrays, dtype)
+            arrays = swapped if is_time_first else (x, g)
+            forward, both, sequences = runs_of(function, *arrays)
             both.function(*both.prepare())
-        except (RuntimeError, ValueError) as error:
-            print(f"{title}: {name} takes no part: {error}", file=sys.stderr)
+        except Exception as error:  # of any package
+            message = str(error).strip().split("\n")[0]
+            print(f"{title}: {name} takes no part: {message}", file=sys.stderr)
             continue
         runs[name, "forward"], runs[name, "both"] = forward, both
         kept[name] = sequences
     times = timing.take_turns(runs, options.rounds)
-
-    def fused_over(*run):
-        fused = times.get(("fused", run[1]))
-        return "" if fused is None else fused / times[run]
-
-    rows = [
-        [
-            name,
-            times[name, "forward"],
-            times[name, "both"],
-            fused_over(name, "forward"),
-            fused_over(name, "both"),
-            times[name, "both"] / times["3 copies"],
-            times[name, "both"] / times["3 copies, new memory"],
-            sequences,
-        ]
-        for name, sequences in kept.items()
-    ]
+    gigabytes = 2 * np.prod(shape) * int(dtype[-2:]) / 8e9
+    fused = {way: times.get(("fused", way)) for way in ("forward", "both")}
+    rows = []
+    for name, sequences in kept.items():
+        forward, both = times[name, "forward"], times[name, "both"]
+        rows.append(
+            [
+                name,
+                forward,
+                both,
+                fused["forward"] / forward if fused["forward"] else "",
+                fused["both"] / both if fused["both"] else "",
+                *(both / times[copies] for copies in THREE_COPIES.values()),
+                gigabytes / forward * 1e3,
+                3 * gigabytes / both * 1e3,
+                sequences,
+            ]
+        )
     columns = [
         "implementation",
         "forward (ms)",
@@ -271,6 +267,8 @@ def compare(title, make, with_peers, timesteps, options):
         "fused / this, forward + backward",
         "forward + backward / 3 copies",
         "/ 3 copies, new memory",
+        "forward (GB/s)",
+        "forward + backward (GB/s)",
         "kept for backward (sequences)",
     ]
     sizes = " x ".join(map(str, shape))
@@ -281,7 +279,8 @@ def compare(title, make, with_peers, timesteps, options):
 def compile_times():
     """Prints how long it takes to make a kernel, first and from the cache."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "KERAS_SPIKING_CACHE": folder}
+        caches = {"KERAS_SPIKING_CACHE": folder, "CUPY_CACHE_DIR": f"{folder}/cupy"}
+        environment = {**os.environ, **caches}
         command = [sys.executable, __file__, "--kernel"]
         runs = [
             json.loads(subprocess.check_output(command, env=environment))
@@ -307,6 +306,9 @@ def make_kernels():
         _, library, _, reason = fused.choose(layer, (4096,))
         if library is None:
             raise RuntimeError(reason)
+        if BACKEND == "torch":  # CuPy compiles in the first call
+            layer(ops.zeros((1, 1, 4096)))
+            wait()
         times[name] = (time.perf_counter() - start) * 1e3
     del times["warm up"]
     print(json.dumps(times))

@@ -22,6 +22,8 @@ Run = namedtuple("Run", ["function", "prepare"], defaults=[tuple])
 def take_turns(runs, rounds):
     """Times functions in turns, so that other work on the machine hits all alike.
 
+    Who fails in the first round takes no further part, with a message.
+
     Args:
         runs: Dictionary from names to `Run`s.
         rounds: Integer, how often each is timed, after one time that warms it up.
@@ -29,14 +31,23 @@ def take_turns(runs, rounds):
     Returns:
         A dictionary from names to median times in milliseconds.
     """
-    times = {name: [] for name in runs}
-    for _ in range(rounds + 1):
-        for name, run in runs.items():
+    times = {}
+    for name, run in runs.items():
+        try:
+            run.function(*run.prepare())
+        except Exception as error:  # of any package
+            message = str(error).strip().split("\n")[0]
+            print(f"{name} takes no part: {message}", file=sys.stderr)
+        else:
+            times[name] = []
+    for _ in range(rounds):
+        for name in times:
+            run = runs[name]
             arguments = run.prepare()
             start = time.perf_counter()
             run.function(*arguments)
             times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(t[1:]) for name, t in times.items()}
+    return {name: statistics.median(taken) for name, taken in times.items()}
 
 
 def table(columns, rows):

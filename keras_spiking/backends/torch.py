@@ -5,6 +5,8 @@ differentiable by a registered formula. Tensors of the CPU go to the C kernels,
 tensors of a CUDA device to the same text compiled by CuPy.
 """
 
+import functools
+
 import keras
 import torch
 from torch import Tensor
@@ -54,7 +56,7 @@ class Torch(Backend):
         return torch.compiler.is_compiling()
 
     def unavailable(self, x=None):
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        if is_exporting():
             return "the model is being exported"
         if x is None or x.device.type in ("cpu", "meta"):  # symbols are on "meta"
             return None
@@ -120,7 +122,9 @@ class Torch(Backend):
         return torch.reshape(x, shape)  # 20 times as fast as that of `keras.ops`
 
     def constant(self, values, dtype, like):
-        return torch.tensor(values, dtype=getattr(torch, dtype), device=like.device)
+        plain = type(like) is Tensor and not torch.compiler.is_compiling()
+        make = _kept if plain and like.is_cuda else _kept.__wrapped__
+        return make(tuple(values), dtype, like.device)
 
     def optimizer_report(self):
         return torch_optimizers.report()
@@ -132,6 +136,13 @@ class Torch(Backend):
         if not torch.cuda.is_available():
             return "PyTorch sees no GPU"
         return gpu.report(torch.cuda.get_device_name())
+
+
+@functools.lru_cache(maxsize=1024)
+def _kept(values, dtype, device):
+    """A vector of numbers. To send it to a GPU again would wait for all its work."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=getattr(torch, dtype), device=device)
 
 
 @torch.library.custom_op("keras_spiking::over_time", mutates_args=())
@@ -205,6 +216,13 @@ def _launch(library, kernel, inputs, outputs):
         pointers = [np.uint64(x.data_ptr()) for x in (*inputs, *outputs, *scratch)]
         if blocks := -(-batch * features // cuda.THREADS):
             function((blocks,), (cuda.THREADS,), (*sizes, *pointers))
+
+
+# Where `torch.compile` reads it, PyTorch before 2.13 calls any compilation an export.
+@torch.compiler.assume_constant_result
+def is_exporting():
+    """Whether the model is being traced for an export."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
 
 
 BACKEND = Torch("torch")

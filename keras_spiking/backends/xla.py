@@ -16,7 +16,7 @@ static XLA_FFI_Error *error(XLA_FFI_CallFrame *frame, const char *message) {
 
 /* XLA asks for the version before it calls. */
 static int answers_version(XLA_FFI_CallFrame *frame, XLA_FFI_Handler_Traits traits) {
-    XLA_FFI_Extension_Base *extension = frame->extension_start;
+    __auto_type extension = frame->extension_start; /* its type has had two names */
     if (!extension || extension->type != XLA_FFI_Extension_Metadata) return 0;
     XLA_FFI_Metadata *metadata = ((XLA_FFI_Metadata_Extension *)extension)->metadata;
     metadata->api_version.major_version = XLA_FFI_API_MAJOR;

@@ -16,9 +16,9 @@ def check_not_exported(layer):
     """Raises where PyTorch is tracing for an export, which takes no random numbers."""
     if keras.config.backend() != "torch":
         return
-    import torch
+    from keras_spiking.backends.torch import is_exporting
 
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+    if is_exporting():
         raise NotImplementedError(
             f"{type(layer).__name__} '{layer.name}' draws random numbers: it cannot be "
             "exported from PyTorch. Export the model without it, and encode its inputs "

@@ -73,6 +73,18 @@ def test_whole_model_compiles_without_a_break():
     assert explained.graph_break_count == 0, explained.break_reasons
 
 
+def test_numbers_are_sent_to_a_gpu_once():
+    import torch
+
+    from keras_spiking.backends.torch import _kept
+
+    key = ((0.25, 3.0), "float32", torch.device("cpu"))
+    with torch.inference_mode():
+        numbers = _kept(*key)
+    assert numbers is _kept(*key) and not numbers.is_inference()
+    np.testing.assert_array_equal(numbers, key[0])
+
+
 def test_input_may_have_any_strides():
     import torch
 
