@@ -58,7 +58,7 @@ def add_data_format(parser):
 
 
 def keras_dense(neuron, timesteps):
-    return [keras.Input((timesteps, 784)), layers.Dense(CLASSES), neuron()]
+    return [keras.Input((timesteps, 784)), SeqToBatch(layers.Dense(CLASSES)), neuron()]
 
 
 def keras_convolutional(neuron, timesteps):
@@ -80,7 +80,7 @@ def keras_convolutional(neuron, timesteps):
         *convolution(),
         SeqToBatch([layers.Flatten(), layers.Dense(256)]),
         neuron(),
-        layers.Dense(CLASSES),
+        SeqToBatch(layers.Dense(CLASSES)),
         neuron(),
     ]
 
