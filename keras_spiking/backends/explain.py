@@ -6,6 +6,7 @@ import keras
 
 from keras_spiking import config
 from keras_spiking.backends import fused
+from keras_spiking.backends.products import serving
 
 
 class Explanation(list):
@@ -22,7 +23,7 @@ class Explanation(list):
 
 
 def explain(model: keras.layers.Layer) -> Explanation:
-    """Shows which implementation runs each layer over time, and why.
+    """Shows which implementation runs each layer over time and each product, and why.
 
     Args:
         model: A Keras layer or model. Layers in containers, wrappers and models inside
@@ -30,7 +31,8 @@ def explain(model: keras.layers.Layer) -> Explanation:
 
     Returns:
         A list of dictionaries with the keys `"layer"`, `"implementation"`
-        (`"fused"` or `"reference"`) and `"reason"`, which prints as a table.
+        and `"reason"`, which prints as a table. Layers over time are `"fused"` or run
+        on the `"reference"`. Products in containers are `"event-driven"` or `"dense"`.
 
     Example:
 
@@ -42,15 +44,36 @@ def explain(model: keras.layers.Layer) -> Explanation:
     """
     from keras_spiking.inspection.selection import all_layers
 
-    rows = [_row(name, layer) for name, layer in all_layers(model).items()]
+    layers = all_layers(model)
+    contained = _contained([model, *layers.values()])
+    rows = [_row(name, layer, contained) for name, layer in layers.items()]
     return Explanation(row for row in rows if row is not None)
 
 
-def _row(name, layer):
+def _contained(layers):
+    """The layers that containers of this package hold, by their `id`."""
+    from keras_spiking.layers.containers.contained import inner_layers
+    from keras_spiking.layers.layer import Layer
+
+    held = {}
+    for layer in layers:
+        if isinstance(layer, Layer):
+            held |= {id(inner): inner for inner in inner_layers(layer)}
+    for layer in list(held.values()):
+        if type(layer) is keras.Sequential:
+            held |= {id(inner): inner for inner in layer.layers}
+    return held
+
+
+def _row(name, layer, contained):
+    from keras_spiking.layers.containers import native
     from keras_spiking.layers.containers.contained import inner_layers
     from keras_spiking.layers.temporal_layer import TemporalLayer
 
     kernel = None
+    if id(layer) in contained and (product := native.product_of(layer)):
+        implementation, reason = serving.explain(product)
+        return {"layer": name, "implementation": implementation, "reason": reason}
     if isinstance(layer, TemporalLayer):
         kernel, reason = _choice(layer)
     elif isinstance(layer, keras.layers.RNN):

@@ -2,8 +2,10 @@
 
 import keras
 
+import keras_spiking
 from keras_spiking import layers
 from keras_spiking.backends import explain
+from keras_spiking.backends.products import choice
 
 
 class Holder(keras.layers.Layer):
@@ -36,12 +38,14 @@ def test_layers_over_time_have_an_entry():
     ]
     model = keras.Sequential([keras.Input((6, 4)), *stack])
     rows = explain(model)
+    (dense,) = [row for row in rows if row["implementation"] == "dense"]
+    rows = [row for row in rows if row is not dense]  # that in the container
     names = ["nested", "in", "wrapped", "psn", "masked_psn", "sliding_psn", "delay"]
     assert [row["layer"] for row in rows] == [*names, "rnn", "rate"]
     reasons = {row["layer"]: row["reason"] for row in rows}
     assert "no loop over time" in reasons["psn"]
     assert "Keras runs its loop" in reasons["rnn"]
-    assert len(str(rows).splitlines()) == len(rows) + 1
+    assert len(str(explain(model)).splitlines()) == len(rows) + 2
 
 
 def test_layers_of_one_name_are_told_apart():
@@ -51,6 +55,23 @@ def test_layers_of_one_name_are_told_apart():
     ]
     model = keras.Sequential([keras.Input((6, 4)), *blocks])
     assert [row["layer"] for row in explain(model)] == ["block_0/lif", "block_1/lif"]
+
+
+def test_products(monkeypatch):
+    found = choice.Choice(0.2, 0.1, (False, False, False))
+    monkeypatch.setattr(choice, "of", lambda *arguments: found)
+    dense = keras.layers.Dense(3, name="dense")
+    model = keras.Sequential([keras.Input((6, 4)), layers.SeqToBatch(dense)])
+    (row,) = explain(model)
+    assert row["implementation"] == "dense" and "not been called" in row["reason"]
+    model(keras.ops.ones((2, 6, 4)))
+    (row,) = explain(model)
+    assert row["implementation"] == "event-driven"
+    assert "20%" in row["reason"] and "10%" in row["reason"]
+    keras_spiking.config.set_event_driven("never")
+    (row,) = explain(model)
+    keras_spiking.config.set_event_driven("auto")
+    assert row["implementation"] == "dense" and "switched off" in row["reason"]
 
 
 def test_a_bare_layer():

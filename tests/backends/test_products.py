@@ -4,15 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
+from backend import BACKEND
+from backend import gradients
+from backend import to_numpy
 from keras import layers
 from keras import ops
 
 import keras_spiking
 from keras_spiking.backends.products import choice
 from keras_spiking.layers import SeqToBatch
-from tests.backend import BACKEND
-from tests.backend import gradients
-from tests.backend import to_numpy
 
 RANDOM = np.random.default_rng(0)
 

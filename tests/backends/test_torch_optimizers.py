@@ -1,11 +1,11 @@
 import keras
 import numpy as np
 import pytest
+from backend import BACKEND
 
 import keras_spiking
 from keras_spiking import config
 from keras_spiking.backends import active
-from tests.backend import BACKEND
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "torch", reason="only PyTorch has fused updates"

@@ -3,12 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from backend import BACKEND
 from keras import layers
 
 import keras_spiking
 from keras_spiking.backends import active
 from keras_spiking.layers import SeqToBatch
-from tests.backend import BACKEND
 
 pytestmark = pytest.mark.skipif(
     BACKEND != "torch", reason="other backends run Keras's layers"

@@ -147,3 +147,25 @@ def test_layers_inside_know_that_they_are_trained(container):
     model.compile("sgd", "mse")
     model.fit(np.ones((4, 4, 3)), np.ones((4, 4, 2)), verbose=0)
     assert np.abs(to_numpy(norm.moving_mean.value)).max() > 0.0
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("use_bias, center", [(True, True), (False, False)])
+def test_normalisation_becomes_part_of_the_product(nested, use_bias, center):
+    """In inference, and only there; outputs are those of the layers one by one."""
+    keras.utils.set_random_seed(0)
+    inner = [
+        keras.layers.Conv2D(3, 3, use_bias=use_bias),
+        keras.layers.BatchNormalization(center=center, scale=center),
+    ]
+    layer = layers.SeqToBatch(keras.Sequential(inner) if nested else inner)
+    x = np.random.default_rng(0).standard_normal((2, 3, 7, 6, 2)).astype("float32")
+    layer.build(x.shape)
+    for weight in layer.weights:
+        values = 0.5 + np.random.default_rng(1).random(weight.shape)
+        weight.assign(values.astype("float32"))
+    expected = x.reshape(6, 7, 6, 2)
+    for one in inner:
+        expected = one(expected)
+    y = to_numpy(layer(x)).reshape(6, 5, 4, 3)
+    np.testing.assert_allclose(y, to_numpy(expected), rtol=1e-4, atol=1e-5)

@@ -7,7 +7,7 @@ from keras_spiking.backends.products import choice
 from keras_spiking.backends.products.choice import Choice
 
 served = {}
-"""The last `Choice` for each `Product`."""
+"""The last `Choice` for each `Product`, in mode `"auto"` or `"never"`."""
 
 
 def choose(product, x, dense):
@@ -37,6 +37,31 @@ def choose(product, x, dense):
         return Choice(1.0, 1.0)
     found = served[product] = choice.of(product, product.images_of(x), dense)
     return found if mode == "auto" else Choice(own=found.own)
+
+
+def explain(product):
+    """What serves a product, and why: `"event-driven"` or `"dense"`, and a reason."""
+    mode = config.event_driven()
+    if config.fused() == "never":
+        return "dense", 'kernels are switched off: set_fused("never")'
+    reason = unavailable(product)
+    if reason is not None:
+        return "dense", reason
+    if mode == "always":
+        return "event-driven", 'set_event_driven("always")'
+    if mode == "never":
+        return "dense", 'walks are switched off: set_event_driven("never")'
+    found = served.get(product)
+    if found is None:
+        return "dense", "the layer has not been called yet, which measures both"
+    if found == Choice():
+        return "dense", "it is faster with any input, or too small to be measured"
+    kernel = "a kernel of ours" if found.own[0] else "the framework's"
+    if max(found.forward, found.weights) <= 0:
+        return "dense", f"it is faster with any input ({kernel})"
+    shares = [f"{max(share, 0):.0%}" for share in (found.forward, found.weights)]
+    reason = f"a walk over up to {shares[0]} of non-zeros, for the weights' gradient "
+    return "event-driven", f"{reason}{shares[1]}; beyond, the dense one ({kernel})"
 
 
 def unavailable(product, x=None):

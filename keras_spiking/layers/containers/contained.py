@@ -74,6 +74,8 @@ def call(layer, x, mask=None, training=None):
     function = native.serving(layer, x, mask)
     if function is not None:
         return function(layer, x, training)
+    if mask is None and native.is_chain(layer, x):
+        return call_all(layer.layers, x, None, training)
     kwargs = {} if training is None else {"training": training}
     if mask is not None and _takes_mask(layer):
 
@@ -84,6 +86,18 @@ def call(layer, x, mask=None, training=None):
 
         kwargs["mask"] = keras.tree.map_structure(mask_of, x)
     return layer(x, **kwargs)
+
+
+def call_all(layers, x, mask=None, training=None):
+    """Calls layers one after the other. See `call`."""
+    left = list(layers)
+    while left:
+        layer = left.pop(0)
+        if left and native.folds(layer, left[0], x, mask, training):
+            x = native.folded(layer, left.pop(0), x)
+        else:
+            x = call(layer, x, mask, training)
+    return x
 
 
 def _takes_mask(layer):

@@ -4,10 +4,16 @@ Containers call a layer here instead of by `layer(x)`, if its class is one of Ke
 own that are listed below, and nobody has changed or watches how it is called.
 """
 
+import math
+
 import keras
 from keras import ops
 
 from keras_spiking.backends.loading import active
+from keras_spiking.backends.products.product import of_conv
+from keras_spiking.backends.products.product import of_conv_transpose
+from keras_spiking.backends.products.product import of_dense
+from keras_spiking.backends.products.product import of_depthwise_conv
 from keras_spiking.layers import batch_statistics
 from keras_spiking.ops import products
 
@@ -18,6 +24,69 @@ def serving(layer, x, mask):
     if function is None or mask is not None or not _is_plain(layer, x):
         return None
     return function
+
+
+def is_chain(layer, x):
+    """Whether `layer(x)` would call the layers of a model one after the other."""
+    return type(layer) is keras.Sequential and _is_plain(layer, x)
+
+
+def folds(layer, normalization, x, mask, training):
+    """Whether a batch normalisation is to become part of the product before it.
+
+    That is a pass over the weights instead of one over the outputs: in inference, if
+    the weights are fewer.
+    """
+    if training or type(normalization) is not keras.layers.BatchNormalization:
+        return False
+    if type(layer) not in (
+        keras.layers.Dense,
+        keras.layers.Conv1D,
+        keras.layers.Conv2D,
+    ):
+        return False
+    if serving(layer, x, mask) is None or not _is_plain(normalization, x):
+        return False
+    axis = -1 if getattr(layer, "data_format", None) != "channels_first" else 1
+    output = layer.compute_output_shape(tuple(x.shape))
+    if layer.activation is not keras.activations.linear or (
+        normalization.axis % len(output) != axis % len(output)
+    ):
+        return False
+    return None not in output and math.prod(layer.kernel.shape) < math.prod(output)
+
+
+def folded(layer, normalization, x):
+    """A product and the batch normalisation behind it, in inference."""
+    n, dtype = normalization, normalization.moving_variance.dtype
+    scale = ops.rsqrt(n.moving_variance + n.epsilon)
+    if n.scale:
+        scale = scale * n.gamma
+    shift = -n.moving_mean * scale
+    if layer.use_bias:
+        shift = shift + ops.cast(layer.bias, dtype) * scale
+    if n.center:
+        shift = shift + n.beta
+    weights = ops.cast(layer.kernel, dtype) * scale
+    return _FUNCTIONS[type(layer)](layer, x, False, weights, shift)
+
+
+def product_of(layer):
+    """The `Product` of a layer that containers call here, or `None`."""
+    make = _PRODUCTS.get(type(layer))
+    shape = layer.get_build_config().get("input_shape") if layer.built else None
+    if make is None or shape is None:
+        return None
+    x = keras.KerasTensor((None, *shape[1:]), dtype=layer.compute_dtype)
+    if isinstance(layer, keras.layers.Dense):
+        return make(x, layer.kernel)
+    padding = layer.padding
+    if padding == "causal":
+        x, padding = _padded(layer, x)
+    options = _options(layer, padding)
+    if make is of_conv_transpose:
+        options["output_padding"] = layer.output_padding
+    return make(x, layer.kernel, **options)
 
 
 def _is_plain(layer, x):
@@ -38,20 +107,25 @@ def _cast(layer, *tensors):
     return (ops.cast(tensor, layer.compute_dtype) for tensor in tensors)
 
 
-def _dense(layer, x, training):
-    x, kernel = _cast(layer, x, layer.kernel)
-    return _finish(layer, products.dense(x, kernel), -1)
+def _dense(layer, x, training, kernel=None, bias=None):
+    x, kernel = _cast(layer, x, layer.kernel if kernel is None else kernel)
+    return _finish(layer, products.dense(x, kernel), -1, bias)
 
 
-def _conv(layer, x, training):
-    x, kernel = _cast(layer, x, layer.kernel)
+def _conv(layer, x, training, kernel=None, bias=None):
+    x, kernel = _cast(layer, x, layer.kernel if kernel is None else kernel)
     padding = layer.padding
     if padding == "causal":
-        widths = [(0, 0)] * len(x.shape)
-        axis = 1 if layer.data_format == "channels_last" else 2
-        widths[axis] = (layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0)
-        x, padding = ops.pad(x, widths), "valid"
-    return _convolved(layer, products.conv, x, kernel, padding)
+        x, padding = _padded(layer, x)
+    return _convolved(layer, products.conv, x, kernel, padding, bias)
+
+
+def _padded(layer, x):
+    """The input of a causal convolution, and the padding that is left."""
+    widths = [(0, 0)] * len(x.shape)
+    axis = 1 if layer.data_format == "channels_last" else 2
+    widths[axis] = (layer.dilation_rate[0] * (layer.kernel_size[0] - 1), 0)
+    return ops.pad(x, widths), "valid"
 
 
 def _depthwise_conv(layer, x, training):
@@ -67,25 +141,28 @@ def _conv_transpose(layer, x, training):
     )
 
 
-def _convolved(layer, product, x, kernel, padding, **options):
-    y = product(
-        x,
-        kernel,
-        strides=layer.strides,
-        padding=padding,
-        dilation_rate=layer.dilation_rate,
-        data_format=layer.data_format,
-        **options,
-    )
-    return _finish(layer, y, -1 if layer.data_format == "channels_last" else 1)
+def _convolved(layer, product, x, kernel, padding, bias=None, **options):
+    y = product(x, kernel, **_options(layer, padding), **options)
+    return _finish(layer, y, -1 if layer.data_format == "channels_last" else 1, bias)
 
 
-def _finish(layer, y, axis):
+def _options(layer, padding):
+    return {
+        "strides": layer.strides,
+        "padding": padding,
+        "dilation_rate": layer.dilation_rate,
+        "data_format": layer.data_format,
+    }
+
+
+def _finish(layer, y, axis, bias=None):
     """Bias and activation."""
-    if layer.use_bias:
+    if bias is None and layer.use_bias:
+        bias = layer.bias
+    if bias is not None:
         shape = [1] * len(y.shape)
         shape[axis] = -1
-        y = y + ops.reshape(ops.cast(layer.bias, y.dtype), shape)
+        y = y + ops.reshape(ops.cast(bias, y.dtype), shape)
     return y if layer.activation is None else layer.activation(y)
 
 
@@ -123,6 +200,16 @@ _FUNCTIONS = {
     keras.layers.DepthwiseConv2D: _depthwise_conv,
     keras.layers.Conv1DTranspose: _conv_transpose,
     keras.layers.Conv2DTranspose: _conv_transpose,
+}
+
+_PRODUCTS = {
+    keras.layers.Dense: of_dense,
+    keras.layers.Conv1D: of_conv,
+    keras.layers.Conv2D: of_conv,
+    keras.layers.DepthwiseConv1D: of_depthwise_conv,
+    keras.layers.DepthwiseConv2D: of_depthwise_conv,
+    keras.layers.Conv1DTranspose: of_conv_transpose,
+    keras.layers.Conv2DTranspose: of_conv_transpose,
 }
 
 if active().has_native_layers:

@@ -75,8 +75,7 @@ class SeqToBatch(Layer):
             mask = ops.reshape(ops.cast(mask, "bool"), (-1,))
         batch, time, *features = ops.shape(inputs)
         x = ops.reshape(inputs, (-1, *features))
-        for layer in self.layers:
-            x = contained.call(layer, x, mask, training)
+        x = contained.call_all(self.layers, x, mask, training)
         if inputs.shape[1] is not None:
             batch = -1
         return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))
