@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
+from keras_spiking.backends.kernels.library import NO_SECOND_DERIVATIVES
 from keras_spiking.backends.products import serving
 from keras_spiking.backends.products.choice import Dense
 from keras_spiking.backends.products.library import COUNTS
@@ -130,7 +131,15 @@ def run(target, product, kernel, arrays, shape, whole, limit):
     def operator(*arrays):
         return _split(local, kernel.split("_")[-1], whole)(*arrays)
 
-    return operator(*arrays)
+    @jax.custom_jvp
+    def once_differentiable(*arrays):
+        return operator(*arrays)
+
+    @once_differentiable.defjvp
+    def _(arrays, tangents):
+        raise RuntimeError(NO_SECOND_DERIVATIVES)
+
+    return once_differentiable(*arrays)
 
 
 def _split(call, kernel, whole):

@@ -1,6 +1,9 @@
 """Products that walk over the non-zeros of their input, against the dense ones."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from keras import layers
 from keras import ops
 
 import keras_spiking
+from keras_spiking.backends import active
 from keras_spiking.backends.products import choice
 from keras_spiking.layers import SeqToBatch
 
@@ -156,3 +160,130 @@ def test_dense_kernels_and_those_that_choose(monkeypatch, share):
 def test_unknown_mode():
     with pytest.raises(ValueError, match="mode"):
         keras_spiking.config.set_event_driven("sometimes")
+
+
+def test_what_was_measured_is_kept(monkeypatch, tmp_path):
+    """A second process, or one that has forgotten, does not measure again."""
+    monkeypatch.setenv("KERAS_SPIKING_CACHE", str(tmp_path))
+    monkeypatch.setattr(choice, "SMALLEST", 1)
+    measured = []
+    measure = choice._measure
+
+    def counting(*arguments):
+        measured.append(measure(*arguments))
+        return measured[-1]
+
+    monkeypatch.setattr(choice, "_measure", counting)
+    layer = SeqToBatch(layers.Dense(23))
+    x = ops.convert_to_tensor(sparse(3, 5, 29))
+    layer(x)
+    for _ in range(2):
+        choice._known.cache_clear()
+        layer(x)
+    assert len(measured) == 1
+    for limit in measured[0][:2]:
+        assert -1.0 <= limit <= 1.0
+
+
+def test_a_broken_record_is_measured_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_SPIKING_CACHE", str(tmp_path))
+    monkeypatch.setattr(choice, "SMALLEST", 1)
+    monkeypatch.setattr(choice.cache, "read", lambda key: b"no numbers")
+    choice._known.cache_clear()
+    layer = SeqToBatch(layers.Dense(21))
+    y = to_numpy(layer(ops.convert_to_tensor(sparse(3, 5, 31))))
+    assert y.shape == (3, 5, 21)
+    choice._known.cache_clear()
+
+
+def test_second_derivatives_are_refused_with_the_remedy():
+    if BACKEND != "jax":
+        pytest.skip("other backends have words of their own")
+    import jax
+
+    x = ops.convert_to_tensor(sparse(2, 3, 40))
+    layer = SeqToBatch(layers.Dense(5, use_bias=False))
+    layer.build(x.shape)
+
+    def loss(x):
+        return ops.sum(ops.square(layer(x)))
+
+    def second(x):
+        return ops.sum(jax.grad(loss)(x) ** 2)
+
+    with pytest.raises(Exception, match="set_fused"):
+        in_mode("always", lambda: jax.grad(second)(x))
+
+
+def test_in_recurrent_containers():
+    x = sparse(2, 4, 9, share=0.3)
+    inner = [layers.Dense(7), keras_spiking.layers.LIFLayer()]
+    container = keras_spiking.layers.StepByStep(inner)
+    container.build(x.shape)
+    dense = in_mode("never", lambda: to_numpy(container(x)))
+    walked = in_mode("always", lambda: to_numpy(container(x)))
+    np.testing.assert_array_equal(walked, dense)
+
+
+def test_an_empty_batch():
+    layer = SeqToBatch([layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(4)])
+    layer.build((None, 2, 5, 5, 1))
+    y = in_mode("always", lambda: to_numpy(layer(np.zeros((0, 2, 5, 5, 1), "float32"))))
+    assert y.shape == (0, 2, 4)
+
+
+SHARDED = """
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from keras_spiking.backends import active
+from keras_spiking.backends.products import choice
+
+mesh = Mesh(np.array(jax.devices()), ("batch",))
+options = dict(padding="same", dilation_rate=(1, 1), data_format="channels_last")
+random = np.random.default_rng(0)
+x = np.where(random.random((8, 9, 7, 5)) < 0.2, 1.0, 0.0).astype("float32")
+kernel = random.standard_normal((3, 3, 5, 20)).astype("float32")
+
+
+def loss(x, kernel):
+    y = active().conv(x, kernel, strides=(2, 2), **options)
+    return jax.numpy.sum(jax.numpy.sin(y))
+
+
+for share in (0.1, 0.5):  # the dense kernels, and the walks
+    choice.of = lambda *arguments: choice.Choice(share, share, (True,) * 3)
+    step = jax.jit(jax.value_and_grad(lambda *a: loss(*a), argnums=(0, 1)))
+    expected = step(x, kernel)
+    split = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
+    text = step.lower(split, kernel).compile().as_text()
+    assert "all-gather" not in text and "all-to-all" not in text
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(step(split, kernel))):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+    assert len(step(split, kernel)[1][0].sharding.device_set) == 2
+"""
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="needs JAX")
+def test_a_split_batch_is_not_gathered():
+    flags = "--xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": flags}
+    subprocess.run([sys.executable, "-c", SHARDED], env=environment, check=True)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="needs JAX")
+def test_vmap():
+    import jax
+
+    x = np.stack([sparse(3, 6, 5, 2) for _ in range(4)])
+    kernel = sparse(3, 3, 2, 7, share=1.0)
+    options = {"padding": "valid", "dilation_rate": (1, 1), "strides": (1, 1)}
+
+    def conv(x):
+        options["data_format"] = "channels_last"
+        return active().conv(x, kernel, **options)
+
+    one_by_one = in_mode("never", lambda: np.stack([to_numpy(conv(y)) for y in x]))
+    together = in_mode("always", lambda: to_numpy(jax.vmap(conv)(x)))
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-5, atol=1e-5)

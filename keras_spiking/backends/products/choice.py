@@ -91,15 +91,22 @@ def of(product, images, dense):
 @functools.lru_cache(maxsize=4096)
 def _known(product, images, dense):
     key = compiler.digest(repr((product, images, *_setting(product))))
-    found = cache.read(key)
+    found = _read(key)
     if found is None:
         # Another thread is outside of what is being traced, and has its own scopes.
         with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            choice = thread.submit(_measure, product, images, dense).result()
-        found = json.dumps(choice).encode()
-        cache.write(key, found)
-    *limits, own = json.loads(found)
-    return Choice(*limits, tuple(own))
+            found = thread.submit(_measure, product, images, dense).result()
+        cache.write(key, json.dumps(found).encode())
+    return found
+
+
+def _read(key):
+    """What has been measured before, or `None`."""
+    try:
+        forward, weights, own = json.loads(cache.read(key) or "null")
+        return Choice(float(forward), float(weights), tuple(map(bool, own)))
+    except (TypeError, ValueError):
+        return None
 
 
 def _setting(product):
