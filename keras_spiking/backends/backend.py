@@ -175,6 +175,10 @@ class Backend:
         """`ops.reshape`, without what Keras does besides."""
         return ops.reshape(x, shape)
 
+    def cast(self, x, dtype):
+        """`ops.cast`, without what Keras does besides."""
+        return ops.cast(x, dtype)
+
     def constant(self, values, dtype, like):
         """A vector of Python numbers, on the device of the tensor `like`."""
         return ops.convert_to_tensor(values, dtype)

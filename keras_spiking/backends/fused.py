@@ -159,7 +159,7 @@ def run(kernel, layer, inputs, states, mask):
         size *= n
 
     def per_neuron(value):
-        value = ops.cast(value, library.state_dtype)
+        value = backend.cast(value, library.state_dtype)
         value = ops.broadcast_to(value, (batch, *features))
         return reshape(value, (batch, size))
 
@@ -167,11 +167,11 @@ def run(kernel, layer, inputs, states, mask):
         getattr(layer, source) if isinstance(source, str) else layer.variables[source]
         for source in step.parameters
     ]
-    arrays = [reshape(ops.cast(inputs, library.dtype), (batch, time, size))]
+    arrays = [reshape(backend.cast(inputs, library.dtype), (batch, time, size))]
     arrays += [per_neuron(state) for state in states]
     arrays += [per_neuron(ops.convert_to_tensor(value)) for value in values]
     if mask is not None:
-        arrays.append(ops.cast(mask, "uint8"))
+        arrays.append(backend.cast(mask, "uint8"))
     if step.scalars:
         arrays.append(backend.constant(step.scalars, library.state_dtype, inputs))
     output, *final = backend.run(library, arrays)

@@ -3,7 +3,6 @@
 import math
 
 import keras
-from keras import ops
 
 from keras_spiking.backends.loading import active
 
@@ -22,10 +21,10 @@ def serves(layer, x, mask=None):
 
 def batch_normalization(layer, x, training):
     """`keras.layers.BatchNormalization.call`."""
-    x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    x = active().cast(x, keras.backend.result_type(x.dtype, "float32"))
     moving = layer.moving_mean, layer.moving_variance
     gamma, beta, *averages = (
-        None if weight is None else ops.cast(weight, x.dtype)
+        None if weight is None else active().cast(weight, x.dtype)
         for weight in (layer.gamma, layer.beta, *moving)
     )
     arguments = gamma, beta, layer.axis, layer.epsilon
@@ -35,4 +34,4 @@ def batch_normalization(layer, x, training):
             variable.assign(old * layer.momentum + new * (1.0 - layer.momentum))
     else:
         y = active().normalize(x, *averages, *arguments)
-    return ops.cast(y, layer.compute_dtype)
+    return active().cast(y, layer.compute_dtype)

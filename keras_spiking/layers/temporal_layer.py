@@ -180,7 +180,7 @@ class TemporalLayer(Layer):
         """
         check_time_axis(self, inputs.shape)
         check_mask(self, inputs.shape, mask)
-        inputs = ops.cast(inputs, self.compute_dtype)
+        inputs = backends.active().cast(inputs, self.compute_dtype)
         mask = None if mask is None else ops.cast(mask, "bool")
         keeps_state = self.stateful or self.return_state or streaming.is_streaming()
         checks = config.checks_finite()
@@ -197,7 +197,7 @@ class TemporalLayer(Layer):
                 variable.assign(value)
         if not self.return_sequences:
             outputs = self.collapse(outputs, mask)
-        outputs = ops.cast(outputs, self.compute_dtype)
+        outputs = backends.active().cast(outputs, self.compute_dtype)
         return (outputs, *states) if self.return_state else outputs
 
     def run_steps(self, inputs, states=None, mask=None):
@@ -223,7 +223,7 @@ class TemporalLayer(Layer):
 
     def reference(self, inputs, states, mask=None):
         """`run_steps` in `keras.ops`, from given states."""
-        inputs = ops.cast(inputs, self.state_dtype)
+        inputs = backends.active().cast(inputs, self.state_dtype)
         if mask is None:
             return time_loop(self.step, inputs, states)
         return time_loop(masked(self.step), (inputs, mask), states)

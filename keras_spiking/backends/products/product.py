@@ -57,7 +57,7 @@ class Product(NamedTuple):
         arrays = [self.images(x), self.packed(kernel)]
         shape = (g.out_rows, g.out_columns, g.filters)
         y = active().run_product(self, which, arrays, shape, limit=limit)
-        return self.as_output(ops.cast(y, x.dtype), x)
+        return self.as_output(active().cast(y, x.dtype), x)
 
     def weights(self, x, upstream, dtype, which="weights", limit=0.0):
         """The gradient of the weights. See `forward`."""
@@ -68,7 +68,7 @@ class Product(NamedTuple):
         gradient = active().run_product(
             self, which, arrays, shape, whole=True, limit=limit
         )
-        return ops.cast(self.unpacked(gradient), dtype)
+        return active().cast(self.unpacked(gradient), dtype)
 
     def inputs(self, x, kernel, upstream):
         """The gradient of the input `x`, by a dense product."""
@@ -76,23 +76,23 @@ class Product(NamedTuple):
         if self.channels_first:
             upstream = ops.moveaxis(upstream, 1, -1)
         shape = (-1, g.out_rows, g.out_columns, g.filters)
-        upstream = ops.reshape(ops.cast(upstream, self.dtype), shape)
+        upstream = active().reshape(active().cast(upstream, self.dtype), shape)
         shape = (g.in_rows, g.in_columns, g.channels)
         arrays = [upstream, self.packed(kernel)]
         y = active().run_product(turned, "dense_inputs", arrays, shape)
-        y = ops.cast(y, x.dtype)
+        y = active().cast(y, x.dtype)
         if not self.channels_first:
-            return ops.reshape(y, ops.shape(x))
-        y = ops.reshape(y, (-1, *x.shape[2:], g.channels))
+            return active().reshape(y, ops.shape(x))
+        y = active().reshape(y, (-1, *x.shape[2:], g.channels))
         return ops.moveaxis(y, -1, 1)
 
     def nonzeros(self, x):
         """The number of non-zeros of `x`, as a tensor."""
-        return ops.sum(self.counts(ops.reshape(x, self.images_shape)))
+        return ops.sum(self.counts(active().reshape(x, self.images_shape)))
 
     def counts(self, images):
         """The numbers of non-zeros that parts of the input have."""
-        images, shape = ops.cast(images, self.dtype), (library.COUNTS,)
+        images, shape = active().cast(images, self.dtype), (library.COUNTS,)
         return active().run_product(self, "count", [images], shape, whole=True)
 
     def sizes(self, images, limit):
@@ -108,14 +108,14 @@ class Product(NamedTuple):
         """Inputs as `(images, in_rows, in_columns, channels)`."""
         if self.channels_first:
             x = ops.moveaxis(x, 1, -1)
-        return ops.reshape(ops.cast(x, self.dtype), self.images_shape)
+        return active().reshape(active().cast(x, self.dtype), self.images_shape)
 
     def as_output(self, y, x):
         """Outputs as the layer returns them for the input `x`."""
         g = self.geometry
         rank = len(self.kernel_shape) - 2
         leading = ops.shape(x)[:-1] if rank == 0 else (-1,)
-        y = ops.reshape(
+        y = active().reshape(
             y, (*leading, *(g.out_rows, g.out_columns)[2 - rank :], g.filters)
         )
         return ops.moveaxis(y, -1, 1) if self.channels_first else y
@@ -125,14 +125,14 @@ class Product(NamedTuple):
         g = self.geometry
         if self.channels_first:
             upstream = ops.moveaxis(upstream, 1, -1)
-        upstream = ops.cast(upstream, self.dtype)
+        upstream = active().cast(upstream, self.dtype)
         missing = self.width - g.filters // g.groups
         shape = (-1, g.out_rows, g.out_columns)
         if not missing:
-            return ops.reshape(upstream, (*shape, g.filters))
-        upstream = ops.reshape(upstream, (*shape, g.groups, g.filters // g.groups))
+            return active().reshape(upstream, (*shape, g.filters))
+        upstream = active().reshape(upstream, (*shape, g.groups, g.filters // g.groups))
         upstream = ops.pad(upstream, [(0, 0)] * 4 + [(0, missing)])
-        return ops.reshape(upstream, (*shape, g.groups * self.width))
+        return active().reshape(upstream, (*shape, g.groups * self.width))
 
     def packed(self, kernel):
         """Weights as `(groups, kernel_rows, kernel_columns, channels, width)`."""
@@ -141,17 +141,17 @@ class Product(NamedTuple):
         if missing := self.width - g.filters // g.groups:
             kernel = ops.pad(kernel, [(0, 0)] * 4 + [(0, missing)])
         if g.groups == 1:
-            return ops.reshape(kernel, (1, *kernel.shape[:3], self.width))
+            return active().reshape(kernel, (1, *kernel.shape[:3], self.width))
         return ops.transpose(kernel, (3, 0, 1, 2, 4))
 
     def ordered(self, kernel):
         """Weights as `(kernel_rows, kernel_columns, channels, groups, filters)`."""
         g = self.geometry
-        kernel = ops.cast(kernel, self.dtype)
+        kernel = active().cast(kernel, self.dtype)
         if g.transposed:  # Keras has the filters before the channels
             kernel = ops.swapaxes(kernel, -1, -2)
         taps = (g.kernel_rows, g.kernel_columns, g.channels // g.groups)
-        return ops.reshape(kernel, (*taps, g.groups, g.filters // g.groups))
+        return active().reshape(kernel, (*taps, g.groups, g.filters // g.groups))
 
     def unpacked(self, gradient):
         """The gradient of packed weights as that of the weights."""
@@ -161,7 +161,7 @@ class Product(NamedTuple):
             gradient = ops.transpose(gradient, (1, 2, 3, 0, 4))
         if g.transposed:
             gradient = ops.swapaxes(gradient, -1, -2)
-        return ops.reshape(gradient, self.kernel_shape)
+        return active().reshape(gradient, self.kernel_shape)
 
     def images_of(self, x):
         """The number of images, or `None` if only a running graph knows it."""

@@ -104,7 +104,7 @@ def _is_plain(layer, x):
 
 
 def _cast(layer, *tensors):
-    return (ops.cast(tensor, layer.compute_dtype) for tensor in tensors)
+    return (active().cast(tensor, layer.compute_dtype) for tensor in tensors)
 
 
 def _dense(layer, x, training, kernel=None, bias=None):

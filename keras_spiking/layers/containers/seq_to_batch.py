@@ -4,6 +4,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.backends import active
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
@@ -74,11 +75,11 @@ class SeqToBatch(Layer):
         if mask is not None:
             mask = ops.reshape(ops.cast(mask, "bool"), (-1,))
         batch, time, *features = ops.shape(inputs)
-        x = ops.reshape(inputs, (-1, *features))
+        x = active().reshape(inputs, (-1, *features))
         x = contained.call_all(self.layers, x, mask, training)
         if inputs.shape[1] is not None:
             batch = -1
-        return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))
+        return active().reshape(x, (batch, time, *ops.shape(x)[1:]))
 
     def compute_output_shape(self, input_shape):
         check_time_axis(self, input_shape)
