@@ -32,7 +32,8 @@ def explain(model: keras.layers.Layer) -> Explanation:
     Returns:
         A list of dictionaries with the keys `"layer"`, `"implementation"`
         and `"reason"`, which prints as a table. Layers over time are `"fused"` or run
-        on the `"reference"`. Products in containers are `"event-driven"` or `"dense"`.
+        on the `"reference"`. Products in containers that have been called are
+        `"event-driven"` or `"dense"`.
 
     Example:
 
@@ -71,7 +72,8 @@ def _row(name, layer, contained):
     from keras_spiking.layers.temporal_layer import TemporalLayer
 
     kernel = None
-    if id(layer) in contained and (product := native.product_of(layer)):
+    product = native.product_of(layer) if id(layer) in contained else None
+    if product in serving.served:
         implementation, reason = serving.explain(product)
         return {"layer": name, "implementation": implementation, "reason": reason}
     if isinstance(layer, TemporalLayer):

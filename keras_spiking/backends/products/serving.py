@@ -7,7 +7,7 @@ from keras_spiking.backends.products import choice
 from keras_spiking.backends.products.choice import Choice
 
 served = {}
-"""The last `Choice` for each `Product`, in mode `"auto"` or `"never"`."""
+"""The last `Choice` for each `Product` that has been called."""
 
 
 def choose(product, x, dense):
@@ -34,13 +34,18 @@ def choose(product, x, dense):
             )
         return Choice()
     if mode == "always":
-        return Choice(1.0, 1.0)
+        found = served[product] = Choice(1.0, 1.0)
+        return found
     found = served[product] = choice.of(product, product.images_of(x), dense)
     return found if mode == "auto" else Choice(own=found.own)
 
 
 def explain(product):
-    """What serves a product, and why: `"event-driven"` or `"dense"`, and a reason."""
+    """What serves a product that has been called, and why.
+
+    Returns:
+        A pair of `"event-driven"` or `"dense"`, and a reason.
+    """
     mode = config.event_driven()
     if config.fused() == "never":
         return "dense", 'kernels are switched off: set_fused("never")'
@@ -51,9 +56,7 @@ def explain(product):
         return "event-driven", 'set_event_driven("always")'
     if mode == "never":
         return "dense", 'walks are switched off: set_event_driven("never")'
-    found = served.get(product)
-    if found is None:
-        return "dense", "the layer has not been called yet, which measures both"
+    found = served[product]
     if found == Choice():
         return "dense", "it is faster with any input, or too small to be measured"
     kernel = "a kernel of ours" if found.own[0] else "the framework's"
