@@ -60,8 +60,8 @@ def fused() -> str:
 def set_event_driven(mode: str):
     """Sets whether products in containers walk only over what is not zero.
 
-    They are those of `Dense`, `Conv1D` and `Conv2D` in `SeqToBatch`, `StepByStep`
-    and other containers, on a CPU. The environment variable
+    They are those of `Dense` and of convolutions over one or two axes in `SeqToBatch`,
+    `StepByStep` and other containers, on a CPU. The environment variable
     `KERAS_SPIKING_EVENT_DRIVEN` sets the initial mode. A function that has already
     been compiled keeps what it was compiled with.
 
