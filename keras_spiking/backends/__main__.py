@@ -33,10 +33,21 @@ def report():
         ]
     backend = backends.active()
     rows += [("kernel calls", backend.call_report()), ("CUDA", backend.cuda_report())]
-    rows.append(("LIFLayer", _try_layer()))
+    rows += [("LIFLayer", _try_layer()), ("products", _products(backend))]
     mode = f"{config.keep_memory()!r} (set_keep_memory or KERAS_SPIKING_KEEP_MEMORY)"
     rows.append(("memory", f"{mode}; {memory.report()}"))
     return [*rows, ("optimizers", backend.optimizer_report())]
+
+
+def _products(backend):
+    setting = "set_event_driven or KERAS_SPIKING_EVENT_DRIVEN"
+    if compiler.compiler() is None:
+        found = "dense, since there is no C compiler"
+    elif reason := backend.products_unavailable():
+        found = f"dense, since {reason}"
+    else:
+        found = "over the non-zeros, or dense, as measured for each shape"
+    return f"{config.event_driven()!r} ({setting}); {found}"
 
 
 def _version(package):

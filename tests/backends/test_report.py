@@ -13,6 +13,7 @@ def test_names_backend_mode_and_cache(monkeypatch, tmp_path):
     assert "'auto'" in rows["mode"]
     assert rows["cache"].startswith(str(tmp_path))
     assert rows["kernel calls"] and rows["CUDA"]
+    assert "KERAS_SPIKING_EVENT_DRIVEN); over the non-zeros" in rows["products"]
 
 
 def test_says_what_serves_a_layer(monkeypatch):
@@ -29,6 +30,7 @@ def test_says_what_is_missing(monkeypatch):
     assert "flags" not in rows
     assert rows["LIFLayer"].startswith("reference: ")
     assert "no C compiler" in rows["LIFLayer"]
+    assert "dense, since there is no C compiler" in rows["products"]
 
 
 def test_says_that_a_layer_does_not_run(monkeypatch):
