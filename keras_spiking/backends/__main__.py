@@ -71,9 +71,9 @@ def _vector_math():
 
 def _cache():
     folder = compiler.cache_folder()
-    libraries = list(folder.glob("*.so")) if folder.is_dir() else []
-    size = sum(library.stat().st_size for library in libraries) / 1e6
-    return f"{folder} ({len(libraries)} libraries, {size:.1f} MB)"
+    files = list(folder.glob("*.so")) if folder.is_dir() else []
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return f"{folder} ({len(files)} kernels and measurements, {size:.1f} MB)"
 
 
 def _try_layer():
