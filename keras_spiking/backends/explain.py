@@ -46,33 +46,17 @@ def explain(model: keras.layers.Layer) -> Explanation:
     from keras_spiking.inspection.selection import all_layers
 
     layers = all_layers(model)
-    contained = _contained([model, *layers.values()])
-    rows = [_row(name, layer, contained) for name, layer in layers.items()]
+    rows = [_row(name, layer) for name, layer in layers.items()]
     return Explanation(row for row in rows if row is not None)
 
 
-def _contained(layers):
-    """The layers that containers of this package hold, by their `id`."""
-    from keras_spiking.layers.containers.contained import inner_layers
-    from keras_spiking.layers.layer import Layer
-
-    held = {}
-    for layer in layers:
-        if isinstance(layer, Layer):
-            held |= {id(inner): inner for inner in inner_layers(layer)}
-    for layer in list(held.values()):
-        if type(layer) is keras.Sequential:
-            held |= {id(inner): inner for inner in layer.layers}
-    return held
-
-
-def _row(name, layer, contained):
+def _row(name, layer):
     from keras_spiking.layers.containers import native
     from keras_spiking.layers.containers.contained import inner_layers
     from keras_spiking.layers.temporal_layer import TemporalLayer
 
     kernel = None
-    product = native.product_of(layer) if id(layer) in contained else None
+    product = native.product_of(layer) if layer in native.called else None
     if product in serving.served:
         implementation, reason = serving.explain(product)
         return {"layer": name, "implementation": implementation, "reason": reason}

@@ -5,6 +5,7 @@ own that are listed below, and nobody has changed or watches how it is called.
 """
 
 import math
+import weakref
 
 import keras
 from keras import ops
@@ -17,12 +18,17 @@ from keras_spiking.backends.products.product import of_depthwise_conv
 from keras_spiking.layers import batch_statistics
 from keras_spiking.ops import products
 
+called = weakref.WeakSet()
+"""The layers that have been called here."""
+
 
 def serving(layer, x, mask):
     """The function `f(layer, x, training)` that serves a call, or `None`."""
     function = _FUNCTIONS.get(type(layer))
     if function is None or mask is not None or not _is_plain(layer, x):
         return None
+    if not active().is_compiling():
+        called.add(layer)
     return function
 
 
