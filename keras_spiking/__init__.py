@@ -7,6 +7,7 @@ from keras_spiking import constraints
 from keras_spiking import conversion
 from keras_spiking import datasets
 from keras_spiking import export
+from keras_spiking import inference
 from keras_spiking import layers
 from keras_spiking import learning
 from keras_spiking import losses
@@ -30,6 +31,7 @@ __all__ = [
     "conversion",
     "datasets",
     "export",
+    "inference",
     "layers",
     "learning",
     "losses",

@@ -1,0 +1,163 @@
+"""Layers with weights: Dense, convolutions, depthwise convolutions."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_spiking.inference import elementwise
+from keras_spiking.inference.graph import Product
+from keras_spiking.inference.refusal import Refusal
+from keras_spiking.layers import Quantized
+
+
+def inner(layer):
+    """The layer that a `Quantized` trains, or the layer itself."""
+    return layer.layer if isinstance(layer, Quantized) else layer
+
+
+def _weights(layer):
+    """Kernel and bias, as the layer computes with them, in float64."""
+    if getattr(inner(layer), "quantization_mode", None) is not None:
+        raise Refusal(
+            "Keras has quantised it. Compile the model before `model.quantize`, with "
+            '`weights="int8"`, or train it with keras_spiking.layers.Quantized'
+        )
+    if isinstance(layer, Quantized):
+        pair = layer.quantized_weights()
+    else:
+        pair = layer.kernel, layer.bias
+    arrays = [
+        None if w is None else keras.ops.convert_to_numpy(w).astype("float64")
+        for w in pair
+    ]
+    if any(w is not None and not np.all(np.isfinite(w)) for w in arrays):
+        raise Refusal("it has weights that are NaN or infinite. Train it anew")
+    return arrays
+
+
+def _dense(builder, layer, values, over_time):
+    (value,) = values
+    kernel, bias = _weights(layer)
+    units = kernel.shape[1]
+    bias = np.zeros(units) if bias is None else bias
+    lead = value.shape[:-1]
+    if lead:
+        value = builder.in_order(layer.name, value)
+    else:  # the rows of weights take the order of the memory
+        arranged = np.zeros((value.memory.size, units))
+        np.add.at(arranged, value.positions, kernel)
+        kernel = arranged
+    count = int(np.prod(lead))
+    memory = builder.add(
+        Product,
+        layer.name,
+        [value],
+        count * units,
+        kernel[None, None, None],
+        bias[None],
+        *(1, count, 1, count),
+        quantized=isinstance(layer, Quantized),
+    )
+    positions = np.arange(count * units).reshape(*lead, units)
+    return elementwise.activation(builder, layer, value.view(positions), memory)
+
+
+def _convolution(builder, layer, values, over_time):
+    (value,) = values
+    _check_folded(over_time)
+    kernel, bias = _weights(layer)
+    convolution = inner(layer)
+    depthwise = isinstance(convolution, (layers.DepthwiseConv1D, layers.DepthwiseConv2D))
+    first = convolution.data_format == "channels_first"
+    positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
+    if positions.ndim == 2:
+        positions, kernel = positions[None], kernel[None]
+    rows, columns, channels = positions.shape
+    groups = 1 if depthwise else convolution.groups
+    filters = kernel.shape[2] * kernel.shape[3] if depthwise else kernel.shape[3]
+    bias = np.zeros(filters) if bias is None else bias
+
+    (strides, dilation, padding), (out_rows, out_columns) = geometry(
+        convolution, (rows, columns), kernel.shape[:2]
+    )
+    # In memory each group is an image of its own.
+    split = positions.reshape(rows, columns, groups, channels // groups)
+    flat = np.arange(split.size).reshape(split.shape).transpose(2, 0, 1, 3).ravel()
+    value = builder.in_order(layer.name, value.view(split), flat)
+    split_kernel = kernel[None]
+    if groups > 1:
+        per_group = kernel.reshape(*kernel.shape[:3], groups, filters // groups)
+        split_kernel = per_group.transpose(3, 0, 1, 2, 4)
+    memory = builder.add(
+        Product,
+        layer.name,
+        [value],
+        out_rows * out_columns * filters,
+        split_kernel,
+        bias.reshape(groups, -1),
+        *(rows, columns, out_rows, out_columns, strides, dilation, padding, depthwise),
+        quantized=isinstance(layer, Quantized),
+    )
+    shape = (groups, out_rows, out_columns, filters // groups)
+    positions = np.arange(memory.size).reshape(shape).transpose(1, 2, 0, 3)
+    positions = positions.reshape(out_rows, out_columns, filters)
+    positions = image(positions, convolution, first)
+    return elementwise.activation(builder, layer, value.view(positions), memory)
+
+
+def _separable(builder, layer, values, over_time):
+    raise Refusal("use a DepthwiseConv and a Conv of kernel size 1 in its place")
+
+
+def image(positions, layer, first):
+    """Positions `(row, column, channel)` as the layer's output has its axes."""
+    if getattr(layer, "rank", None) == 1 or len(_pair_of(layer)) == 1:
+        positions = positions[0]
+    return np.moveaxis(positions, -1, 0) if first else positions
+
+
+def _pair_of(layer):
+    return getattr(layer, "kernel_size", None) or layer.pool_size
+
+
+def geometry(layer, sizes, kernel):
+    """Strides, dilation and padding as pairs, and the sizes of the output."""
+    window = np.shape(layer.strides)
+    strides = _pair(layer.strides)
+    dilation = _pair(getattr(layer, "dilation_rate", (1,) * (window or (2,))[0]))
+    padding, out = [], []
+    for i, (size, taps) in enumerate(zip(sizes, kernel)):
+        reach = dilation[i] * (taps - 1) + 1
+        total = 0
+        if layer.padding == "same":
+            steps = -(-size // strides[i])
+            total = max((steps - 1) * strides[i] + reach - size, 0)
+        before = total // 2
+        if layer.padding == "causal" and i == 1:
+            before = total = reach - 1
+        padding.append(before)
+        out.append((size + total - reach) // strides[i] + 1)
+    return (strides, dilation, tuple(padding)), out
+
+
+def _pair(value):
+    value = tuple(int(v) for v in np.atleast_1d(value))
+    return (1, *value) if len(value) == 1 else value
+
+
+def _check_folded(over_time):
+    if over_time:
+        raise Refusal(
+            "it works on time as if it were a feature. Put it into a "
+            "keras_spiking.layers.SeqToBatch"
+        )
+
+
+RULES = [
+    (layers.Dense, _dense),
+    (
+        (layers.Conv1D, layers.Conv2D, layers.DepthwiseConv1D, layers.DepthwiseConv2D),
+        _convolution,
+    ),
+    ((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
+]

@@ -1,0 +1,351 @@
+"""C text of a network."""
+
+import functools
+
+import numpy as np
+
+from keras_spiking.backends.kernels import compiler
+from keras_spiking.backends.kernels import host
+from keras_spiking.backends.kernels.text import prelude
+from keras_spiking.inference import plan
+from keras_spiking.inference import texts
+from keras_spiking.inference.chain import Chain
+from keras_spiking.inference.graph import END
+from keras_spiking.inference.graph import ONCE
+from keras_spiking.inference.graph import STEP
+from keras_spiking.inference.graph import Copy
+from keras_spiking.inference.graph import Pool
+from keras_spiking.inference.graph import Product
+from keras_spiking.inference.graph import Softmax
+from keras_spiking.inference.plan import LOAD_BLOCK
+from keras_spiking.inference.weights import quantize
+
+
+@functools.cache
+def most_vectors():
+    """How many vectors of sums stay in registers on this machine."""
+    return compiler.load(texts.MOST_VECTORS).most_vectors()
+
+
+class Text:
+    """The program of a network.
+
+    Args:
+        graph: `Graph`.
+        weights: `"float32"` or `"int8"`.
+
+    Attributes:
+        source: The C text.
+        tables: List of the arrays that it reads: weights, and the like.
+        arena: `Arena`.
+        kernels: List of `Kernel`s.
+        quantized: Dictionary from `Product`s to int8 arrays and their scales.
+    """
+
+    def __init__(self, graph, weights):
+        self.graph, self.weights = graph, weights
+        self.tables, self.quantized = [], {}
+        self.kernels = plan.kernels_of(graph)
+        self._memories = {}
+        scratch = max([_scratch_of(k.source) for k in self.kernels], default=0)
+        self.arena = plan.arena_of(graph, self.kernels, scratch)
+        functions = [self._function(i, k) for i, k in enumerate(self.kernels)]
+        main = self._main()
+        self.source = "".join(
+            [
+                prelude("float32"),
+                host.PRELUDE,
+                texts.PRELUDE.replace("MOST", str(self._most_values())),
+                *(text for _, text in self._memories.values()),
+                texts.SCRATCH.replace("OFFSET", str(self.arena.offsets["scratch"]))
+                .replace("SIZE", str(max(scratch, 1))),
+                *functions,
+                main,
+            ]
+        )
+
+    def table(self, array):
+        """An array as an expression of C."""
+        self.tables.append(np.ascontiguousarray(array))
+        return f"b->tables[{len(self.tables) - 1}]"
+
+    def memory(self, memory):
+        """Name of the function that finds a memory of a sample."""
+        if memory not in self._memories:
+            name = f"memory{len(self._memories)}"
+            if memory.argument is not None:
+                text = texts.ARGUMENT.replace("INDEX_OF", str(memory.argument))
+            else:
+                kind = "WORD" if memory.binary else "REAL"
+                text = self._place(memory, kind, plan.bytes_of(memory))
+            self._memories[memory] = name, text.replace("NAME", name)
+        return self._memories[memory][0]
+
+    def state(self, op, i):
+        """Name of the function that finds a state of a neuron."""
+        if (op, i) not in self._memories:
+            name = f"memory{len(self._memories)}"
+            size = plan.bytes_of(plan.Memory(len(op.states[i]), STEP))
+            text = self._place((op, i), "REAL", size)
+            self._memories[op, i] = name, text.replace("NAME", name)
+        return self._memories[op, i][0]
+
+    def _place(self, key, kind, size):
+        text = texts.PLACE.replace("KIND", kind).replace("SIZE", str(size))
+        return text.replace("OFFSET", str(self.arena.offsets[key]))
+
+    def bytes_of_weights(self, op):
+        """Bytes of the weights of an operation, as many as it has."""
+        if not isinstance(op, Product):
+            return 0
+        return op.kernel.size * (1 if self.weights == "int8" and not op.depthwise else 4)
+
+    def packs_words(self, kernel):
+        """Whether blocks of bits of a kernel start at multiples of 16."""
+        source = kernel.source
+        if isinstance(source, Product):
+            single = source.groups * source.out_rows * source.out_columns == 1
+            return single or source.filters % 16 == 0
+        return not isinstance(source, Pool) or source.channels % 16 == 0
+
+    def _function(self, index, kernel):
+        source = kernel.source
+        kinds = {Product: self._product, Pool: self._pool, Copy: self._copy}
+        kinds[Softmax] = self._softmax
+        if source is None:
+            body = self._load(kernel)
+        else:
+            body = kinds[type(source)](kernel, source)
+        finish = ""
+        if "FINISH" in body:
+            finish = Chain(index, kernel, self).text
+        output = self.memory(kernel.output)
+        body = body.replace("FINISH", f"finish_{index}").replace("OUTPUT", output)
+        body = body.replace("@", str(index)).replace("LABEL", kernel.name)
+        return finish + body
+
+    def _constants(self, **constants):
+        return ", ".join(f"{name} = {int(v)}" for name, v in constants.items())
+
+    def _load(self, kernel):
+        text = texts.LOAD.replace("INPUT", self.memory(kernel.input))
+        read = "unpack" if kernel.input.binary else "load"
+        return text.replace("READ", read).replace(
+            "CONSTANTS",
+            self._constants(SIZE=kernel.input.size, BITS=self._bits(kernel)),
+        )
+
+    def _bits(self, kernel):
+        """Words to be zeroed, since bits are set one by one."""
+        zeroes = kernel.output.binary and not self.packs_words(kernel)
+        return kernel.output.size // 64 + 1 if zeroes else 0
+
+    def _product(self, kernel, op):
+        int8 = self.weights == "int8"
+        values, scale = op.kernel, None
+        if int8:
+            weights = op.kernel
+            if op.depthwise:
+                weights = weights.reshape(*weights.shape[:3], 1, -1)
+            values, scale = quantize(weights, op.quantized)
+            self.quantized[op] = values, scale
+        if op.depthwise:
+            return self._depthwise(kernel, op, values, scale)
+        binary = op.inputs[0].binary
+        lanes = 32 if int8 else 16
+        most = most_vectors() // (1 if binary or not int8 else 2)
+        import os
+        most = min(most, int(os.environ.get("KS_VEC", most)))
+        vectors = -(-op.filters // lanes)
+        blocks = -(-vectors // most)
+        vectors = -(-vectors // blocks)
+        width = vectors * lanes
+        padded = np.zeros((*values.shape[:4], blocks * width), values.dtype)
+        padded[..., : op.filters] = values
+        split = padded.reshape(*values.shape[:4], blocks, width)
+        split = split.transpose(0, 4, 1, 2, 3, 5)
+        if not int8:
+            split = split.astype("float32")
+        taps = op.kernel.shape[1:3]
+        constants = self._constants(
+            **self._geometry(op),
+            SAMPLE=op.inputs[0].size,
+            PARALLEL=int(os.environ.get("KS_WAYS", 1)) if vectors<4 else 1,
+            WIDTH=width,
+            BLOCKS=blocks,
+            LAST=op.filters - (blocks - 1) * width,
+            TOGETHER=op.dilation[1] == 1,
+            SPILLS=taps[0] * taps[1] * op.channels > 256,
+            BITS=self._bits(kernel),
+        )
+        scaling = ""
+        if int8:
+            table = self.table(scale.ravel())
+            scaling = texts.SCALE.replace("TABLE", table)
+        text = texts.PRODUCT_OF_BITS if binary else texts.PRODUCT_OF_NUMBERS
+        if not int8:
+            gather = texts.ADD + texts.GATHER
+        elif binary:
+            gather = texts.ADD_INTEGERS + texts.GATHER_INT8
+        else:
+            # One way: the order of the sums is a part of the result.
+            ordered = texts.GATHER.replace("PARALLEL", "1")
+            gather = texts.ADD_INT8 + ordered + texts.ADD_INTEGERS + texts.GATHER_INT8
+        text = (gather + text).replace("CONSTANTS", constants)
+        text = text.replace("GATHER_ONES", "gather_int8" if int8 else "gather")
+        text = text.replace("SCALING", scaling).replace("WEIGHT", "BYTE" if int8 else "REAL")
+        text = text.replace("INPUT", self.memory(op.inputs[0]))
+        return text.replace("TABLE", self.table(split))
+
+    def _geometry(self, op):
+        return {
+            "GROUPS": op.groups,
+            "ROWS": op.rows,
+            "COLUMNS": op.columns,
+            "CHANNELS": op.channels,
+            "FILTERS": op.filters,
+            "OUT_ROWS": op.out_rows,
+            "OUT_COLUMNS": op.out_columns,
+            "KERNEL_ROWS": op.kernel.shape[1],
+            "KERNEL_COLUMNS": op.kernel.shape[2],
+            "STRIDE_ROWS": op.strides[0],
+            "STRIDE_COLUMNS": op.strides[1],
+            "DILATION_ROWS": op.dilation[0],
+            "DILATION_COLUMNS": op.dilation[1],
+            "PAD_ROWS": op.padding[0],
+            "PAD_COLUMNS": op.padding[1],
+        }
+
+    def _depthwise(self, kernel, op, values, scale):
+        taps = op.kernel.shape[1] * op.kernel.shape[2]
+        constants = self._constants(
+            **self._geometry(op),
+            MULTIPLIER=op.filters // op.channels,
+            WIDTH=min(op.filters, LOAD_BLOCK),
+            BITS=self._bits(kernel),
+        )
+        scaling = ""
+        if scale is not None:
+            scaling = texts.SCALE.replace("TABLE", self.table(scale.ravel()))
+        text = texts.DEPTHWISE.replace("CONSTANTS", constants).replace("SCALING", scaling)
+        text = text.replace("INPUT", self.memory(op.inputs[0]))
+        table = values.astype("float32").reshape(taps, -1)
+        return text.replace("TABLE", self.table(table))
+
+    def _pool(self, kernel, op):
+        constants = {
+            "ROWS": op.rows,
+            "COLUMNS": op.columns,
+            "OUT_ROWS": op.out_rows,
+            "OUT_COLUMNS": op.out_columns,
+            "WINDOW_ROWS": op.window[0],
+            "WINDOW_COLUMNS": op.window[1],
+            "STRIDE_ROWS": op.strides[0],
+            "STRIDE_COLUMNS": op.strides[1],
+            "PAD_ROWS": op.padding[0],
+            "PAD_COLUMNS": op.padding[1],
+        }
+        if op.inputs[0].binary and not kernel.chain:
+            bits = next(n for n in (64, 32, 16, 8) if op.channels % n == 0)
+            constants["CHANNELS"] = op.channels // bits
+            text = texts.POOL_BITS.replace("ELEMENT", texts.ELEMENTS[bits])
+        else:
+            constants["CHANNELS"] = op.channels
+            constants["WIDTH"] = min(op.channels, LOAD_BLOCK)
+            constants["BITS"] = self._bits(kernel)
+            text = texts.POOL.replace("START", texts.POOL_START[op.mode])
+            text = text.replace("TAKE", texts.POOL_TAKE[op.mode])
+            text = text.replace("DIVIDE", texts.POOL_END[op.mode])
+        text = text.replace("CONSTANTS", self._constants(**constants))
+        return text.replace("INPUT", self.memory(op.inputs[0]))
+
+    def _copy(self, kernel, op):
+        moves = []
+        for memory, (sources, places) in zip(op.inputs, op.tables):
+            kept = sources >= 0
+            pairs = np.stack([sources[kept], places[kept]]).astype("int32")
+            text = texts.MOVE.replace("COUNT", str(pairs.shape[1]))
+            text = text.replace("INPUT", self.memory(memory))
+            text = text.replace("TABLE", self.table(pairs))
+            copies = _COPIES[memory.binary, op.output.binary]
+            moves.append(text.replace("COPY", copies))
+        words = op.output.size // 64 + 1
+        size = f"{8 * words}" if op.output.binary else f"{4 * op.output.size}"
+        return texts.COPY.replace("MOVES", "".join(moves)).replace("BYTES", size)
+
+    def _softmax(self, kernel, op):
+        constants = self._constants(LENGTH=op.length, SIZE=op.output.size)
+        text = texts.SOFTMAX.replace("CONSTANTS", constants)
+        return text.replace("INPUT", self.memory(op.inputs[0]))
+
+    def _most_values(self):
+        return max(LOAD_BLOCK, 32 * most_vectors())
+
+    def _main(self):
+        phases = plan.steps_of(self.kernels)
+
+        def calls(phase):
+            names = [f"    kernel_{self.kernels.index(k)}(b);" for k in phases[phase]]
+            return "\n".join(names)
+
+        start = []
+        for kernel in self.kernels:
+            for op in kernel.states:
+                for i, values in enumerate(op.states):
+                    start.append(self._start(op, i, values))
+        emits = {True: [], False: []}
+        for i, value in enumerate(self.graph.outputs):
+            emits[value.time].append(self._emit(i, value))
+        text = texts.MAIN.replace("ONCE", calls(ONCE)).replace("STEP_KERNELS", calls(STEP))
+        text = text.replace("END_KERNELS", calls(END)).replace("START", "\n".join(start))
+        text = text.replace("EMIT_STEP", "".join(emits[True]))
+        text = text.replace("EMIT_END", "".join(emits[False]))
+        text = text.replace("INPUTS", str(len(self.graph.inputs)))
+        text = text.replace("OUTPUTS", str(len(self.graph.outputs)))
+        for i, value in enumerate(self.graph.inputs):
+            text = text.replace(f"SIZE_OF_{i}", str(value.memory.size))
+        return text.replace("SAMPLE_BYTES", str(self.arena.size))
+
+    def _start(self, op, i, values):
+        place = self.state(op, i)
+        if np.all(values == values[0]):
+            source, value = "", f"R({float(values[0])!r})"
+            value = f"({value})" if values[0] < 0 else value
+        else:
+            source, value = self.table(values), ""
+        text = texts.START_TABLE if source else texts.START_NUMBER
+        text = text.replace("PLACE", place).replace("LENGTH", str(len(values)))
+        return text.replace("TABLE", source).replace("NUMBER", value)
+
+    def _emit(self, i, value):
+        positions = value.positions.ravel()
+        text = texts.EMIT_TABLE
+        table = ""
+        if np.array_equal(positions, np.arange(len(positions))):
+            text = texts.EMIT_BITS if value.memory.binary else texts.EMIT
+        else:
+            table = self.table(positions.astype("int32"))
+            copies = _COPIES[value.memory.binary, False]
+            text = text.replace("COPY", copies).replace("TABLE", table)
+        text = text.replace("INPUT", self.memory(value.memory))
+        text = text.replace("COUNT", str(len(positions))).replace("NUMBER", str(i))
+        return text.replace("AT_STEP", "b->row" if value.time else "0").replace(
+            "STEPS_OF", "b->time" if value.time else "1"
+        )
+
+
+_COPIES = {
+    (False, False): "to[place] = from[source];",
+    (True, False): "to[place] = bit(from, source) ? ONE : ZERO;",
+    (True, True): "set(to, place, bit(from, source));",
+}
+
+
+def _scratch_of(source):
+    """Bytes that a product needs for the non-zeros of a sample."""
+    if not isinstance(source, Product) or source.depthwise:
+        return 0
+    memory = source.inputs[0]
+    events = memory.size + 64
+    starts = source.groups * source.rows * source.columns + 1
+    return 4 * (events * (1 if memory.binary else 2) + starts)

@@ -1,0 +1,212 @@
+"""From a Keras model to a graph of operations."""
+
+import keras
+import numpy as np
+
+from keras_spiking.conversion.graph import is_graph
+from keras_spiking.conversion.graph import trace
+from keras_spiking.conversion.rules import computes
+from keras_spiking.conversion.rules import is_identity
+from keras_spiking.inference import elementwise
+from keras_spiking.inference import products
+from keras_spiking.inference import shapes
+from keras_spiking.inference.graph import ONCE
+from keras_spiking.inference.graph import STEP
+from keras_spiking.inference.graph import Builder
+from keras_spiking.inference.graph import Graph
+from keras_spiking.inference.graph import Memory
+from keras_spiking.inference.graph import Value
+from keras_spiking.inference.refusal import Refusal
+from keras_spiking.inference.refusal import refuse
+from keras_spiking.inspection.selection import all_layers
+from keras_spiking.layers import DirectEncoder
+from keras_spiking.layers import Encoder
+from keras_spiking.layers import Rematerialize
+from keras_spiking.layers import SeqToBatch
+from keras_spiking.layers import SingleStep
+from keras_spiking.layers import StepByStep
+from keras_spiking.layers import TemporalLayer
+from keras_spiking.layers.containers.contained import has_time_axis
+from keras_spiking.layers.readouts.rates import _Reduction
+from keras_spiking.validation import check_timesteps
+
+
+def graph_of(model):
+    """The operations of a model.
+
+    Raises:
+        TypeError: if it is not a model.
+        ValueError: if it holds what cannot be compiled, with the remedy.
+    """
+    _check(model)
+    builder = Builder()
+    presents = any(_presents(layer) for layer in all_layers(model).values())
+    traced = trace(model)
+    tensors = keras.tree.flatten(traced.inputs)
+    inputs = [_input(model, i, x.shape, presents) for i, x in enumerate(tensors)]
+    values = {id(x): v for x, v in zip(tensors, inputs)}
+    outputs = _walk(builder, traced, values, folded=False)
+    if not any(op.output.phase != ONCE for op in builder.operations):
+        raise ValueError(
+            f"The model '{model.name}' has no layer over time: there is nothing to "
+            "gain from spikes. Use `model.predict`, or convert it to a spiking network "
+            "with `keras_spiking.conversion.convert`."
+        )
+    return Graph(inputs, outputs, builder.operations, builder.timesteps)
+
+
+def _check(model):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a keras.Model. Received: "
+            f"model={model!r} (of type {type(model).__name__})"
+        )
+    if not model.built:
+        raise ValueError(
+            f"The model '{model.name}' has no weights yet: start it with "
+            "`keras.Input`, or call it on data first."
+        )
+    if not is_graph(model):
+        raise ValueError(
+            f"The model '{model.name}' is a subclass with a `call` of its own, whose "
+            "order of layers cannot be read. Make it a Sequential or Functional model."
+        )
+    for name, layer in all_layers(model).items():
+        if layer.compute_dtype != "float32" and not is_identity(layer):
+            raise ValueError(
+                f"The {type(layer).__name__} '{name}' computes in "
+                f"{layer.compute_dtype}, compiled networks in float32. Make the model "
+                'again under the dtype policy "float32" and load the weights.'
+            )
+
+
+def _presents(layer):
+    """Whether a layer presents an input without a time axis over time."""
+    if isinstance(layer, StepByStep):
+        return layer.timesteps is not None
+    return isinstance(layer, Encoder) and layer.timesteps != 1
+
+
+def _input(model, argument, shape, presents):
+    features = tuple(shape[1 if presents else 2 :])
+    if None in features or len(shape) < 2:
+        raise ValueError(
+            f"The features of the model '{model.name}' must be of a known size. Its "
+            f"input has the shape {tuple(shape)}: give `keras.Input` all sizes but "
+            "those of batch and time."
+        )
+    size = int(np.prod(features))
+    memory = Memory(size, ONCE if presents else STEP, argument=argument)
+    positions = np.arange(size).reshape(features)
+    return Value(memory, positions, time=not presents)
+
+
+def _walk(builder, traced, values, folded):
+    for call in traced.calls:
+        inputs = [values[id(x)] for x in call.inputs]
+        output = _apply_call(builder, call, inputs, folded)
+        values[id(call.outputs[0])] = output
+    return [values[id(x)] for x in keras.tree.flatten(traced.outputs)]
+
+
+def _apply_call(builder, call, inputs, folded):
+    operation = call.operation
+    if isinstance(operation, keras.layers.Layer):
+        return apply(builder, operation, inputs, folded)
+    try:
+        return shapes.function(builder, call, inputs, folded)
+    except Refusal as reason:
+        refuse(type(operation).__name__, call.name, reason)
+
+
+def apply(builder, layer, values, folded):
+    """The value of a layer's output.
+
+    Args:
+        builder: `Builder`.
+        layer: Keras layer.
+        values: List of `Value`s, its inputs.
+        folded: Boolean, whether it is called on single steps, without a time axis.
+    """
+    if is_identity(layer):
+        return values[0]
+    if isinstance(layer, keras.Sequential):
+        return _chain(builder, layer.layers, values[0], folded)
+    if is_graph(layer):
+        traced = trace(layer)
+        tensors = keras.tree.flatten(traced.inputs)
+        known = {id(x): v for x, v in zip(tensors, values)}
+        outputs = _walk(builder, traced, known, folded)
+        return outputs[0]
+    try:
+        return _apply_layer(builder, layer, values, folded)
+    except Refusal as reason:
+        refuse(type(layer).__name__, layer.name, reason)
+
+
+def _chain(builder, layers, value, folded):
+    for layer in layers:
+        value = apply(builder, layer, [value], folded)
+    return value
+
+
+def _apply_layer(builder, layer, values, folded):
+    value = values[0]
+    if type(layer) is SeqToBatch:
+        return _chain(builder, layer.layers, value, folded=True)
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return apply(builder, layer.layer, values, folded=True)
+    if type(layer) is Rematerialize:
+        return _chain(builder, layer.layers, value, folded)
+    if type(layer) is StepByStep:
+        return _step_by_step(builder, layer, values)
+    if isinstance(layer, Encoder):
+        return _encode(builder, layer, value, folded)
+    if isinstance(layer, SingleStep):
+        return elementwise.neuron(builder, layer.layer, value)
+    if isinstance(layer, TemporalLayer):
+        return elementwise.neuron(builder, layer, value)
+    if isinstance(layer, _Reduction):
+        return builder.reduce(layer.name, value, layer.reduce)
+    over_time = value.time and not folded
+    for rules in (products, elementwise, shapes):
+        for kinds, rule in rules.RULES:
+            kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+            if computes(products.inner(layer), kinds):
+                return rule(builder, layer, values, over_time)
+    raise Refusal(
+        "it is not among the layers that can be compiled. Build it of those (see "
+        "docs/inference.md), or compile the model up to it and compute it in Keras"
+    )
+
+
+def _encode(builder, layer, value, folded):
+    if layer.timesteps != 1:
+        _fix_timesteps(builder, layer.timesteps)
+    if type(layer) is not DirectEncoder:
+        raise Refusal(
+            "only DirectEncoder is compiled, of all encoders. Compile the model from "
+            "its output on, and encode the data by calling the encoder in Keras"
+        )
+    return Value(value.memory, value.positions, time=True)
+
+
+def _step_by_step(builder, layer, values):
+    if layer.timesteps is not None:
+        _fix_timesteps(builder, check_timesteps(layer.timesteps))
+        values = [Value(v.memory, v.positions, time=True) for v in values]
+    for i, inner in enumerate(layer.layers):
+        folded = not has_time_axis(inner)
+        output = apply(builder, inner, values if i == 0 else [output], folded)
+    if layer.reduce is None:
+        return output
+    return builder.reduce(layer.name, output, layer.reduce)
+
+
+def _fix_timesteps(builder, timesteps):
+    if builder.timesteps not in (None, timesteps):
+        raise Refusal(
+            f"it has {timesteps} time steps, layers before it {builder.timesteps}. "
+            "Give all the same number"
+        )
+    builder.timesteps = timesteps
