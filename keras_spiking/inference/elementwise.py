@@ -13,6 +13,7 @@ from keras_spiking.inference.graph import Apply
 from keras_spiking.inference.graph import Value
 from keras_spiking.inference.refusal import Refusal
 from keras_spiking.layers import BatchNormalizationThroughTime
+from keras_spiking.layers import GatedLIFLayer
 from keras_spiking.layers import LILayer
 from keras_spiking.layers import TemporalEffectiveBatchNormalization
 from keras_spiking.layers import TemporalLayer
@@ -41,6 +42,11 @@ def neuron(builder, layer, value):
         )
     if layer.return_state:
         raise Refusal("it returns its state. Make it with `return_state=False`")
+    if not _is_given_by_its_step(layer):
+        raise Refusal(
+            "it computes more than its single steps. Choose another neuron, or run the "
+            "model in Keras"
+        )
     value = builder.whole(layer.name, value)
     step = Step(layer, value.shape)
     if step.refusal is not None:
@@ -59,6 +65,13 @@ def neuron(builder, layer, value):
             "add a readout such as keras_spiking.layers.FiringRate"
         )
     return builder.reduce(layer.name, output, layer.reduce if own else "last")
+
+
+def _is_given_by_its_step(layer):
+    if isinstance(layer, GatedLIFLayer):
+        return layer.T is None
+    methods = ("call", "over_time", "run_steps")
+    return all(getattr(type(layer), m) is getattr(TemporalLayer, m) for m in methods)
 
 
 def _apply(builder, layer, value, step, phase=None):

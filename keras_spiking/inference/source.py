@@ -152,25 +152,19 @@ class Text:
         if op.depthwise:
             return self._depthwise(kernel, op, values, scale)
         binary = op.inputs[0].binary
-        lanes = 32 if int8 else 16
-        most = most_vectors() // (1 if binary or not int8 else 2)
-        import os
-        most = min(most, int(os.environ.get("KS_VEC", most)))
-        vectors = -(-op.filters // lanes)
-        blocks = -(-vectors // most)
-        vectors = -(-vectors // blocks)
+        vectors, parallel = _block_of(op, int8)
+        lanes = 64 if int8 else 16
         width = vectors * lanes
+        blocks = -(-op.filters // width)
         padded = np.zeros((*values.shape[:4], blocks * width), values.dtype)
         padded[..., : op.filters] = values
         split = padded.reshape(*values.shape[:4], blocks, width)
         split = split.transpose(0, 4, 1, 2, 3, 5)
-        if not int8:
-            split = split.astype("float32")
+        split = _interleaved(split) if int8 else split.astype("float32")
         taps = op.kernel.shape[1:3]
         constants = self._constants(
             **self._geometry(op),
-            SAMPLE=op.inputs[0].size,
-            PARALLEL=int(os.environ.get("KS_WAYS", 1)) if vectors<4 else 1,
+            PARALLEL=parallel,
             WIDTH=width,
             BLOCKS=blocks,
             LAST=op.filters - (blocks - 1) * width,
@@ -332,6 +326,35 @@ class Text:
         return text.replace("AT_STEP", "b->row" if value.time else "0").replace(
             "STEPS_OF", "b->time" if value.time else "1"
         )
+
+
+def _block_of(op, int8):
+    """How many vectors of sums a block has, and how many of each in parallel.
+
+    Blocks of one vector leave room in the first-level cache for all weights that meet
+    it, and samples share these. Convolutions reuse weights in any case.
+    """
+    import os
+    most = most_vectors()
+    lanes = 64 if int8 else 16
+    vectors = -(-op.filters // lanes)
+    single = op.rows * op.columns == 1
+    most = int(os.environ.get("KS_DENSE",1)) if single else int(os.environ.get("KS_CONV", max(most//2,1)))
+    if int8:
+        most = max(most // 2, 1)
+    blocks = -(-vectors // most)
+    vectors = -(-vectors // blocks)
+    parallel = {1: int(os.environ.get("KS_P1",4)), 2: int(os.environ.get("KS_P2",2))}.get(vectors, 1)
+    if int8: parallel = {1: int(os.environ.get("KS_I1",4)), 2: int(os.environ.get("KS_I2",1))}.get(vectors, 1)
+    return vectors, parallel
+
+
+def _interleaved(levels):
+    """Bytes of each 64 outputs: of output i, plus 128, before those of output 32 + i."""
+    pairs = levels.astype("int16").reshape(*levels.shape[:-1], -1, 2, 32)
+    lower, upper = pairs[..., 0, :] + 128, pairs[..., 1, :]
+    words = (upper << 8) | lower
+    return words.reshape(*levels.shape[:-1], -1).view("int8")
 
 
 _COPIES = {

@@ -22,8 +22,8 @@ typedef signed char BYTE;
 typedef REAL VECTOR __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int INTS __attribute__((vector_size(64), aligned(4), may_alias));
 typedef short SHORTS __attribute__((vector_size(64), aligned(2), may_alias));
-typedef BYTE BYTES __attribute__((vector_size(32), aligned(1), may_alias));
-typedef BYTE FEW_BYTES __attribute__((vector_size(16), aligned(1), may_alias));
+typedef unsigned short WRAPPING __attribute__((vector_size(64)));
+typedef short HALF_SHORTS __attribute__((vector_size(32), aligned(2), may_alias));
 typedef unsigned short BITS16 __attribute__((may_alias));
 
 /* Samples that one thread takes through a time step together. */
@@ -39,6 +39,11 @@ typedef struct {
 } BLOCK;
 
 static ALWAYS_INLINE INDEX least(INDEX x, INDEX y) { return x < y ? x : y; }
+
+static ALWAYS_INLINE VECTOR half_of(SHORTS x, int half) {
+    const HALF_SHORTS *halves = (const HALF_SHORTS *)&x;
+    return __builtin_convertvector(halves[half], VECTOR);
+}
 
 /* Which of 16 numbers differ from another one. */
 static ALWAYS_INLINE unsigned differ16(const REAL *x, REAL from) {
@@ -114,7 +119,7 @@ static ALWAYS_INLINE void store(REAL *place, const REAL *x, int n) {
     memcpy(place, x, sizeof(REAL) * n);
 }
 
-/* The indices of bits, behind `events`, up to eight of them too many. */
+/* Where bits are set, behind `events`, and up to eight numbers too many. */
 static ALWAYS_INLINE int *indices(WORD bits, int base, int *events) {
     const int n = __builtin_popcountll(bits);
     for (int i = 0; i < n; i += 8)
@@ -125,33 +130,40 @@ static ALWAYS_INLINE int *indices(WORD bits, int base, int *events) {
     return events + n;
 }
 
-/* The indices of the bits from `from` to `to`, counted from `base`. */
-static ALWAYS_INLINE int *find(
-    const WORD *bits, INDEX from, INDEX to, INDEX base, int *events
+/* Finds the events of an image, `starts[p]` of them before pixel p. */
+static ALWAYS_INLINE void find(
+    const WORD *bits, const INDEX pixels, const INDEX channels, int *starts, int *events
 ) {
-    for (INDEX word = from / 64; word * 64 < to; word++) {
+    int *end = events;
+    INDEX pixel = 0;
+    for (INDEX word = 0; word * 64 < pixels * channels; word++) {
         WORD found = bits[word];
-        if (word * 64 < from) found &= ~0ULL << from % 64;
-        if (word * 64 + 64 > to) found &= ~0ULL >> (64 - to % 64);
-        events = indices(found, (int)(word * 64 - base), events);
+        const INDEX rest = pixels * channels - word * 64;
+        if (rest < 64) found &= ~0ULL >> (64 - rest);
+        for (; pixel * channels < word * 64 + 64 && pixel < pixels; pixel++) {
+            const WORD before = ((WORD)1 << (pixel * channels - word * 64)) - 1;
+            starts[pixel] = (int)(end - events) + __builtin_popcountll(found & before);
+        }
+        end = indices(found, (int)(word * 64), end);
     }
-    return events;
+    starts[pixels] = (int)(end - events);
 }
 
-/* The indices of non-zeros, and what they are; whether all are 1. */
-static ALWAYS_INLINE int scan(
-    const REAL *x, INDEX n, int base, int **events, REAL **amounts
-) {
+/* Which of n numbers are not 0; whether all of these are 1. */
+static ALWAYS_INLINE int to_bits(const REAL *x, const INDEX n, WORD *bits) {
+    BITS16 *place = (BITS16 *)bits;
     unsigned others = 0;
-    for (INDEX i = 0; i < n; i += 16) {
-        const int m = (int)least(16, n - i);
-        unsigned found = differ(x + i, ZERO, m);
-        others |= found & differ(x + i, ONE, m);
-        for (; found; found &= found - 1) {
-            const int k = __builtin_ctz(found);
-            *(*events)++ = base + (int)i + k;
-            *(*amounts)++ = x[i + k];
-        }
+    INDEX i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const unsigned found = differ16(x + i, ZERO);
+        others |= found & differ16(x + i, ONE);
+        *place++ = found;
+    }
+    for (; i % 64 || i < n; i += 16) {
+        const int rest = (int)(n - i);
+        const unsigned found = rest > 0 ? differ(x + i, ZERO, rest) : 0;
+        if (rest > 0) others |= found & differ(x + i, ONE, rest);
+        *place++ = found;
     }
     return !others;
 }
@@ -216,7 +228,8 @@ _LOOPS = """
                 const INDEX end = least(c + (TOGETHER ? KERNEL_COLUMNS : 1), COLUMNS);
                 if (end <= 0 || begin >= end || (c < 0 && !TOGETHER)) continue;
                 const WEIGHT *w =
-                    weights + ((a * KERNEL_COLUMNS + tap - c) * CHANNELS) * WIDTH;
+                    weights + ((a * KERNEL_COLUMNS + tap - c)
+                        - (g * ROWS + r) * COLUMNS) * CHANNELS * WIDTH;
                 const int *pixels = starts + r * COLUMNS;
                 WALK
             }
@@ -274,22 +287,15 @@ ADD = """
     } \\
 }
 """
-ADD_INT8 = """
-#define ADD_@(way, e) { \\
-    const BYTE *from = w + (INDEX)events[e] * WIDTH; \\
-    UNROLL for (int k = 0; k < WIDTH / 16; k++) \\
-        sums[(way) * (WIDTH / 16) + k] += amounts[e] * __builtin_convertvector( \\
-            *(const FEW_BYTES *)(from + 16 * k), VECTOR); \\
-}
-"""
-
-# 16 bits hold the sum of 256 weights.
+# A vector of 16 bits holds the bytes of two outputs, the lower one plus 128. It is
+# added as a whole, and so is its upper byte, from which both sums follow: three
+# instructions for 64 weights. 16 bits hold the sums of 256.
 GATHER_INT8 = _gather(
     "gather_int8",
-    """SHORTS sums[PARALLEL * WIDTH / 32];
-        UNROLL for (int k = 0; k < PARALLEL * WIDTH / 32; k++) sums[k] = (SHORTS){0};
-        int total[WIDTH] ALIGNED, count = 0, spilled = 0;
-        short parts[WIDTH] ALIGNED;""",
+    """SHORTS both[PARALLEL * WIDTH / 64], upper[PARALLEL * WIDTH / 64];
+        UNROLL for (int k = 0; k < PARALLEL * WIDTH / 64; k++)
+            both[k] = upper[k] = (SHORTS){0};
+        int count = 0, spilled = 0, total[WIDTH] ALIGNED;""",
     """for (int e = pixels[begin], last = pixels[end]; e < last;) {
                     const int stop = SPILLS && last - e > 256 - count
                         ? e + 256 - count : last;
@@ -300,12 +306,14 @@ GATHER_INT8 = _gather(
                                 ADD_INT8_@(way, e + way)
                     for (; e < stop; e++) ADD_INT8_@(0, e)
                     if (SPILLS && count == 256) {
-                        if (!spilled) memset(total, 0, sizeof total);
                         JOIN
-                        UNROLL for (int k = 0; k < PARALLEL * WIDTH / 32; k++)
-                            sums[k] = (SHORTS){0};
-                        for (int i = 0; i < WIDTH; i++) total[i] += parts[i];
-                        spilled = 1, count = 0;
+                        UNROLL for (int k = 0; k < PARALLEL * WIDTH / 64; k++)
+                            both[k] = upper[k] = (SHORTS){0};
+                        if (spilled++)
+                            for (int i = 0; i < WIDTH; i++) total[i] += parts[i];
+                        else
+                            for (int i = 0; i < WIDTH; i++) total[i] = parts[i];
+                        count = 0;
                     }
                 }""",
     """JOIN
@@ -315,31 +323,56 @@ GATHER_INT8 = _gather(
             for (int i = 0; i < WIDTH; i++) values[i] = (REAL)parts[i];""",
 ).replace(
     "JOIN",
-    """UNROLL for (int k = 0; k < WIDTH / 32; k++) {
-            UNROLL for (int way = 1; way < PARALLEL; way++)
-                sums[k] += sums[way * (WIDTH / 32) + k];
-            *(SHORTS *)(parts + 32 * k) = sums[k];
+    """short parts[WIDTH] ALIGNED;
+        UNROLL for (int k = 0; k < WIDTH / 64; k++) {
+            UNROLL for (int way = 1; way < PARALLEL; way++) {
+                both[k] += both[way * (WIDTH / 64) + k];
+                upper[k] += upper[way * (WIDTH / 64) + k];
+            }
+            *(SHORTS *)(parts + 64 * k) = both[k] - (upper[k] << 8) - (short)(128 * count);
+            *(SHORTS *)(parts + 64 * k + 32) = upper[k];
         }""",
 )
 ADD_INTEGERS = """
 #define ADD_INT8_@(way, e) { \\
     const BYTE *from = w + (INDEX)events[e] * WIDTH; \\
-    UNROLL for (int k = 0; k < WIDTH / 32; k++) \\
-        sums[(way) * (WIDTH / 32) + k] += __builtin_convertvector( \\
-            *(const BYTES *)(from + 32 * k), SHORTS); \\
+    UNROLL for (int k = 0; k < WIDTH / 64; k++) { \\
+        const SHORTS v = *(const SHORTS *)(from + 64 * k); \\
+        both[(way) * (WIDTH / 64) + k] += v; \\
+        upper[(way) * (WIDTH / 64) + k] += v >> 8; \\
+    } \\
+}
+"""
+# The same bytes as numbers: 16 lower ones, 16 more, and the upper ones.
+ADD_INT8 = """
+#define ADD_@(way, e) { \\
+    const BYTE *from = w + (INDEX)events[e] * WIDTH; \\
+    UNROLL for (int k = 0; k < WIDTH / 64; k++) { \\
+        const SHORTS v = *(const SHORTS *)(from + 64 * k); \\
+        const SHORTS lower = (v & 255) - 128, upper = v >> 8; \\
+        UNROLL for (int half = 0; half < 2; half++) { \\
+            sums[4 * k + half] += amounts[e] * half_of(lower, half); \\
+            sums[4 * k + 2 + half] += amounts[e] * half_of(upper, half); \\
+        } \\
+    } \\
 }
 """
 SCALE = """const REAL *scale = (const REAL *)TABLE + channel;
         for (int i = 0; i < n; i++) values[i] = values[i] * scale[i];"""
 
-_BLOCKS = """
+_PRODUCT = """
+/* LABEL */
+static void kernel_@(const BLOCK *b) {
+    enum { CONSTANTS };
+    enum { PIXELS = GROUPS * ROWS * COLUMNS, SAMPLE = PIXELS * CHANNELS };
+    EVENTS
     for (INDEX g = 0; g < GROUPS; g++)
     for (INDEX block = 0; block < BLOCKS; block++) {
         const WEIGHT *weights = (const WEIGHT *)TABLE
             + (g * BLOCKS + block) * KERNEL_ROWS * KERNEL_COLUMNS * CHANNELS * WIDTH;
         for (INDEX s = 0; s < b->samples; s++) {
             const int *starts = (const int *)scratch(b, s) + g * ROWS * COLUMNS;
-            const int *events = (const int *)scratch(b, s) + GROUPS * ROWS * COLUMNS + 1;
+            const int *events = (const int *)scratch(b, s) + PIXELS + 1;
             CALLS
         }
     }
@@ -347,60 +380,45 @@ _BLOCKS = """
 """
 _CALL = """
             if (LAST == WIDTH || block < BLOCKS - 1)
-                GATHERS_@(b, s, g, block, weights, events, AMOUNTS, starts, WIDTH);
+                GATHER_@(b, s, g, block, weights, events, AMOUNTS, starts, WIDTH);
             else
-                GATHERS_@(b, s, g, block, weights, events, AMOUNTS, starts, LAST);
+                GATHER_@(b, s, g, block, weights, events, AMOUNTS, starts, LAST);
 """
+_ONES = _CALL.replace("AMOUNTS", "0, 0").replace("GATHER", "GATHER_ONES")
 
-PRODUCT_OF_BITS = """
-/* LABEL */
-static void kernel_@(const BLOCK *b) {
-    enum { CONSTANTS };
-    for (INDEX s = 0; s < b->samples; s++) {
+PRODUCT_OF_BITS = _PRODUCT.replace(
+    "EVENTS",
+    """for (INDEX s = 0; s < b->samples; s++) {
         if (BITS) zero((WORD *)OUTPUT(b, s), BITS);
-        const WORD *bits = INPUT(b, s);
         int *starts = (int *)scratch(b, s);
-        int *events = starts + GROUPS * ROWS * COLUMNS + 1, *end = events;
-        for (INDEX pixel = 0; pixel < GROUPS * ROWS * COLUMNS; pixel++) {
-            starts[pixel] = (int)(end - events);
-            const INDEX row = pixel / COLUMNS * COLUMNS * CHANNELS;
-            end = find(bits, pixel * CHANNELS, (pixel + 1) * CHANNELS, row, end);
-        }
-        starts[GROUPS * ROWS * COLUMNS] = (int)(end - events);
-    }
-""" + _BLOCKS.replace(
-    "CALLS", _CALL.replace("GATHERS", "GATHER_ONES").replace("AMOUNTS", "0, 0")
-)
+        find(INPUT(b, s), PIXELS, CHANNELS, starts, starts + PIXELS + 1);
+    }""",
+).replace("CALLS", _ONES)
 
-PRODUCT_OF_NUMBERS = """
-/* LABEL */
-static void kernel_@(const BLOCK *b) {
-    enum { CONSTANTS };
-    char ones[b->samples];
+PRODUCT_OF_NUMBERS = _PRODUCT.replace(
+    "EVENTS",
+    """char ones[b->samples];
     for (INDEX s = 0; s < b->samples; s++) {
         if (BITS) zero((WORD *)OUTPUT(b, s), BITS);
         const REAL *x = INPUT(b, s);
-        int *starts = (int *)scratch(b, s);
-        int *events = starts + GROUPS * ROWS * COLUMNS + 1, *end = events;
+        int *starts = (int *)scratch(b, s), *events = starts + PIXELS + 1;
         REAL *amounts = (REAL *)(events + SAMPLE + 64);
-        ones[s] = 1;
-        for (INDEX pixel = 0; pixel < GROUPS * ROWS * COLUMNS; pixel++) {
-            starts[pixel] = (int)(end - events);
-            const INDEX column = pixel % COLUMNS * CHANNELS;
-            ones[s] &= scan(x + pixel * CHANNELS, CHANNELS, column, &end, &amounts);
-        }
-        starts[GROUPS * ROWS * COLUMNS] = (int)(end - events);
-    }
-""" + _BLOCKS.replace(
+        WORD bits[SAMPLE / 64 + 1];
+        ones[s] = to_bits(x, SAMPLE, bits);
+        find(bits, PIXELS, CHANNELS, starts, events);
+        if (!ones[s])
+            for (int e = 0; e < starts[PIXELS]; e++) amounts[e] = x[events[e]];
+    }""",
+).replace(
     "CALLS",
     """const REAL *amounts = (const REAL *)(events + SAMPLE + 64);
             if (ones[s]) {
 """
-    + _CALL.replace("GATHERS", "GATHER_ONES").replace("AMOUNTS", "0, 0")
+    + _ONES
     + """
             } else {
 """
-    + _CALL.replace("GATHERS", "gather").replace("AMOUNTS", "amounts, 1")
+    + _CALL.replace("AMOUNTS", "amounts, 1").replace("GATHER", "gather")
     + "            }",
 )
 

@@ -46,12 +46,6 @@ def graph_of(model):
     inputs = [_input(model, i, x.shape, presents) for i, x in enumerate(tensors)]
     values = {id(x): v for x, v in zip(tensors, inputs)}
     outputs = _walk(builder, traced, values, folded=False)
-    if not any(op.output.phase != ONCE for op in builder.operations):
-        raise ValueError(
-            f"The model '{model.name}' has no layer over time: there is nothing to "
-            "gain from spikes. Use `model.predict`, or convert it to a spiking network "
-            "with `keras_spiking.conversion.convert`."
-        )
     return Graph(inputs, outputs, builder.operations, builder.timesteps)
 
 
@@ -70,6 +64,12 @@ def _check(model):
         raise ValueError(
             f"The model '{model.name}' is a subclass with a `call` of its own, whose "
             "order of layers cannot be read. Make it a Sequential or Functional model."
+        )
+    if not any(map(has_time_axis, all_layers(model).values())):
+        raise ValueError(
+            f"The model '{model.name}' has no layer over time: there is nothing to "
+            "gain from spikes. Use `model.predict`, or make a spiking network of it "
+            "with `keras_spiking.conversion.convert`."
         )
     for name, layer in all_layers(model).items():
         if layer.compute_dtype != "float32" and not is_identity(layer):
