@@ -3,8 +3,8 @@
     KERAS_BACKEND=torch python benchmarks/inference.py --data mnist10k.npz
 
 Two networks are trained on handwritten digits first (weights are kept in a folder, for
-further runs on any backend): (a) Dense 784-512-512-10, and (b) Conv64-pool-Conv128-pool-
-Dense10 on images of 28 x 28, all with LIF neurons and batch normalisation in (b).
+further runs on any backend): (a) Dense 784-512-512-10, and (b) Conv64, pool, Conv128,
+pool, Dense10 on images of 28 x 28, all with LIF neurons, (b) with batch normalisation.
 Inputs are spikes, pixels as rates. `--data` names a file with `x_train`, `y_train`,
 `x_test`, `y_test`; without it the digits of scikit-learn serve, enlarged.
 """
@@ -154,7 +154,8 @@ def whole_sequences(name, timesteps, batch, data, options):
     x = inputs_of(name, data[1][0][:batch], timesteps)
     rates, spiking = firing_rates(model, x)
     nets = {
-        w: keras_spiking.inference.compile(model, weights=w) for w in ("float32", "int8")
+        w: keras_spiking.inference.compile(model, weights=w)
+        for w in ("float32", "int8")
     }
     expected = spiking.predict(x, verbose=0)
     found = keras_spiking.inference.compile(spiking)(x)
@@ -289,7 +290,9 @@ def main():
     columns += ["int8 / predict", "other spikes"]
     print(timing.table(columns, rows))
     if "a" in options.networks:
-        print(timing.table(["one step of (a)", "microseconds"], latencies(data, options)))
+        print(
+            timing.table(["one step of (a)", "microseconds"], latencies(data, options))
+        )
 
 
 if __name__ == "__main__":

@@ -166,5 +166,6 @@ _REDUCE = {
     else EACH_NEURON total[i] = MAXIMUM(total[i], values[i]);""",
     "max_abs": """    REAL *RESTRICT total = {place}(b, s) + at;
     if (b->step == 0) store(total, values, n);
-    else EACH_NEURON total[i] = ABS(values[i]) > ABS(total[i]) ? values[i] : total[i];""",
+    else EACH_NEURON
+        total[i] = ABS(values[i]) > ABS(total[i]) ? values[i] : total[i];""",
 }

@@ -76,7 +76,9 @@ def _is_given_by_its_step(layer):
 
 def _apply(builder, layer, value, step, phase=None):
     parameters = [
-        _arranged(value, getattr(layer, p) if isinstance(p, str) else layer.variables[p])
+        _arranged(
+            value, getattr(layer, p) if isinstance(p, str) else layer.variables[p]
+        )
         for p in step.parameters
     ]
     x = ops.zeros((1, *value.shape), layer.state_dtype)
@@ -170,13 +172,15 @@ def _normalization(builder, layer, values, over_time):
         )
     shape = [1] * len(value.shape)
     shape[axis] = value.shape[axis]
-    scale, shift = np.broadcast_to(scale, shift.shape), shift
+    pair = [np.broadcast_to(w, shape[axis]).reshape(shape) for w in (scale, shift)]
     if type(layer) is TemporalEffectiveBatchNormalization:
         per_step = ops.convert_to_numpy(layer.scale_per_step).astype("float64")
         per_step = per_step.reshape(-1, *(1,) * len(shape))
         pair = [per_step * w.reshape(shape) for w in (scale, shift)]
         return _affine_per_step(builder, layer, value, *pair)
-    return _affine(builder, layer.name, value, scale.reshape(shape), shift.reshape(shape))
+    return _affine(
+        builder, layer.name, value, scale.reshape(shape), shift.reshape(shape)
+    )
 
 
 def _normalization_through_time(builder, layer, values, over_time):

@@ -208,9 +208,7 @@ class Builder:
         self.operations = []
         self.timesteps = None
 
-    def add(
-        self, kind, name, values, size, *details, binary=False, phase=None, **more
-    ):
+    def add(self, kind, name, values, size, *details, binary=False, phase=None, **more):
         """Adds an operation; returns its output's `Memory`."""
         inputs = [v.memory for v in values]
         if phase is None:

@@ -197,7 +197,9 @@ class Network:
                 f"The stream of the network '{self.name}' has {size} samples. "
                 f"Received {batch}: call `reset()` before another stream."
             )
-        outputs = self._run(arrays, batch, 1, capacity, threads, self.steps, True, arena)
+        outputs = self._run(
+            arrays, batch, 1, capacity, threads, self.steps, True, arena
+        )
         self.steps += 1
         return keras.tree.map_structure(
             lambda y, v: y[:, 0] if v.time else y, outputs, _single(self._graph.outputs)

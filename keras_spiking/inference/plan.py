@@ -59,10 +59,7 @@ class Kernel:
         """The memories that it reads."""
         first = [self.input] if self.source is None else self.source.inputs
         others = [
-            m
-            for op, index in self.chain
-            for i, m in enumerate(op.inputs)
-            if i != index
+            m for op, index in self.chain for i, m in enumerate(op.inputs) if i != index
         ]
         return [*first, *others]
 
@@ -132,15 +129,14 @@ def _fold_affine(graph):
     producers, kept = {}, []
     for op in graph.operations:
         product = producers.get(op.inputs[0])
-        per_channel = None
+        scale = shift = None
         if isinstance(op, Affine) and product is not None and uses[op.inputs[0]] == 1:
-            per_channel = _per_channel(product, op.scale), _per_channel(product, op.shift)
-        if per_channel is None or per_channel[0] is None or per_channel[1] is None:
+            scale, shift = (_per_channel(product, w) for w in (op.scale, op.shift))
+        if scale is None or shift is None:
             kept.append(op)
             if isinstance(op, Product):
                 producers[op.output] = op
             continue
-        scale, shift = per_channel
         by = scale[:, None, None, None]
         if product.depthwise:
             by = scale.reshape(1, 1, 1, *product.kernel.shape[3:])

@@ -9,6 +9,8 @@ from keras_spiking.inference.graph import Product
 from keras_spiking.inference.refusal import Refusal
 from keras_spiking.layers import Quantized
 
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+
 
 def inner(layer):
     """The layer that a `Quantized` trains, or the layer itself."""
@@ -67,7 +69,9 @@ def _convolution(builder, layer, values, over_time):
     _check_folded(over_time)
     kernel, bias = _weights(layer)
     convolution = inner(layer)
-    depthwise = isinstance(convolution, (layers.DepthwiseConv1D, layers.DepthwiseConv2D))
+    depthwise = isinstance(
+        convolution, (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+    )
     first = convolution.data_format == "channels_first"
     positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
     if positions.ndim == 2:
@@ -125,7 +129,7 @@ def geometry(layer, sizes, kernel):
     window = np.shape(layer.strides)
     strides = _pair(layer.strides)
     dilation = _pair(getattr(layer, "dilation_rate", (1,) * (window or (2,))[0]))
-    padding, out = [], []
+    padding, out, uneven = [], [], False
     for i, (size, taps) in enumerate(zip(sizes, kernel)):
         reach = dilation[i] * (taps - 1) + 1
         total = 0
@@ -133,10 +137,18 @@ def geometry(layer, sizes, kernel):
             steps = -(-size // strides[i])
             total = max((steps - 1) * strides[i] + reach - size, 0)
         before = total // 2
+        uneven |= total % 2 == 1
         if layer.padding == "causal" and i == 1:
             before = total = reach - 1
         padding.append(before)
         out.append((size + total - reach) // strides[i] + 1)
+    averages = isinstance(layer, (layers.AveragePooling1D, layers.AveragePooling2D))
+    if averages and uneven and keras.config.backend() == "torch":
+        raise Refusal(
+            "with this padding Keras counts values at the border twice on PyTorch, and "
+            "on PyTorch only. Choose a `pool_size` that fits the input, or "
+            '`padding="valid"`'
+        )
     return (strides, dilation, tuple(padding)), out
 
 
@@ -156,7 +168,7 @@ def _check_folded(over_time):
 RULES = [
     (layers.Dense, _dense),
     (
-        (layers.Conv1D, layers.Conv2D, layers.DepthwiseConv1D, layers.DepthwiseConv2D),
+        (layers.Conv1D, layers.Conv2D, *_DEPTHWISE),
         _convolution,
     ),
     ((layers.SeparableConv1D, layers.SeparableConv2D), _separable),

@@ -1,6 +1,5 @@
 """Layers that move features, pool them, or reduce over time."""
 
-import keras
 import numpy as np
 from keras import layers
 
@@ -105,7 +104,14 @@ def _pool(mode):
         window = (1, *window) if one else window
         (strides, _, padding), out = geometry(layer, (rows, columns), window)
         pooled = _pooled(
-            builder, layer.name, value.view(positions), mode, window, strides, padding, out
+            builder,
+            layer.name,
+            value.view(positions),
+            mode,
+            window,
+            strides,
+            padding,
+            out,
         )
         if one:
             pooled = pooled.view(pooled.positions[0])

@@ -57,8 +57,9 @@ class Text:
                 host.PRELUDE,
                 texts.PRELUDE.replace("MOST", str(self._most_values())),
                 *(text for _, text in self._memories.values()),
-                texts.SCRATCH.replace("OFFSET", str(self.arena.offsets["scratch"]))
-                .replace("SIZE", str(max(scratch, 1))),
+                texts.SCRATCH.replace(
+                    "OFFSET", str(self.arena.offsets["scratch"])
+                ).replace("SIZE", str(max(scratch, 1))),
                 *functions,
                 main,
             ]
@@ -98,7 +99,9 @@ class Text:
         """Bytes of the weights of an operation, as many as it has."""
         if not isinstance(op, Product):
             return 0
-        return op.kernel.size * (1 if self.weights == "int8" and not op.depthwise else 4)
+        return op.kernel.size * (
+            1 if self.weights == "int8" and not op.depthwise else 4
+        )
 
     def packs_words(self, kernel):
         """Whether blocks of bits of a kernel start at multiples of 16."""
@@ -187,7 +190,9 @@ class Text:
             gather = texts.ADD_INT8 + ordered + texts.ADD_INTEGERS + texts.GATHER_INT8
         text = (gather + text).replace("CONSTANTS", constants)
         text = text.replace("GATHER_ONES", "gather_int8" if int8 else "gather")
-        text = text.replace("SCALING", scaling).replace("WEIGHT", "BYTE" if int8 else "REAL")
+        text = text.replace("SCALING", scaling).replace(
+            "WEIGHT", "BYTE" if int8 else "REAL"
+        )
         text = text.replace("INPUT", self.memory(op.inputs[0]))
         return text.replace("TABLE", self.table(split))
 
@@ -221,7 +226,9 @@ class Text:
         scaling = ""
         if scale is not None:
             scaling = texts.SCALE.replace("TABLE", self.table(scale.ravel()))
-        text = texts.DEPTHWISE.replace("CONSTANTS", constants).replace("SCALING", scaling)
+        text = texts.DEPTHWISE.replace("CONSTANTS", constants).replace(
+            "SCALING", scaling
+        )
         text = text.replace("INPUT", self.memory(op.inputs[0]))
         table = values.astype("float32").reshape(taps, -1)
         return text.replace("TABLE", self.table(table))
@@ -290,14 +297,17 @@ class Text:
         emits = {True: [], False: []}
         for i, value in enumerate(self.graph.outputs):
             emits[value.time].append(self._emit(i, value))
-        text = texts.MAIN.replace("ONCE", calls(ONCE)).replace("STEP_KERNELS", calls(STEP))
-        text = text.replace("END_KERNELS", calls(END)).replace("START", "\n".join(start))
+        text = texts.MAIN
+        for name, phase in (
+            ("ONCE", ONCE),
+            ("STEP_KERNELS", STEP),
+            ("END_KERNELS", END),
+        ):
+            text = text.replace(name, calls(phase))
+        text = text.replace("START", "\n".join(start))
         text = text.replace("EMIT_STEP", "".join(emits[True]))
         text = text.replace("EMIT_END", "".join(emits[False]))
         text = text.replace("INPUTS", str(len(self.graph.inputs)))
-        text = text.replace("OUTPUTS", str(len(self.graph.outputs)))
-        for i, value in enumerate(self.graph.inputs):
-            text = text.replace(f"SIZE_OF_{i}", str(value.memory.size))
         return text.replace("SAMPLE_BYTES", str(self.arena.size))
 
     def _start(self, op, i, values):
@@ -331,26 +341,22 @@ class Text:
 def _block_of(op, int8):
     """How many vectors of sums a block has, and how many of each in parallel.
 
-    Blocks of one vector leave room in the first-level cache for all weights that meet
-    it, and samples share these. Convolutions reuse weights in any case.
+    A convolution uses its weights again at every pixel: the more sums a block has, the
+    fewer events are read. The weights of a Dense layer stay in the first-level cache
+    for all samples if a block is narrow; its sums do not wait for each other if each
+    is made in several parts.
     """
-    import os
-    most = most_vectors()
-    lanes = 64 if int8 else 16
-    vectors = -(-op.filters // lanes)
-    single = op.rows * op.columns == 1
-    most = int(os.environ.get("KS_DENSE",1)) if single else int(os.environ.get("KS_CONV", max(most//2,1)))
-    if int8:
-        most = max(most // 2, 1)
-    blocks = -(-vectors // most)
-    vectors = -(-vectors // blocks)
-    parallel = {1: int(os.environ.get("KS_P1",4)), 2: int(os.environ.get("KS_P2",2))}.get(vectors, 1)
-    if int8: parallel = {1: int(os.environ.get("KS_I1",4)), 2: int(os.environ.get("KS_I2",1))}.get(vectors, 1)
-    return vectors, parallel
+    registers = most_vectors()
+    most = max(registers // (4 if int8 else 2), 1)
+    if op.rows * op.columns == 1:
+        most = 1 if int8 else 2
+    vectors = -(-op.filters // (64 if int8 else 16))
+    vectors = -(-vectors // -(-vectors // most))
+    return vectors, {1: 4, 2: max(registers // 4, 1)}.get(vectors, 1)
 
 
 def _interleaved(levels):
-    """Bytes of each 64 outputs: of output i, plus 128, before those of output 32 + i."""
+    """Bytes of 64 outputs: that of output i, plus 128, before that of output 32 + i."""
     pairs = levels.astype("int16").reshape(*levels.shape[:-1], -1, 2, 32)
     lower, upper = pairs[..., 0, :] + 128, pairs[..., 1, :]
     words = (upper << 8) | lower

@@ -21,10 +21,18 @@ def summary(text, name):
         output = kernel.output
         kept = f"{output.size} bits" if output.binary else f"{output.size} numbers"
         rows.append(
-            (kernel.name, _computes(text, kernel), _bytes(weights), _bytes(states), kept)
+            (
+                kernel.name,
+                _computes(text, kernel),
+                _bytes(weights),
+                _bytes(states),
+                kept,
+            )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = ["  ".join(c.ljust(n) for c, n in zip(row, widths)).rstrip() for row in rows]
+    lines = [
+        "  ".join(c.ljust(n) for c, n in zip(row, widths)).rstrip() for row in rows
+    ]
     tables = sum(table.nbytes for table in text.tables)
     arena = text.arena
     return "\n".join(

@@ -21,8 +21,9 @@ typedef unsigned long long WORD;
 typedef signed char BYTE;
 typedef REAL VECTOR __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int INTS __attribute__((vector_size(64), aligned(4), may_alias));
-typedef short SHORTS __attribute__((vector_size(64), aligned(2), may_alias));
-typedef unsigned short WRAPPING __attribute__((vector_size(64)));
+/* Sums in them may wrap around. */
+typedef unsigned short SHORTS __attribute__((vector_size(64), aligned(2), may_alias));
+typedef short SIGNED_SHORTS __attribute__((vector_size(64), aligned(2), may_alias));
 typedef short HALF_SHORTS __attribute__((vector_size(32), aligned(2), may_alias));
 typedef unsigned short BITS16 __attribute__((may_alias));
 
@@ -40,6 +41,9 @@ typedef struct {
 
 static ALWAYS_INLINE INDEX least(INDEX x, INDEX y) { return x < y ? x : y; }
 
+static ALWAYS_INLINE SHORTS upper_of(SHORTS x) {
+    return (SHORTS)((SIGNED_SHORTS)x >> 8);
+}
 static ALWAYS_INLINE VECTOR half_of(SHORTS x, int half) {
     const HALF_SHORTS *halves = (const HALF_SHORTS *)&x;
     return __builtin_convertvector(halves[half], VECTOR);
@@ -80,7 +84,9 @@ static ALWAYS_INLINE void pack(WORD *bits, INDEX at, const REAL *x, const int n)
 }
 
 /* The same, anywhere, among bits that are 0. */
-static ALWAYS_INLINE void pack_anywhere(WORD *bits, INDEX at, const REAL *x, const int n) {
+static ALWAYS_INLINE void pack_anywhere(
+    WORD *bits, INDEX at, const REAL *x, const int n
+) {
     for (int i = 0; i < n; i += 16) {
         const WORD found = differ(x + i, ZERO, n - i);
         const INDEX place = at + i;
@@ -262,7 +268,8 @@ static ALWAYS_INLINE void NAME_@(
 GATHER = _gather(
     "gather",
     """VECTOR sums[PARALLEL * WIDTH / 16];
-        UNROLL for (int k = 0; k < PARALLEL * WIDTH / 16; k++) sums[k] = (VECTOR){0};""",
+        UNROLL for (int k = 0; k < PARALLEL * WIDTH / 16; k++)
+            sums[k] = (VECTOR){0};""",
     """int e = pixels[begin];
                 const int last = pixels[end];
                 if (PARALLEL > 1)
@@ -329,7 +336,8 @@ GATHER_INT8 = _gather(
                 both[k] += both[way * (WIDTH / 64) + k];
                 upper[k] += upper[way * (WIDTH / 64) + k];
             }
-            *(SHORTS *)(parts + 64 * k) = both[k] - (upper[k] << 8) - (short)(128 * count);
+            *(SHORTS *)(parts + 64 * k) =
+                both[k] - (upper[k] << 8) - (unsigned short)(128 * count);
             *(SHORTS *)(parts + 64 * k + 32) = upper[k];
         }""",
 )
@@ -339,7 +347,7 @@ ADD_INTEGERS = """
     UNROLL for (int k = 0; k < WIDTH / 64; k++) { \\
         const SHORTS v = *(const SHORTS *)(from + 64 * k); \\
         both[(way) * (WIDTH / 64) + k] += v; \\
-        upper[(way) * (WIDTH / 64) + k] += v >> 8; \\
+        upper[(way) * (WIDTH / 64) + k] += upper_of(v); \\
     } \\
 }
 """
@@ -349,7 +357,7 @@ ADD_INT8 = """
     const BYTE *from = w + (INDEX)events[e] * WIDTH; \\
     UNROLL for (int k = 0; k < WIDTH / 64; k++) { \\
         const SHORTS v = *(const SHORTS *)(from + 64 * k); \\
-        const SHORTS lower = (v & 255) - 128, upper = v >> 8; \\
+        const SHORTS lower = (v & 255) - 128, upper = upper_of(v); \\
         UNROLL for (int half = 0; half < 2; half++) { \\
             sums[4 * k + half] += amounts[e] * half_of(lower, half); \\
             sums[4 * k + 2 + half] += amounts[e] * half_of(upper, half); \\
@@ -443,9 +451,11 @@ static void kernel_@(const BLOCK *b) {
                         column * STRIDE_COLUMNS + tap * DILATION_COLUMNS - PAD_COLUMNS;
                     if (c < 0 || c >= COLUMNS) continue;
                     const REAL *from = x + (r * COLUMNS + c) * CHANNELS;
-                    const REAL *w = weights + (a * KERNEL_COLUMNS + tap) * FILTERS + channel;
+                    const REAL *w =
+                        weights + (a * KERNEL_COLUMNS + tap) * FILTERS + channel;
                     if (MULTIPLIER == 1)
-                        for (int i = 0; i < n; i++) values[i] += from[channel + i] * w[i];
+                        for (int i = 0; i < n; i++)
+                            values[i] += from[channel + i] * w[i];
                     else
                         for (int i = 0; i < n; i++)
                             values[i] += from[(channel + i) / MULTIPLIER] * w[i];

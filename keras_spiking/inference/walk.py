@@ -195,12 +195,12 @@ def _step_by_step(builder, layer, values):
     if layer.timesteps is not None:
         _fix_timesteps(builder, check_timesteps(layer.timesteps))
         values = [Value(v.memory, v.positions, time=True) for v in values]
-    for i, inner in enumerate(layer.layers):
-        folded = not has_time_axis(inner)
-        output = apply(builder, inner, values if i == 0 else [output], folded)
+    for inner in layer.layers:
+        values = [apply(builder, inner, values, folded=not has_time_axis(inner))]
+    (value,) = values
     if layer.reduce is None:
-        return output
-    return builder.reduce(layer.name, output, layer.reduce)
+        return value
+    return builder.reduce(layer.name, value, layer.reduce)
 
 
 def _fix_timesteps(builder, timesteps):

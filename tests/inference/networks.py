@@ -42,7 +42,10 @@ def predict(model, x):
 def check_equal(model, x, silent=False, tolerance=1e-5):
     """Compiles a model and compares its outputs; returns the network."""
     net = keras_spiking.inference.compile(model)
-    outputs, expected = keras.tree.flatten(net(x)), keras.tree.flatten(predict(model, x))
+    outputs, expected = (
+        keras.tree.flatten(net(x)),
+        keras.tree.flatten(predict(model, x)),
+    )
     assert len(outputs) == len(expected)
     for found, wanted in zip(outputs, expected):
         assert found.shape == wanted.shape and found.dtype == "float32"

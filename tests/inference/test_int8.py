@@ -43,7 +43,9 @@ def convolution(x, layer):
     levels, scale = quantized(kernel)
     rows, columns = kernel.shape[:2]
     batch, height, width, _ = x.shape
-    y = np.empty((batch, height - rows + 1, width - columns + 1, kernel.shape[3]), FLOAT)
+    y = np.empty(
+        (batch, height - rows + 1, width - columns + 1, kernel.shape[3]), FLOAT
+    )
     for r in range(y.shape[1]):
         for c in range(y.shape[2]):
             patch = x[:, r : r + rows, c : c + columns].reshape(batch, -1)
@@ -63,9 +65,7 @@ def lif(x, v, threshold):
 def test_dense(units, binary):
     first, second = layers.Dense(units), layers.Dense(17)
     neurons = [sl.LIFLayer(v_threshold=t) for t in (0.4, 0.2)]
-    model = sequential(
-        keras.Input((None, 300)), first, neurons[0], second, neurons[1]
-    )
+    model = sequential(keras.Input((None, 300)), first, neurons[0], second, neurons[1])
     x = spikes(3, 4, 300) if binary else numbers(3, 4, 300)
     found = compile(model, weights="int8")(x)
     a, b = np.zeros((3, units), FLOAT), np.zeros((3, 17), FLOAT)
@@ -105,7 +105,9 @@ def test_sums_that_leave_16_bits():
     np.testing.assert_array_equal(found, np.full((1, 1, 40), sums))
 
 
-@pytest.mark.parametrize("quantizer", ["loihi", keras_spiking.quantizers.PowerOfTwo(-5)])
+@pytest.mark.parametrize(
+    "quantizer", ["loihi", keras_spiking.quantizers.PowerOfTwo(-5)]
+)
 def test_weights_of_quantized_layers_are_kept(quantizer):
     inner = layers.Dense(30), layers.Conv1D(20, 3, padding="same")
     dense, conv = (sl.Quantized(x, kernel_quantizer=quantizer) for x in inner)
@@ -126,7 +128,11 @@ def test_weights_of_quantized_layers_are_kept(quantizer):
 def test_report():
     model = sequential(
         *(keras.Input((None, 20)), layers.Dense(30, name="first")),
-        *(sl.LIFLayer(v_threshold=0.3), layers.Dense(4, name="second"), sl.FiringRate()),
+        *(
+            sl.LIFLayer(v_threshold=0.3),
+            layers.Dense(4, name="second"),
+            sl.FiringRate(),
+        ),
     )
     net = compile(model, weights="int8", data=spikes(50, 8, 20))
     assert [row["layer"] for row in net.report] == ["first", "second"]

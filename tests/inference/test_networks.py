@@ -60,7 +60,9 @@ def test_sizes_of_dense(units):
     ids=str,
 )
 def test_convolutions(options, data_format):
-    if BACKEND == "tensorflow" and (data_format != CHANNELS_LAST or "groups" in options):
+    if BACKEND == "tensorflow" and (
+        data_format != CHANNELS_LAST or "groups" in options
+    ):
         pytest.skip("TensorFlow has no such convolution on CPUs")
     shape = (9, 11, 4)
     x = spikes(2, 3, *shape)
@@ -99,7 +101,7 @@ def image_network(*middle, image=(8, 10, 8), v_threshold=0.3):
         layers.MaxPooling2D(),
         layers.MaxPooling2D(3, 2, padding="same"),
         layers.AveragePooling2D(2),
-        layers.AveragePooling2D((3, 2), strides=2, padding="same"),
+        layers.AveragePooling2D(3, strides=1, padding="same"),
         layers.GlobalAveragePooling2D(),
         layers.GlobalMaxPooling2D(keepdims=True),
         layers.ZeroPadding2D(((1, 2), (0, 3))),
@@ -126,6 +128,17 @@ def test_layers_between_neurons(layer):
     fresh = type(layer).from_config(layer.get_config())
     rest = folded(layers.Flatten(), layers.Dense(20)), lif(v_threshold=0.1)
     check_equal(image_network(folded(fresh), *rest), x)
+
+
+def test_averages_of_uneven_padding():
+    """On PyTorch Keras pads them with copies of the border, elsewhere with nothing."""
+    pooling = layers.AveragePooling2D((3, 2), strides=2, padding="same")
+    model = image_network(folded(pooling))
+    if BACKEND == "torch":
+        with pytest.raises(ValueError, match="AveragePooling2D.*on PyTorch only"):
+            keras_spiking.inference.compile(model)
+    else:
+        check_equal(model, spikes(2, 3, 8, 10, 8))
 
 
 @pytest.mark.parametrize("channels", [3, 12, 64])
@@ -213,7 +226,9 @@ def test_readouts(readout):
 
 def residual_network():
     inputs = keras.Input((None, 6, 6, 3))
-    x = folded(layers.Conv2D(16, 3, padding="same"), layers.BatchNormalization())(inputs)
+    x = folded(layers.Conv2D(16, 3, padding="same"), layers.BatchNormalization())(
+        inputs
+    )
     x = lif(v_threshold=0.2)(x)
     y = folded(layers.Conv2D(16, 3, padding="same"), layers.BatchNormalization())(x)
     y = lif(v_threshold=0.2)(layers.add([x, y]))
