@@ -25,12 +25,20 @@ class Function(TemporalLayer):
 
     state_names = ()
 
-    def __init__(self, function):
-        super().__init__()
+    def __init__(self, function, name):
+        super().__init__(name=name)
         self.function = function
 
     def step(self, x, states):
         return self.function(x), ()
+
+
+class Growth(TemporalLayer):
+    """How much its input has grown in a step."""
+
+    def step(self, x, states):
+        (before,) = states
+        return x - before, (x,)
 
 
 def neuron(builder, layer, value):
@@ -123,8 +131,7 @@ def _activate(builder, name, value, function):
     if isinstance(function, keras.layers.Layer):
         function = _PIECEWISE.get(type(function), lambda layer: layer)(function)
     function = _FUNCTIONS.get(function, function)
-    layer = Function(function)
-    layer._name = name
+    layer = Function(function, name)
     step = Step(layer, value.shape)
     if step.refusal is not None:
         raise Refusal(

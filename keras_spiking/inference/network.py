@@ -18,6 +18,7 @@ from keras_spiking.validation import check_integer
 
 CACHE = 2**18  # bytes of a block of samples: a part of a core's second-level cache
 MOST_SAMPLES = 16  # of a block
+_BEFORE = 4  # where the sizes of a call have the steps before it
 
 
 def compile(
@@ -126,7 +127,7 @@ class Network:
     report: Report | None
     source: str
 
-    def __init__(self, name, text, threads):
+    def __init__(self, name: str, text: Text, threads: int):
         self.name, self.threads, self.weights = name, threads, text.weights
         self.source = text.source
         self.report = None
@@ -163,7 +164,12 @@ class Network:
         capacity = self._capacity(batch)
         threads = min(self.threads, -(-batch // capacity))
         arena = self._take(threads * capacity)
-        outputs = self._run(arrays, batch, time, capacity, threads, 0, False, arena)
+        sizes = self._sizes(batch, time, capacity, threads, keeps=False)
+        shapes = [
+            (batch, time, *v.shape) if v.time else (batch, *v.shape)
+            for v in self._graph.outputs
+        ]
+        outputs = self._run(arrays, sizes, arena, shapes)
         self._spare = [arena]
         return outputs
 
@@ -187,23 +193,26 @@ class Network:
                 "steps, and the stream has had them all: call `reset()`."
             )
         if self._stream is None:
-            capacity = self._capacity(batch)
-            blocks = -(-batch // capacity)
-            arena = self._take(blocks * capacity)
-            self._stream = batch, capacity, min(self.threads, blocks), arena
-        size, capacity, threads, arena = self._stream
+            self._stream = self._start(batch)
+        size, sizes, arena, shapes = self._stream
         if batch != size:
             raise ValueError(
                 f"The stream of the network '{self.name}' has {size} samples. "
                 f"Received {batch}: call `reset()` before another stream."
             )
-        outputs = self._run(
-            arrays, batch, 1, capacity, threads, self.steps, True, arena
-        )
+        sizes[_BEFORE] = self.steps
+        outputs = self._run(arrays, sizes, arena, shapes)
         self.steps += 1
-        return keras.tree.map_structure(
-            lambda y, v: y[:, 0] if v.time else y, outputs, _single(self._graph.outputs)
-        )
+        return outputs
+
+    def _start(self, batch):
+        """What does not change from one step of a stream to the next."""
+        capacity = self._capacity(batch)
+        blocks = -(-batch // capacity)
+        threads = min(self.threads, blocks)
+        arena = self._take(blocks * capacity)
+        sizes = self._sizes(batch, 1, capacity, threads, keeps=True)
+        return batch, sizes, arena, [(batch, *v.shape) for v in self._graph.outputs]
 
     def reset(self) -> None:
         """Forgets the states: the next `step` is the first one of a stream."""
@@ -221,7 +230,7 @@ class Network:
         for part, value in zip(parts, inputs):
             if not isinstance(part, np.ndarray) and keras.ops.is_tensor(part):
                 part = keras.ops.convert_to_numpy(part)
-            array = np.ascontiguousarray(part, "float32")
+            array = np.ascontiguousarray(part, np.float32)
             lead = axes if value.time else axes[:1]
             if array.shape[len(lead) :] != value.shape or array.ndim < len(lead):
                 wanted = ", ".join([*lead, *map(str, value.shape)])
@@ -255,22 +264,21 @@ class Network:
             memory = memory[start : start + size]
         return memory
 
-    def _run(self, arrays, batch, time, capacity, threads, before, keeps, arena):
-        outputs = []
-        for value in self._graph.outputs:
-            lead = (batch, time) if value.time else (batch,)
-            outputs.append(np.empty((*lead, *value.shape), "float32"))
-        sizes = [batch, time, capacity, threads, before, keeps]
+    def _sizes(self, batch, time, capacity, threads, keeps):
+        sizes = [batch, time, capacity, threads, 0, keeps]
         for value in self._graph.inputs:
             size = value.memory.size
             sizes += [size * time, size] if value.time else [size, 0]
-        if batch:
+        return (ctypes.c_longlong * len(sizes))(*sizes)
+
+    def _run(self, arrays, sizes, arena, shapes):
+        outputs = [np.empty(shape, np.float32) for shape in shapes]
+        if len(arrays[0]):
             self._function(
-                (ctypes.c_longlong * len(sizes))(*sizes),
-                ctypes.c_void_p(arena.ctypes.data),
+                sizes,
+                _addresses([arena]),
                 self._tables,
-                _addresses(arrays),
-                _addresses(outputs),
+                *map(_addresses, (arrays, outputs)),
             )
         return _single(outputs)
 

@@ -637,7 +637,7 @@ int omp_get_thread_num(void);
    arenas of their own (or threads), then for each input its strides of samples and of
    steps. */
 int run(
-    const INDEX *sizes, char *arena, const void *const *tables,
+    const INDEX *sizes, char *const *arena, const void *const *tables,
     const REAL *const *inputs, REAL *const *outputs
 ) {
     const INDEX batch = sizes[0], time = sizes[1], capacity = sizes[2];
@@ -650,7 +650,7 @@ int run(
         const INDEX place = keeps ? block : threads > 1 ? omp_get_thread_num() : 0;
         const INDEX first = block * capacity;
         BLOCK b = {
-            arena + place * capacity * SAMPLE_BYTESLL, capacity, tables, now, strides,
+            *arena + place * capacity * SAMPLE_BYTESLL, capacity, tables, now, strides,
             outputs, first, least(capacity, batch - first), before, 0, time};
         for (int i = 0; i < INPUTS; i++) {
             strides[i] = sizes[6 + 2 * i];

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_spiking.conversion.cumulative_maximum import CumulativeMaximum
 from keras_spiking.conversion.graph import is_graph
 from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.rules import computes
@@ -21,6 +22,7 @@ from keras_spiking.inference.refusal import refuse
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers import DirectEncoder
 from keras_spiking.layers import Encoder
+from keras_spiking.layers import Integrator
 from keras_spiking.layers import Rematerialize
 from keras_spiking.layers import SeqToBatch
 from keras_spiking.layers import SingleStep
@@ -164,6 +166,8 @@ def _apply_layer(builder, layer, values, folded):
         return _encode(builder, layer, value, folded)
     if isinstance(layer, SingleStep):
         return elementwise.neuron(builder, layer.layer, value)
+    if type(layer) is CumulativeMaximum:
+        return _cumulative_maximum(builder, layer, values)
     if isinstance(layer, TemporalLayer):
         return elementwise.neuron(builder, layer, value)
     if isinstance(layer, _Reduction):
@@ -178,6 +182,15 @@ def _apply_layer(builder, layer, values, folded):
         "it is not among the layers that can be compiled. Build it of those (see "
         "docs/inference.md), or compile the model up to it and compute it in Keras"
     )
+
+
+def _cumulative_maximum(builder, layer, values):
+    """The growth of the largest sum, by layers that have kernels."""
+    sums = [elementwise.neuron(builder, Integrator(name=layer.name), v) for v in values]
+    if not isinstance(layer.layer, keras.layers.Layer):
+        raise Refusal("it takes the maximum by an operation. Use MaxPooling or Maximum")
+    largest = apply(builder, layer.layer, sums, folded=True)
+    return elementwise.neuron(builder, elementwise.Growth(name=layer.name), largest)
 
 
 def _encode(builder, layer, value, folded):

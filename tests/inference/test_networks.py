@@ -363,3 +363,18 @@ def test_weights_are_those_of_the_call():
     enliven(model, seed=5)
     np.testing.assert_array_equal(net(x), before)
     check_equal(model, x)
+
+
+@pytest.mark.parametrize("pooling", [layers.MaxPooling2D, layers.AveragePooling2D])
+def test_converted_networks(pooling):
+    ann = sequential(
+        keras.Input((8, 8, 2)),
+        layers.Conv2D(6, 3, activation="relu", padding="same"),
+        layers.BatchNormalization(),
+        pooling(2),
+        layers.Conv2D(9, 3, activation="relu"),
+        layers.Flatten(),
+        layers.Dense(5, activation="softmax"),
+    )
+    x = numbers(4, 8, 8, 2)
+    check_equal(keras_spiking.conversion.convert(ann, x, timesteps=10), x)
