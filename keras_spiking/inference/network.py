@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.inference.graph import Graph
+from keras_spiking.inference.plan import aligned
 from keras_spiking.inference.report import Report
 from keras_spiking.inference.source import Text
 from keras_spiking.inference.summary import summary
@@ -259,9 +260,7 @@ class Network:
         except IndexError:
             memory = None
         if memory is None or len(memory) < size:
-            memory = np.empty(size + 64, "uint8")
-            start = -memory.ctypes.data % 64
-            memory = memory[start : start + size]
+            memory = aligned(size)
         return memory
 
     def _sizes(self, batch, time, capacity, threads, keeps):

@@ -176,6 +176,13 @@ def _unpack(operations):
     return result
 
 
+def aligned(size):
+    """An array of bytes that starts where a vector and a line of the cache do."""
+    memory = np.empty(size + ALIGNMENT, "uint8")
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
 def bytes_of(memory):
     """Bytes of a memory for one sample, aligned; bits have a spare word."""
     size = (memory.size // 64 + 2) * 8 if memory.binary else memory.size * 4

@@ -67,7 +67,9 @@ class Text:
 
     def table(self, array):
         """An array as an expression of C."""
-        self.tables.append(np.ascontiguousarray(array))
+        table = plan.aligned(array.nbytes).view(array.dtype).reshape(array.shape)
+        table[...] = array
+        self.tables.append(table)
         return f"b->tables[{len(self.tables) - 1}]"
 
     def memory(self, memory):
