@@ -84,15 +84,14 @@ def compile(
     True
     """
     check_choice("weights", weights, ("float32", "int8"))
-    if threads is None:
-        threads = _processors()
-    threads = check_integer("threads", threads, minimum=1)
+    given = _processors() if threads is None else threads
+    count = check_integer("threads", given, minimum=1)
     text = Text(graph_of(model), weights)
-    network = Network(model.name, text, threads)
+    network = Network(model.name, text, count)
     if weights == "int8":
         outputs = None
         if data is not None:
-            exact = Network(model.name, Text(graph_of(model), "float32"), threads)
+            exact = Network(model.name, Text(graph_of(model), "float32"), count)
             outputs = exact(data), network(data)
         network.report = Report(text, outputs)
     return network
