@@ -149,14 +149,19 @@ def firing_rates(model, x):
     return [float(np.mean(y)) for y in outputs.predict(x, verbose=0)], outputs
 
 
+def compiled(model):
+    """Networks by their weights."""
+    return {
+        weights: keras_spiking.inference.compile(model, weights=weights)
+        for weights in ("float32", "int8")
+    }
+
+
 def whole_sequences(name, timesteps, batch, data, options):
     model, accuracy = trained(name, timesteps, data, options)
     x = inputs_of(name, data[1][0][:batch], timesteps)
     rates, spiking = firing_rates(model, x)
-    nets = {
-        w: keras_spiking.inference.compile(model, weights=w)
-        for w in ("float32", "int8")
-    }
+    nets = compiled(model)
     expected = spiking.predict(x, verbose=0)
     found = keras_spiking.inference.compile(spiking)(x)
     differ = sum(int(np.sum(a != b)) for a, b in zip(expected, found))
@@ -254,14 +259,37 @@ def latencies(data, options):
     model, _ = trained("a", timesteps, data, options)
     x = inputs_of("a", data[1][0][:1], timesteps)
     runs = {}
-    for weights in ("float32", "int8"):
-        net = keras_spiking.inference.compile(model, weights=weights)
+    for weights, net in compiled(model).items():
         runs[f"compiled, {weights}"] = compiled_latency(net, x)
     if BACKEND == "torch":
         runs["PyTorch, eager"] = torch_latency(model, x)
         runs["onnxruntime"] = onnx_latency(model, x)
     times = timing.take_turns({n: timing.Run(r) for n, r in runs.items()}, 51)
     return [[name, 1e3 * t / timesteps] for name, t in times.items()]
+
+
+def layers_by_density():
+    """Single layers, over the share of non-zeros in their input."""
+    makers = {
+        "Dense 512-512, 64 x 16": ((16, 512), layers.Dense(512)),
+        "Conv 3 x 3 64-128 on 16 x 16, 8 x 4": (
+            (4, 16, 16, 64),
+            SeqToBatch(layers.Conv2D(128, 3, padding="same")),
+        ),
+    }
+    rows = []
+    for name, (shape, layer) in makers.items():
+        model = keras.Sequential([keras.Input(shape), layer, lif()])
+        batch = 1024 // shape[0] if len(shape) == 2 else 8
+        nets = compiled(model)
+        for density in (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0):
+            random = np.random.default_rng(0).random((batch, *shape))
+            x = (random < density).astype("float32")
+            calls = {"predict": model.predict_on_batch, **nets}
+            runs = {n: timing.Run(c, lambda x=x: (x,)) for n, c in calls.items()}
+            times = timing.take_turns(runs, 9)
+            rows.append([name, f"{100 * density:.0f}", *times.values()])
+    return rows
 
 
 def main():
@@ -277,8 +305,13 @@ def main():
     parser.add_argument("--train-images", type=int, default=3200)
     parser.add_argument("--test-images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--densities", action="store_true", help="of single layers")
     options = parser.parse_args()
     print(timing.setting() + f"\n- Backend: {BACKEND}\n")
+    if options.densities:
+        columns = ["layer", "non-zeros, %", "predict, ms", "float32, ms", "int8, ms"]
+        print(timing.table(columns, layers_by_density()))
+        return
     data = digits(options.data)
     timesteps = {"a": 32, "b": 8}
     rows = [

@@ -83,12 +83,11 @@ def _is_given_by_its_step(layer):
 
 
 def _apply(builder, layer, value, step, phase=None):
-    parameters = [
-        _arranged(
-            value, getattr(layer, p) if isinstance(p, str) else layer.variables[p]
-        )
+    sources = [
+        getattr(layer, p) if isinstance(p, str) else layer.variables[p]
         for p in step.parameters
     ]
+    parameters = [_arranged(value, source) for source in sources]
     x = ops.zeros((1, *value.shape), layer.state_dtype)
     states = [_arranged(value, state) for state in layer.get_initial_state(x)]
     details = step, parameters, states

@@ -11,6 +11,8 @@ from keras_spiking.layers import Quantized
 
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
 
+_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+
 
 def inner(layer):
     """The layer that a `Quantized` trains, or the layer itself."""
@@ -69,9 +71,7 @@ def _convolution(builder, layer, values, over_time):
     _check_folded(over_time)
     kernel, bias = _weights(layer)
     convolution = inner(layer)
-    depthwise = isinstance(
-        convolution, (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-    )
+    depthwise = isinstance(convolution, _DEPTHWISE)
     first = convolution.data_format == "channels_first"
     positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
     if positions.ndim == 2:
@@ -105,7 +105,10 @@ def _convolution(builder, layer, values, over_time):
     shape = (groups, out_rows, out_columns, filters // groups)
     positions = np.arange(memory.size).reshape(shape).transpose(1, 2, 0, 3)
     positions = positions.reshape(out_rows, out_columns, filters)
-    positions = image(positions, convolution, first)
+    if isinstance(convolution, (layers.Conv1D, layers.DepthwiseConv1D)):
+        positions = positions[0]
+    if first:
+        positions = np.moveaxis(positions, -1, 0)
     return elementwise.activation(builder, layer, value.view(positions), memory)
 
 
@@ -113,22 +116,10 @@ def _separable(builder, layer, values, over_time):
     raise Refusal("use a DepthwiseConv and a Conv of kernel size 1 in its place")
 
 
-def image(positions, layer, first):
-    """Positions `(row, column, channel)` as the layer's output has its axes."""
-    if getattr(layer, "rank", None) == 1 or len(_pair_of(layer)) == 1:
-        positions = positions[0]
-    return np.moveaxis(positions, -1, 0) if first else positions
-
-
-def _pair_of(layer):
-    return getattr(layer, "kernel_size", None) or layer.pool_size
-
-
 def geometry(layer, sizes, kernel):
     """Strides, dilation and padding as pairs, and the sizes of the output."""
-    window = np.shape(layer.strides)
     strides = _pair(layer.strides)
-    dilation = _pair(getattr(layer, "dilation_rate", (1,) * (window or (2,))[0]))
+    dilation = _pair(getattr(layer, "dilation_rate", (1, 1)))
     padding, out, uneven = [], [], False
     for i, (size, taps) in enumerate(zip(sizes, kernel)):
         reach = dilation[i] * (taps - 1) + 1

@@ -50,20 +50,16 @@ class Text:
         scratch = max([_scratch_of(k.source) for k in self.kernels], default=0)
         self.arena = plan.arena_of(graph, self.kernels, scratch)
         functions = [self._function(i, k) for i, k in enumerate(self.kernels)]
-        main = self._main()
-        self.source = "".join(
-            [
-                prelude("float32"),
-                host.PRELUDE,
-                texts.PRELUDE.replace("MOST", str(self._most_values())),
-                *(text for _, text in self._memories.values()),
-                texts.SCRATCH.replace(
-                    "OFFSET", str(self.arena.offsets["scratch"])
-                ).replace("SIZE", str(max(scratch, 1))),
-                *functions,
-                main,
-            ]
-        )
+        functions.append(self._main())
+        place = texts.SCRATCH.replace("OFFSET", str(self.arena.offsets["scratch"]))
+        pieces = [
+            prelude("float32"),
+            host.PRELUDE,
+            texts.PRELUDE.replace("MOST", str(max(LOAD_BLOCK, 32 * most_vectors()))),
+            *(text for _, text in self._memories.values()),
+            place.replace("SIZE", str(scratch)),
+        ]
+        self.source = "".join(pieces + functions)
 
     def table(self, array):
         """An array as an expression of C."""
@@ -101,9 +97,8 @@ class Text:
         """Bytes of the weights of an operation, as many as it has."""
         if not isinstance(op, Product):
             return 0
-        return op.kernel.size * (
-            1 if self.weights == "int8" and not op.depthwise else 4
-        )
+        is_int8 = self.weights == "int8" and not op.depthwise
+        return op.kernel.size * (1 if is_int8 else 4)
 
     def packs_words(self, kernel):
         """Whether blocks of bits of a kernel start at multiples of 16."""
@@ -126,7 +121,8 @@ class Text:
             finish = Chain(index, kernel, self).text
         output = self.memory(kernel.output)
         body = body.replace("FINISH", f"finish_{index}").replace("OUTPUT", output)
-        body = body.replace("@", str(index)).replace("LABEL", kernel.name)
+        label = kernel.name.replace("*/", "")
+        body = body.replace("@", str(index)).replace("LABEL", label)
         return finish + body
 
     def _constants(self, **constants):
@@ -192,9 +188,8 @@ class Text:
             gather = texts.ADD_INT8 + ordered + texts.ADD_INTEGERS + texts.GATHER_INT8
         text = (gather + text).replace("CONSTANTS", constants)
         text = text.replace("GATHER_ONES", "gather_int8" if int8 else "gather")
-        text = text.replace("SCALING", scaling).replace(
-            "WEIGHT", "BYTE" if int8 else "REAL"
-        )
+        text = text.replace("WEIGHT", "BYTE" if int8 else "REAL")
+        text = text.replace("SCALING", scaling)
         text = text.replace("INPUT", self.memory(op.inputs[0]))
         return text.replace("TABLE", self.table(split))
 
@@ -280,9 +275,6 @@ class Text:
         constants = self._constants(LENGTH=op.length, SIZE=op.output.size)
         text = texts.SOFTMAX.replace("CONSTANTS", constants)
         return text.replace("INPUT", self.memory(op.inputs[0]))
-
-    def _most_values(self):
-        return max(LOAD_BLOCK, 32 * most_vectors())
 
     def _main(self):
         phases = plan.steps_of(self.kernels)
