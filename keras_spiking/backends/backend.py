@@ -78,6 +78,9 @@ class Backend:
         """Why products cannot walk over the non-zeros of an input, or `None`."""
         return f"there are no event-driven products for the {self.name} backend"
 
+    def register_products(self, library):
+        """Makes the kernels of products known to the framework."""
+
     def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
         """Runs a kernel of a product, without gradients.
 

@@ -120,8 +120,10 @@ class Jax(Backend):
             return "the size of the batch is not known"
         return None
 
+    def register_products(self, library):
+        entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), library)
+
     def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
-        entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), product.library)
         return jax_products.run(HOST, product, kernel, arrays, shape, whole, limit)
 
     def reshape(self, x, shape):

@@ -109,13 +109,14 @@ class TensorFlow(Backend):
             return "they run on a CPU, and TensorFlow on a GPU"
         return None
 
+    def register_products(self, library):
+        entry.register(_operators()[1], library)
+
     def run_product(self, product, kernel, arrays, shape, *, whole=False, limit=0.0):
-        operators, table = _operators()
-        entry.register(table, product.library)
         if kernel.startswith("either"):
             arrays = [*arrays, product.counts(arrays[0])]
         shape = shape if whole else (-1, *shape)
-        output = operators.keras_spiking_product(
+        output = _operators()[0].keras_spiking_product(
             arrays=arrays,
             kernel=product.library.number(kernel),
             sizes=product.sizes(0, limit),

@@ -16,6 +16,7 @@ from keras import ops
 import keras_spiking
 from keras_spiking.backends import active
 from keras_spiking.backends.products import choice
+from keras_spiking.backends.products import serving
 from keras_spiking.layers import SeqToBatch
 
 RANDOM = np.random.default_rng(0)
@@ -155,6 +156,19 @@ def test_dense_kernels_and_those_that_choose(monkeypatch, share):
         layers.Conv2D(18, 3, data_format="channels_first"),
     ):
         compare(layer, sparse(2, 3, 9, 8, 9), mode="auto")
+
+
+def test_kernels_that_do_not_compile_leave_the_dense_product(monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("cc could not compile a kernel")
+
+    monkeypatch.setattr(serving.library, "get", fails)
+    serving._failure.cache_clear()
+    layer = SeqToBatch(layers.Dense(4))
+    assert to_numpy(layer(sparse(2, 3, 5))).shape == (2, 3, 4)
+    with pytest.raises(RuntimeError, match="could not compile"):
+        in_mode("always", lambda: layer(sparse(2, 3, 5)))
+    serving._failure.cache_clear()
 
 
 def test_unknown_mode():

@@ -123,9 +123,9 @@ def test_saved_model_can_be_loaded_elsewhere(tmp_path):
 def test_kernel_of_another_process_is_an_error():
     import tensorflow as tf
 
-    from keras_spiking.backends.tensorflow import _operator
+    from keras_spiking.backends.tensorflow import _operators
 
-    over_time, _ = _operator()
+    over_time = _operators()[0].keras_spiking_over_time
     with pytest.raises(tf.errors.NotFoundError, match="not made the kernel"):
         over_time([sequence()], ["float32"], library="", kernel=1, reusable=-1)
 
@@ -134,7 +134,7 @@ def test_operator_that_does_not_compile_means_reference(monkeypatch):
     from keras_spiking.backends import tensorflow
 
     monkeypatch.setattr(tensorflow, "OPERATOR_SOURCE", "this is not C")
-    monkeypatch.setattr(tensorflow, "_operator", tensorflow._operator.__wrapped__)
+    monkeypatch.setattr(tensorflow, "_operators", tensorflow._operators.__wrapped__)
     keras_spiking.config.set_fused("auto")
 
     class Unknown(layers.LIFLayer):  # of no other test: it has no kernel yet

@@ -1,9 +1,12 @@
 """Which product serves a call: the dense one, or a walk over what is not zero."""
 
+import functools
+
 from keras_spiking import config
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.loading import active
 from keras_spiking.backends.products import choice
+from keras_spiking.backends.products import library
 from keras_spiking.backends.products.choice import Choice
 
 served = {}
@@ -73,4 +76,14 @@ def unavailable(product, x=None):
         return "it has more than two spatial axes, or sizes that are not fixed"
     if compiler.compiler() is None:
         return "there is no C compiler: install gcc or clang, or set CC"
-    return active().products_unavailable(x)
+    return active().products_unavailable(x) or _failure(product.dtype, active())
+
+
+@functools.cache
+def _failure(dtype, backend):
+    """Why the kernels of a dtype cannot be made, or `None`."""
+    try:
+        backend.register_products(library.get(dtype))
+    except (RuntimeError, OSError) as error:
+        return str(error)
+    return None
