@@ -46,9 +46,9 @@ def compile(
             `docs/inference.md` for the layers that can be compiled.
         weights: `"float32"`, with which spikes are those of `model.predict` but where
             a membrane potential lies within rounding of the threshold; or `"int8"`,
-            with a scale for each output. Weights that `keras_spiking.layers.Quantized`
-            has trained on a grid of at most 8 bits through 0 stay exactly what they
-            are; others are rounded, and `report` says how far. Defaults to `"float32"`.
+            with a scale for each output. Weights of `keras_spiking.layers.Quantized`
+            that are multiples, -128 to 127, of one step stay exactly what they are;
+            others are rounded, and `report` says how far. Defaults to `"float32"`.
         data: Array, or what the model takes. With `weights="int8"`, `report` compares
             the outputs for it with those of float32 weights. Defaults to `None`.
         threads: Integer >= 1, how many threads share the samples of a call.
