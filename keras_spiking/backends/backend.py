@@ -74,6 +74,10 @@ class Backend:
         """`ops.conv_transpose`."""
         return ops.conv_transpose(x, kernel, **options)
 
+    def channels_first(self, x):
+        """`x` with its last axis behind the batch, in memory as others read it."""
+        return ops.moveaxis(x, -1, 1)
+
     def products_unavailable(self, x=None):
         """Why products cannot walk over the non-zeros of an input, or `None`."""
         return f"there are no event-driven products for the {self.name} backend"

@@ -99,6 +99,9 @@ class Torch(Backend):
     def normalize(self, x, mean, variance, gamma, beta, axis, epsilon):
         return torch_layers.normalize(x, mean, variance, gamma, beta, axis, epsilon)
 
+    def channels_first(self, x):
+        return x.movedim(-1, 1).contiguous()
+
     def products_unavailable(self, x=None):
         if torch.compiler.is_compiling() or torch.compiler.is_exporting():
             return "the model is being compiled or exported"

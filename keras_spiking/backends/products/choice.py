@@ -27,7 +27,7 @@ SMALLEST = 2**21
 LARGEST = 2**30  # multiplications of a product that is timed; a larger one is cut
 SHARES = (0.02, 0.2)  # of non-zeros, at which a walk is timed
 REPEATS = 4
-VERSION = 3  # of what is timed: what another one has found does not count
+VERSION = 4  # of what is timed: what another one has found does not count
 
 
 class Choice(NamedTuple):

@@ -84,7 +84,7 @@ class Product(NamedTuple):
         if not self.channels_first:
             return active().reshape(y, ops.shape(x))
         y = active().reshape(y, (-1, *x.shape[2:], g.channels))
-        return ops.moveaxis(y, -1, 1)
+        return active().channels_first(y)
 
     def nonzeros(self, x):
         """The number of non-zeros of `x`, as a tensor."""
@@ -118,7 +118,7 @@ class Product(NamedTuple):
         y = active().reshape(
             y, (*leading, *(g.out_rows, g.out_columns)[2 - rank :], g.filters)
         )
-        return ops.moveaxis(y, -1, 1) if self.channels_first else y
+        return active().channels_first(y) if self.channels_first else y
 
     def gradients(self, upstream):
         """Gradients of outputs as `(images, out_rows, out_columns, groups width)`."""
