@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from backend import BACKEND
@@ -15,6 +16,7 @@ from keras import ops
 
 import keras_spiking
 from keras_spiking.backends import active
+from keras_spiking.backends import explain
 from keras_spiking.backends.products import choice
 from keras_spiking.backends.products import serving
 from keras_spiking.layers import SeqToBatch
@@ -237,6 +239,28 @@ def test_in_recurrent_containers():
     dense = in_mode("never", lambda: to_numpy(container(x)))
     walked = in_mode("always", lambda: to_numpy(container(x)))
     np.testing.assert_array_equal(walked, dense)
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_in_models_that_a_container_holds(converted):
+    """What a functional model calls by itself in a container is served as well."""
+    inputs = keras.Input((6, 6, 2))
+    y = layers.Conv2D(3, 3, activation="relu")(inputs)
+    y = layers.Dense(4)(layers.Flatten()(y))
+    model, x = keras.Model(inputs, y), sparse(2, 3, 6, 6, 2)
+    if converted:  # its convolution stands before the container
+        x = x[0]
+        network = keras_spiking.conversion.convert(model, x, timesteps=3)
+    else:
+        network = SeqToBatch(model)
+        network.build(x.shape)
+    dense = in_mode("never", lambda: to_numpy(network(x)))
+    walked = in_mode("always", lambda: to_numpy(network(x)))
+    np.testing.assert_allclose(walked, dense, rtol=1e-4, atol=1e-5)
+    rows = in_mode("always", lambda: explain(network))
+    served = [row for row in rows if row["implementation"] == "event-driven"]
+    assert len(served) == (1 if converted else 2)
+    assert not any("call" in vars(layer) for layer in model.layers)
 
 
 def test_an_empty_batch():

@@ -85,6 +85,9 @@ def call(layer, x, mask=None, training=None):
             return mask
 
         kwargs["mask"] = keras.tree.map_structure(mask_of, x)
+    if isinstance(layer, keras.Model):
+        with native.within(layer):
+            return layer(x, **kwargs)
     return layer(x, **kwargs)
 
 

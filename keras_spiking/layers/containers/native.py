@@ -4,6 +4,8 @@ Containers call a layer here instead of by `layer(x)`, if its class is one of Ke
 own that are listed below, and nobody has changed or watches how it is called.
 """
 
+import contextlib
+import functools
 import math
 import weakref
 
@@ -15,6 +17,7 @@ from keras_spiking.backends.products.product import of_conv
 from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
 from keras_spiking.backends.products.product import of_depthwise_conv
+from keras_spiking.inspection.hooks import around
 from keras_spiking.layers import batch_statistics
 from keras_spiking.ops import products
 
@@ -35,6 +38,30 @@ def serving(layer, x, mask):
 def is_chain(layer, x):
     """Whether `layer(x)` would call the layers of a model one after the other."""
     return type(layer) is keras.Sequential and _is_plain(layer, x)
+
+
+@contextlib.contextmanager
+def within(model):
+    """Within it, products of layers that a model calls by itself are served here."""
+    layers = [] if active().is_compiling() else _products_in(model)
+    with around((x, "call", functools.partial(_serve, x)) for x in layers):
+        yield
+
+
+def _products_in(model):
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.Model):
+            yield from _products_in(layer)
+        elif type(layer) in _PRODUCTS and "call" not in vars(layer):
+            yield layer
+
+
+def _serve(layer, call, x, *args, **kwargs):
+    """In place of `layer.call`."""
+    if args or kwargs.get("mask") is not None or not _is_plain(layer, x, False):
+        return call(x, *args, **kwargs)
+    called.add(layer)
+    return _FUNCTIONS[type(layer)](layer, x, kwargs.get("training"))
 
 
 def folds(layer, normalization, x, mask, training):
@@ -95,12 +122,12 @@ def product_of(layer):
     return make(x, layer.kernel, **options)
 
 
-def _is_plain(layer, x):
-    """Whether `layer(x)` would do nothing besides `layer.call`."""
+def _is_plain(layer, x, unwatched=True):
+    """Whether `layer(x)` would do nothing besides `layer.call`, which is Keras's."""
     return (
         layer.built
         and not isinstance(x, keras.KerasTensor)
-        and "call" not in vars(layer)  # a monitor is around it
+        and not (unwatched and "call" in vars(layer))  # a monitor is around it
         and layer.activity_regularizer is None
         and layer.dtype_policy.quantization_mode is None
         and not getattr(layer, "lora_enabled", False)

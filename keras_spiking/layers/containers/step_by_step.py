@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers import contained
+from keras_spiking.layers.containers import native
 from keras_spiking.layers.encoders.encoder import Encoder
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
@@ -288,7 +289,8 @@ def _call(layer, x, mask, training):
         outputs = [keras.KerasTensor(s) for s in shapes]
         return outputs[0] if len(outputs) == 1 else outputs
     masks = None if mask is None else [mask] * len(layer.inputs)
-    return layer.call(x, mask=masks, training=training)
+    with native.within(layer):
+        return layer.call(x, mask=masks, training=training)
 
 
 def _check_keeps_time(layer, container):
