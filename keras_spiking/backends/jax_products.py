@@ -37,7 +37,7 @@ def product(product, x, kernel, dense):
         kernel = jnp.zeros(product.kernel_shape, x.dtype)
         return _transposed(dense, 1, upstream, x, kernel)
 
-    choice = serving.choose(product, x, Dense(dense, inputs, weights, has_own=True))
+    choice = serving.choose(product, x, Dense(dense, inputs, weights))
     if max(choice.forward, choice.weights) <= 0 and not any(choice.own):
         return dense(x, kernel)
     return _product(product, dense, choice, x, kernel)

@@ -69,7 +69,7 @@ class NumPy(Backend):
 
 
 def _product(product, dense, x, kernel):
-    choice = serving.choose(product, x, Dense(dense, has_own=True))
+    choice = serving.choose(product, x, Dense(dense))
     if choice.forward > 0 and product.nonzeros(x) <= choice.forward * x.size:
         return product.forward(x, kernel)
     if choice.own[0]:

@@ -22,7 +22,7 @@ def product(product, x, kernel, dense):
         zeros = tf.zeros(product.kernel_shape, x.dtype)
         return _gradient(dense, x, zeros, upstream, 1)
 
-    choice = serving.choose(product, x, Dense(dense, inputs, weights, has_own=True))
+    choice = serving.choose(product, x, Dense(dense, inputs, weights))
     if max(choice.forward, choice.weights) <= 0 and not any(choice.own):
         return dense(x, kernel)
 

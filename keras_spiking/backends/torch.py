@@ -103,10 +103,8 @@ class Torch(Backend):
         return x.movedim(-1, 1).contiguous()
 
     def products_unavailable(self, x=None):
-        if torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        if torch.compiler.is_compiling() or is_exporting():
             return "the model is being compiled or exported"
-        if torch.jit.is_tracing():
-            return "the model is being traced"
         if x is not None and x.device.type != "cpu":
             return f"the device is {x.device.type}, they run on a CPU"
         return None

@@ -125,9 +125,7 @@ def product(product, x, kernel, dense):
         x, kernel: Tensors.
         dense: `Dense`, `Conv` or `Recorded`: PyTorch's product.
     """
-    functions = choice.Dense(
-        dense, dense.input_gradient, dense.weights_gradient, has_own=True
-    )
+    functions = choice.Dense(dense, dense.input_gradient, dense.weights_gradient)
     found = serving.choose(product, x, functions)
     limits = found.forward, found.weights
     if max(limits) <= 0 and not any(found.own):

@@ -8,7 +8,6 @@ of compiled kernels keeps what was found.
 import concurrent.futures
 import functools
 import json
-import math
 import os
 import sys
 import time
@@ -46,21 +45,19 @@ class Choice(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """How a framework computes a product.
+    """How a framework computes a product, and its gradients, if it has any.
 
     Attributes:
         forward: Function of inputs and weights.
         inputs: Function of inputs, weights and the gradient of the outputs: the
-            gradient of the inputs. It is asked for where there are kernels of ours.
+            gradient of the inputs, or `None`.
         weights: Function of inputs and the gradient of the outputs: the gradient of the
-            weights, or `None` if there are no gradients.
-        has_own: Boolean, whether kernels of ours may serve instead.
+            weights, or `None`.
     """
 
     forward: object
     inputs: object = None
     weights: object = None
-    has_own: bool = False
 
     # They do not tell one measurement from another.
 
@@ -150,7 +147,7 @@ def _measure(product, images, dense):
         forward("forward", few),
         forward("forward", many),
         _compiled(dense.forward, few, kernel),
-        *[forward("dense_forward", few)] * dense.has_own,
+        forward("dense_forward", few),
     )
     of_forward, own_forward = _compare(*times)
     of_weights, own_weights, own_inputs = -1.0, False, False
@@ -159,10 +156,9 @@ def _measure(product, images, dense):
             weights("weights", few),
             weights("weights", many),
             _compiled(dense.weights, few, upstream),
-            *[weights("dense_weights", few)] * dense.has_own,
+            weights("dense_weights", few),
         )
         of_weights, own_weights = _compare(*times)
-    if dense.has_own and dense.inputs is not None:
         theirs, ours = _times(
             _compiled(dense.inputs, few, kernel, upstream),
             _compiled(product.inputs, few, kernel, upstream),
@@ -177,7 +173,7 @@ def _compiled(function, *tensors):
     return lambda: compiled(*tensors)
 
 
-def _compare(few, many, theirs, ours=math.inf):
+def _compare(few, many, theirs, ours):
     """The share of non-zeros at which a walk takes as long as the faster dense product,
     and whether that is ours."""
     dense = min(theirs, ours)

@@ -25,7 +25,7 @@ def choose(product, x, dense):
         RuntimeError: if there is no walk and the mode is `"always"`.
     """
     mode = config.event_driven()
-    if config.fused() == "never" or (mode == "never" and not dense.has_own):
+    if config.fused() == "never":
         return Choice()
     reason = unavailable(product, x)
     if reason is not None:
