@@ -12,6 +12,7 @@ from keras_spiking import layers
 from keras_spiking import learning
 from keras_spiking import losses
 from keras_spiking import metrics
+from keras_spiking import models
 from keras_spiking import online
 from keras_spiking import ops
 from keras_spiking import quantizers
@@ -36,6 +37,7 @@ __all__ = [
     "learning",
     "losses",
     "metrics",
+    "models",
     "online",
     "ops",
     "quantizers",

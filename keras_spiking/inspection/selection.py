@@ -15,7 +15,7 @@ from keras_spiking.layers.spiking_layer import SpikingLayer
 Layers = dict[str, keras.layers.Layer]
 Selector = Any  # a name, a class, a layer, a list of these, or a predicate of layers
 
-_SPIKING = (SpikingLayer, EventPropLayer, PSN, SlidingPSN)
+SPIKING = (SpikingLayer, EventPropLayer, PSN, SlidingPSN)
 
 
 def all_layers(model: keras.layers.Layer) -> Layers:
@@ -55,7 +55,7 @@ def _inner_layers(layer):
 
 def is_spiking(layer: keras.layers.Layer) -> bool:
     """Whether a layer is one of spiking neurons over `(batch, time, ...)`."""
-    return isinstance(layer, _SPIKING)
+    return isinstance(layer, SPIKING)
 
 
 def select_layers(

@@ -1,0 +1,93 @@
+"""Arguments that all networks take, and the list of the networks."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+from typing import Literal
+from typing import TypedDict
+
+import keras
+
+Neuron = str | Callable[..., keras.layers.Layer] | keras.layers.Layer
+
+
+class ModelOptions(TypedDict, total=False):
+    """Arguments of all networks after the first."""
+
+    classes: int
+    timesteps: int
+    neuron: Neuron
+    surrogate: Any
+    include_top: bool
+    return_sequences: bool
+    weights: str | None
+    name: str | None
+
+
+class ResNetOptions(ModelOptions, total=False):
+    """Arguments of residual networks after the first."""
+
+    filters: int
+    stem: Literal["imagenet", "cifar"]
+
+
+class SEWResNetOptions(ResNetOptions, total=False):
+    """Arguments of SEW-ResNets after the first."""
+
+    connect: Literal["ADD", "AND", "IAND"]
+
+
+networks: dict[str, Callable[..., keras.Model]] = {}
+
+
+def network(family):
+    """Lists a function that builds a network, and shows its arguments one by one.
+
+    Args:
+        family: Function that takes the keyword arguments that the network passes on.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def build(*args, **kwargs):
+            kwargs.setdefault("name", function.__name__.lower())
+            return function(*args, **kwargs)
+
+        own = inspect.signature(function)
+        *first, options = own.parameters.values()
+        names = typing.get_args(options.annotation)[0].__annotations__
+        shared = inspect.signature(family).parameters
+        rest = [parameter for name, parameter in shared.items() if name in names]
+        build.__signature__ = own.replace(parameters=[*first, *rest])
+        networks[function.__name__] = build
+        return build
+
+    return decorate
+
+
+def get(name: str) -> Callable[..., keras.Model]:
+    """The function that builds the network of a given name.
+
+    Args:
+        name: Name of a function in `keras_spiking.models`. Case, `-` and `_` do not
+            matter.
+
+    Returns:
+        The function.
+
+    Raises:
+        ValueError: if there is no such network.
+
+    Example:
+
+    >>> keras_spiking.models.get("sew_resnet18").__name__
+    'SEWResNet18'
+    """
+    wanted = str(name).lower().replace("_", "").replace("-", "")
+    for known, function in networks.items():
+        if known.lower().replace("_", "") == wanted:
+            return function
+    known = ", ".join(sorted(networks))
+    raise ValueError(f"There is no network {name!r}. There are {known}.")

@@ -1,0 +1,88 @@
+"""What Spiking ResNet and SEW-ResNet share: the plan of a residual network."""
+
+import dataclasses
+
+import keras
+
+from keras_spiking.models import parts
+from keras_spiking.validation import check_choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The blocks of a residual network.
+
+    Attributes:
+        depths: Tuple of integers, the number of blocks of each of the four stages.
+        bottleneck: Boolean, whether a block is 1 x 1, 3 x 3, 1 x 1 in place of two
+            convolutions of 3 x 3, with four times as many filters at its end.
+        groups: Integer, of the 3 x 3 convolutions of bottlenecks.
+        widening: How many times as wide as usual bottlenecks are, over all groups.
+    """
+
+    depths: tuple[int, int, int, int]
+    bottleneck: bool = False
+    groups: int = 1
+    widening: int = 1
+
+    def convolutions(self, filters, strides):
+        """Filters, size, strides and groups of the convolutions in a block."""
+        if not self.bottleneck:
+            return [(filters, 3, strides, 1), (filters, 3, 1, 1)]
+        width = filters * self.widening
+        return [
+            (width, 1, 1, 1),
+            (width, 3, strides, self.groups),
+            (4 * filters, 1, 1, 1),
+        ]
+
+
+def stem(x, fire, filters, kind):
+    """The convolution and neurons before the blocks."""
+    check_choice("stem", kind, ("imagenet", "cifar"))
+    small = kind == "cifar"
+    size, strides = (3, 1) if small else (7, 2)
+    x = parts.convolution(x, filters, size, strides, name="conv1", norm="bn1")
+    x = fire(x, "sn1")
+    return x if small else parts.max_pooling(x, 3, 2, "maxpool")
+
+
+def stages(x, plan, filters, block):
+    """Four stages of blocks, each with twice the filters of the one before."""
+    for stage, depth in enumerate(plan.depths):
+        for number in range(depth):
+            strides = 2 if stage > 0 and number == 0 else 1
+            name = f"layer{stage + 1}_{number}"
+            x = block(x, filters * 2**stage, strides, name)
+    return x
+
+
+def path(x, fire, plan, filters, strides, name):
+    """The convolutions of a block, with neurons between them."""
+    convolutions = plan.convolutions(filters, strides)
+    for number, (filters, size, strides, groups) in enumerate(convolutions, 1):
+        x = parts.convolution(
+            x,
+            filters,
+            size,
+            strides,
+            groups=groups,
+            name=f"{name}_conv{number}",
+            norm=f"{name}_bn{number}",
+        )
+        if number < len(convolutions):
+            x = fire(x, f"{name}_sn{number}")
+    return x, f"{name}_sn{number}"
+
+
+def projection(x, y, strides, name):
+    """The input `x` of a block, projected to the shape of the path's output `y`."""
+    first = keras.config.image_data_format() == "channels_first"
+    filters = y.shape[2 if first else -1]
+    name = f"{name}_downsample"
+    return parts.convolution(x, filters, 1, strides, name=f"{name}_0", norm=f"{name}_1")
+
+
+def minimum_size(kind):
+    """The least height and width of images, by the stem."""
+    return 8 if kind == "cifar" else 32
