@@ -19,3 +19,12 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(params=["channels_last", "channels_first"])
+def image_data_format(request):
+    """Keras's default format of images, for the time of a test."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(request.param)
+    yield request.param
+    keras.config.set_image_data_format(before)

@@ -21,3 +21,6 @@ from keras_spiking.models.spiking_resnet import SpikingResNeXt50_32x4d
 from keras_spiking.models.spiking_resnet import SpikingResNeXt101_32x8d
 from keras_spiking.models.spiking_resnet import SpikingWideResNet50_2
 from keras_spiking.models.spiking_resnet import SpikingWideResNet101_2
+from keras_spiking.models.spikingjelly import LoadedWeights
+from keras_spiking.models.spikingjelly import load_spikingjelly
+from keras_spiking.models.weights import load_weights

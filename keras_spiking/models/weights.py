@@ -1,6 +1,37 @@
-"""Weights of a network from a file."""
+"""Weights of a network from a file, whatever its kind."""
+
+import os
+
+import keras
+from keras import ops
+
+from keras_spiking.models.spikingjelly import load_spikingjelly
 
 
-def load_weights(model, weights):
-    """Loads weights into a network from a file of Keras."""
-    model.load_weights(weights)
+def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
+    """Loads weights into a model: all of them, or none.
+
+    Args:
+        model: Built Keras model.
+        path: Path of a `.weights.h5` or `.keras` file of Keras, or of a checkpoint that
+            `load_spikingjelly` reads.
+
+    Raises:
+        ValueError: if there is no such file, or the weights do not fit.
+    """
+    name = os.fsdecode(path)
+    if not name.endswith((".weights.h5", ".keras")):
+        load_spikingjelly(model, name)
+        return
+    if not os.path.isfile(name):
+        raise ValueError(f"There is no file {name!r}.")
+    before = [ops.copy(variable.value) for variable in model.variables]
+    try:
+        model.load_weights(name)
+    except Exception as error:
+        for variable, value in zip(model.variables, before):
+            variable.assign(value)
+        raise ValueError(
+            f"The weights of {name!r} do not fit model '{model.name}', or the file is "
+            f"damaged: {error} Nothing was loaded."
+        ) from error
