@@ -1,6 +1,9 @@
 """The networks of the papers, and weights for them."""
 
 from keras_spiking.models.options import get
+from keras_spiking.models.preset import from_preset
+from keras_spiking.models.preset import presets
+from keras_spiking.models.preset import save_to_preset
 from keras_spiking.models.sew_resnet import SEWResNet
 from keras_spiking.models.sew_resnet import SEWResNet18
 from keras_spiking.models.sew_resnet import SEWResNet34
