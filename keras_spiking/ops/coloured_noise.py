@@ -22,8 +22,8 @@ def coloured_noise(
         dtype: `"float32"` or `"float64"`.
     """
     batch, steps, *features = shape
-    scale = spectrum(steps, exponent)
-    size = (2, batch, *features, len(scale))
+    scale = ops.convert_to_tensor(spectrum(steps, exponent), dtype)
+    size = (2, batch, *features, steps // 2 + 1)
     noise = keras.random.normal(size, dtype=dtype, seed=seed)
     real, imaginary = noise[0] * scale[:, 0], noise[1] * scale[:, 1]
     noise = ops.irfft((real, imaginary), fft_length=steps)

@@ -1,4 +1,4 @@
-"""Neurons that SpikingJelly has, too: its numbers, `tests/peers/generate_neurons.py`."""
+"""SpikingJelly's numbers for more neurons: `tests/peers/generate_neurons.py`."""
 
 from pathlib import Path
 

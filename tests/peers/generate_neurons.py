@@ -3,8 +3,8 @@
     spikingjelly-env/bin/python tests/peers/generate_neurons.py tests/data/neurons
 
 Recorded with SpikingJelly 2.0.0 and PyTorch 2.13.0 on a CPU, in float32. Every file has
-the input `x` and the weights `weight` of a loss `sum(weight * y)`, with the batch first;
-the outputs `y`; the gradients `grad_x` and, for what the neuron learns, `grad_{name}`.
+the input `x` and the weights `weight` of a loss `sum(weight * y)`, batch first; the
+outputs `y`; the gradients `grad_x` and, for what the neuron learns, `grad_{name}`.
 """
 
 import pathlib

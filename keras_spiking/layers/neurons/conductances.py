@@ -29,6 +29,10 @@ class IonChannels(WithoutReset):
         zeros = ops.zeros_like(x, dtype=self.state_dtype)
         return tuple(zeros + value for value in self.resting)
 
+    def fire(self, h):
+        """Spikes, with the surrogate of the potential in units of 10 mV."""
+        return self.surrogate(0.1 * (h - self.v_threshold))
+
     def crossing(self, new, old):
         """Spikes where the potential reaches the threshold from below."""
         below = ops.cast(old < self.v_threshold, old.dtype)
@@ -62,7 +66,8 @@ class HodgkinHuxleyLayer(IonChannels):
         e_l: Float or array, that of the leak. Defaults to `-54.4`.
         v_threshold: Float or array >= 0, the potential whose upward crossing is a
             spike, in mV. Defaults to `0.0`.
-        surrogate: Name, `Surrogate` or callable. Defaults to `"sigmoid"`.
+        surrogate: Name, `Surrogate` or callable, of the potential in units of 10 mV.
+            Defaults to `"sigmoid"`.
         **kwargs: The other arguments of `TemporalLayer`.
 
     Input shape:
@@ -175,7 +180,8 @@ class MorrisLecarLayer(IonChannels):
         v4: Float or array > 0, over how many mV. Defaults to `30.0`.
         v_threshold: Float or array >= 0, the potential whose upward crossing is a
             spike, in mV. Defaults to `0.0`.
-        surrogate: Name, `Surrogate` or callable. Defaults to `"sigmoid"`.
+        surrogate: Name, `Surrogate` or callable, of the potential in units of 10 mV.
+            Defaults to `"sigmoid"`.
         **kwargs: The other arguments of `TemporalLayer`.
 
     Input shape:

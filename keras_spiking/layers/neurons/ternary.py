@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.options import LeakyOptions
-from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.parameter import POSITIVE
 from keras_spiking.parameter import Parameter
@@ -82,9 +81,6 @@ class TernaryIFLayer(Ternary, IFLayer):
     References:
         - [Guo et al., 2024](https://arxiv.org/abs/2312.06372)
     """
-
-    def __init__(self, v_threshold: ArrayLike = 1.0, **kwargs: Unpack[SpikingOptions]):
-        super().__init__(v_threshold, **kwargs)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
