@@ -19,7 +19,6 @@ FUSED = {
     "CubaLayer",
     "DSRIFLayer",
     "DSRLIFLayer",
-    "DendriticBranches",
     "DualExponentialSynapse",
     "EIFLayer",
     "EventPropLayer",

@@ -11,7 +11,6 @@ from backend import to_numpy
 from keras import ops
 
 from keras_spiking import layers
-from keras_spiking.layers.neurons import intra_layer
 from keras_spiking.layers.regularization import coloured_noise
 
 FOLDER = Path(__file__).parents[1] / "data" / "neurons"
@@ -81,8 +80,7 @@ def play_back(monkeypatch, noise):
     def drawn(*args):
         return ops.convert_to_tensor(next(recorded))
 
-    for module in (intra_layer, coloured_noise):
-        monkeypatch.setattr(module, "coloured_noise", drawn)
+    monkeypatch.setattr(coloured_noise, "coloured_noise", drawn)
 
 
 @pytest.mark.parametrize("name", CASES)

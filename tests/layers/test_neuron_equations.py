@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_spiking import layers
 from keras_spiking import surrogates
+from keras_spiking.backends import explain
 from keras_spiking.layers.neurons.resonator import hippo_frequencies
 from keras_spiking.ops.coloured_noise import coloured_noise
 
@@ -383,6 +384,20 @@ def test_coloured_noise_has_unit_variance(steps, exponent):
     np.testing.assert_allclose(noise.std(), 1.0, atol=0.02)
 
 
+def test_noise_that_is_coloured_needs_all_steps_at_once():
+    x = np.zeros((2, 9, 4), "float32")
+    for noise in (layers.ColouredNoise, layers.NoisyILCCubaLayer):
+        white = layers.StepByStep(noise(exponent=0.0, **size(noise)))
+        assert to_numpy(white(x, training=True)).any()
+        pink = layers.StepByStep(noise(exponent=1.0, **size(noise)))
+        with pytest.raises(ValueError, match="inside of a `StepByStep`"):
+            pink(x, training=True)
+
+
+def size(noise):
+    return {"population": 2} if noise is layers.NoisyILCCubaLayer else {}
+
+
 def test_the_spectrum_of_coloured_noise_is_a_power_law():
     noise = to_numpy(coloured_noise((4000, 64, 2), 1.5, seed=2))
     power = (np.abs(np.fft.rfft(noise, axis=1)) ** 2).mean((0, 2))[1:-1]
@@ -506,8 +521,7 @@ def test_time_constants_are_learned_on_a_logarithmic_scale():
 def test_dendrites_have_the_shape_of_neurons():
     import keras
 
-    layer = layers.DendriticBranches(2, return_state=True)
-    y, current = layer(keras.Input((5, 3, 8)))
-    assert y.shape == (None, 5, 3, 4) and current.shape == (None, 3, 8)
-    layer = layers.DendriticBranches(2, return_sequences=False)
-    assert layer(keras.Input((5, 8))).shape == (None, 4)
+    layer = layers.DendriticBranches(2, learnable={"tau": "neuron"})
+    assert layer(keras.Input((5, 3, 8))).shape == (None, 5, 3, 4)
+    assert layer.trainable_weights[0].shape == (3, 8)
+    assert "fused" in {row["implementation"] for row in explain(layer)}

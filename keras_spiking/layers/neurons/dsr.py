@@ -60,7 +60,8 @@ class DSRIFLayer(SpikeRepresentation):
 
     Over many steps the mean output is the mean input, clipped to
     `[0, v_threshold]`, and the gradient is that of this function: no surrogate is
-    needed, and nothing is differentiated through time.
+    needed, and nothing is differentiated through time. It needs all steps in one call:
+    to train, do not put these neurons into a `StepByStep`.
 
     Args:
         v_threshold: Float or array > 0, the height of the spikes. Defaults to `6.0`.
@@ -130,7 +131,8 @@ class DSRLIFLayer(SpikeRepresentation):
         mean_w(G) / tau                     of each X[t], if 0 < mean_w(X) < limit
         T dt mean_w(G)                      of v_threshold, if mean_w(X) > limit
 
-    with `limit = tau v_threshold / dt`.
+    with `limit = tau v_threshold / dt`. They need all steps in one call: to train, do
+    not put these neurons into a `StepByStep`.
 
     Args:
         tau: Float > 0, the membrane time constant, in units of time. Defaults to

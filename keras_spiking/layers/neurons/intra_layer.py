@@ -12,9 +12,8 @@ from keras_spiking.layers.neurons.current_based import CubaLayer
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.options import SpikingOptions
+from keras_spiking.layers.regularization.coloured_noise import noise_for
 from keras_spiking.layers.spiking_layer import SpikingLayer
-from keras_spiking.ops.coloured_noise import coloured_noise
-from keras_spiking.ops.random_numbers import check_not_exported
 from keras_spiking.ops.time_loop import masked
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_groups
@@ -293,17 +292,12 @@ class NoisyILCCubaLayer(ILCCubaLayer):
     def call(self, inputs, initial_state=None, mask=None, training=False):
         if not training or self.std == 0.0:
             return super().call(inputs, initial_state, mask)
-        check_not_exported(self)
-        before, after = (self._noise(ops.shape(inputs)) for _ in range(2))
+        before, after = (
+            self.std * noise_for(self, inputs, self.state_dtype) for _ in range(2)
+        )
         inputs = ops.cast(inputs, self.state_dtype) + before
         run = functools.partial(self._run_noisy, after)
         return self.over_time(run, inputs, initial_state, mask)
-
-    def _noise(self, shape):
-        noise = coloured_noise(
-            shape, self.exponent, self.seed_generator, self.state_dtype
-        )
-        return self.std * noise
 
     def _run_noisy(self, noise, inputs, states=None, mask=None):
         inputs = ops.cast(inputs, self.state_dtype)

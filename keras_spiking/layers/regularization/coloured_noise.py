@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_spiking.constraints import Interval
+from keras_spiking.layers import streaming
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.coloured_noise import coloured_noise
@@ -94,10 +95,8 @@ class ColouredNoise(Layer):
     def call(self, inputs, training=False):
         if not training:
             return inputs
-        check_not_exported(self)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
-        shape = ops.shape(inputs)
-        noise = coloured_noise(shape, self.exponent, self.seed_generator, dtype)
+        noise = noise_for(self, inputs, dtype)
         std = self.std
         if self.learn_std:
             std = ops.cast(ops.convert_to_tensor(self.std_weight), dtype)
@@ -114,3 +113,16 @@ class ColouredNoise(Layer):
             "learn_std": self.learn_std,
             "seed": self.seed,
         }
+
+
+def noise_for(layer, inputs, dtype):
+    """Noise of a layer's `exponent` in the shape of its inputs."""
+    check_not_exported(layer)
+    if layer.exponent and streaming.is_streaming():
+        raise ValueError(
+            f"{type(layer).__name__} '{layer.name}' draws the noise of all time steps "
+            "at once and cannot be inside of a `StepByStep`: use `exponent=0.0`, or add "
+            f"the noise before. Received: exponent={layer.exponent}"
+        )
+    shape = ops.shape(inputs)
+    return coloured_noise(shape, layer.exponent, layer.seed_generator, dtype)

@@ -1,3 +1,4 @@
+from typing import Any
 from typing import Unpack
 
 import keras
@@ -5,18 +6,19 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_spiking.layers.options import TemporalOptions
-from keras_spiking.layers.temporal_layer import TemporalLayer
-from keras_spiking.ops.bounded import bounded
-from keras_spiking.parameter import Parameter
+from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.neurons.leaky_integrator import LILayer
+from keras_spiking.layers.options import LayerOptions
+from keras_spiking.parameter import to_config
 from keras_spiking.validation import check_groups
 from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_time_axis
 
 __all__ = ["DendriticBranches"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class DendriticBranches(TemporalLayer):
+class DendriticBranches(Layer):
     """Dendrites whose branches remember for different times: dendritic heterogeneity.
 
     Each neuron has some branches, whose currents decay at their own pace and add up:
@@ -33,15 +35,19 @@ class DendriticBranches(TemporalLayer):
         tau: Float or array >= 1, the time constants in time steps: one for each branch,
             or for each input. `None` gives the branches 2, 4, 8, ... Defaults to
             `None`.
-        **kwargs: The arguments of `TemporalLayer`. The paper learns the time constants
-            of all branches: `learnable={"tau": "neuron"}`.
+        learnable: As in `TemporalLayer`. The paper learns the time constants of all
+            branches: `learnable={"tau": "neuron"}`. Defaults to `None`.
+        **kwargs: The arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor `(batch, time, ..., neurons * branches)`.
+        mask: Boolean tensor `(batch, time)`.
 
     Input shape:
         `(batch, time, ..., neurons * branches)`, the branches of a neuron side by side.
 
     Output shape:
-        `(batch, time, ..., neurons)`; without time if `return_sequences=False`. The
-        state is the `current` of each branch.
+        `(batch, time, ..., neurons)`.
 
     Raises:
         ValueError: if `tau` is less than 1, or the last axis of the input does not
@@ -58,44 +64,43 @@ class DendriticBranches(TemporalLayer):
         - [Zheng et al., 2024](https://doi.org/10.1038/s41467-023-44614-z)
     """
 
-    state_names = ("current",)
-    tau = Parameter(minimum=1.0)
+    has_time_axis = True
 
     def __init__(
         self,
         branches: int = 4,
         *,
         tau: ArrayLike | None = None,
-        **kwargs: Unpack[TemporalOptions],
+        learnable: Any = None,
+        **kwargs: Unpack[LayerOptions],
     ):
         super().__init__(**kwargs)
         self.branches = check_integer("branches", branches, minimum=1)
-        self.tau = 2.0 ** np.arange(1, branches + 1) if tau is None else tau
+        tau = 2.0 ** np.arange(1, branches + 1) if tau is None else tau
+        options = {"learnable": learnable, "dtype": self.dtype_policy}
+        self.currents = LILayer(tau, name="currents", **options)
+        self.supports_masking = True
 
-    def build(self, inputs_shape, initial_state_shape=None):
-        inputs = inputs_shape[-1]
-        neurons = check_groups(self, "inputs", inputs, self.branches)
-        given = type(self).tau.given(self)
+    def build(self, input_shape):
+        check_time_axis(self, input_shape)
+        neurons = check_groups(self, "inputs", input_shape[-1], self.branches)
+        given = LILayer.tau.given(self.currents)
         if np.shape(given) == (self.branches,):
-            self.tau = np.tile(given, neurons)
-        super().build(inputs_shape, initial_state_shape)
+            self.currents.tau = np.tile(given, neurons)
+        self.currents.build(input_shape)
 
-    def step(self, x, states):
-        (current,) = states
-        current = current + (bounded(x) - current) / self.tau
-        return current, (current,)
-
-    def run_steps(self, inputs, states=None, mask=None):
-        currents, states = super().run_steps(inputs, states, mask)
+    def call(self, inputs, mask=None):
+        currents = self.currents(inputs, mask=mask)
         shape = (*ops.shape(currents)[:-1], -1, self.branches)
-        return ops.sum(ops.reshape(currents, shape), axis=-1), states
+        return ops.sum(ops.reshape(currents, shape), axis=-1)
 
-    def compute_output_spec(self, inputs, initial_state=None, mask=None):
-        spec = super().compute_output_spec(inputs, initial_state, mask)
-        outputs, *states = spec if self.return_state else (spec,)
-        shape = (*outputs.shape[:-1], outputs.shape[-1] // self.branches)
-        outputs = keras.KerasTensor(shape, dtype=outputs.dtype)
-        return (outputs, *states) if self.return_state else outputs
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // self.branches)
 
     def get_config(self):
-        return {**super().get_config(), "branches": self.branches}
+        return {
+            **super().get_config(),
+            "branches": self.branches,
+            "tau": to_config(LILayer.tau.given(self.currents)),
+            "learnable": dict(self.currents.learnable),
+        }
