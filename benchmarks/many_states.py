@@ -21,11 +21,11 @@ import zoo_neurons
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.program import Program
 from keras_spiking.backends.kernels.trace import Step
+from keras_spiking.layers import HodgkinHuxleyLayer
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
 
 from backends.many_states import Coupled  # noqa: E402
-from backends.many_states import HodgkinHuxley  # noqa: E402
 
 
 def making(layer, features):
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     layers = {f"{n} coupled states": Coupled(n) for n in arguments.states}
-    layers["Hodgkin-Huxley"] = HodgkinHuxley()
+    layers["Hodgkin-Huxley"] = HodgkinHuxleyLayer()
     x, g = neurons.random_sequences(arguments.shape)
     rows = []
     for name, layer in layers.items():

@@ -158,6 +158,19 @@ class Parameter:
         return weight
 
 
+class Positive(Parameter):
+    """A parameter above 0 that is learned, if it is, as `exp(weight)`."""
+
+    def check(self, layer, value):
+        return check_array(self.name, value, above=0.0)
+
+    def to_weight(self, value):
+        return np.log(value)
+
+    def from_weight(self, weight):
+        return ops.exp(ops.clip(weight, -40.0, 40.0))
+
+
 class Fraction(Parameter):
     """A parameter between 0 and 1 that is learned as `sigmoid(weight)`.
 

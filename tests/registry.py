@@ -34,12 +34,24 @@ TESTED_ELSEWHERE = {
     "WeightStandardizedDense",
 }
 
+TABLE = ("theta", "h", "d")
+
 # Arguments of the layers that cannot be made without.
 ARGUMENTS = {
     "Delay": {"delay_steps": 2},
+    "DendriticBranches": {"branches": 2},
     "DropConnectDense": {"units": 4},
     "MaskedPSN": {"k": 2, "T": 6},
     "SlidingPSN": {"k": 2},
+    "ILCCubaLayer": {"population": 2},
+    "ILCIFLayer": {"population": 2},
+    "ILCLIFLayer": {"population": 2},
+    "NoisyILCCubaLayer": {"population": 2},
+    "FewSpikeLayer": {name: [3.2, 1.6, 0.8, 0.4, 0.2, 0.1] for name in TABLE},
+    "HierarchicallyGatedLayer": {
+        **{name: [[0.5, 0.4, 0.3, 0.2, 0.1, 0.05]] * 2 for name in TABLE},
+        "gate_thresholds": [2.0],
+    },
     "Dropout": {"rate": 0.5, "seed": 1},
     "ElementwiseRecurrent": {"layer": "dense"},
     "Rematerialize": {"layer": "dense"},

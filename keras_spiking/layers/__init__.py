@@ -28,21 +28,33 @@ from keras_spiking.layers.neurons.biophysical import ConductanceLIFLayer
 from keras_spiking.layers.neurons.biophysical import NoisyLIFLayer
 from keras_spiking.layers.neurons.biophysical import RefractoryLIFLayer
 from keras_spiking.layers.neurons.biophysical import ResonateAndFireLayer
+from keras_spiking.layers.neurons.cable import MultiCompartmentLIFLayer
 from keras_spiking.layers.neurons.competition import LateralInhibitionLayer
 from keras_spiking.layers.neurons.competition import WinnerTakeAllLayer
+from keras_spiking.layers.neurons.conductances import HodgkinHuxleyLayer
+from keras_spiking.layers.neurons.conductances import MorrisLecarLayer
 from keras_spiking.layers.neurons.cuba_lif import CubaLIFLayer
 from keras_spiking.layers.neurons.current_based import CubaLayer
+from keras_spiking.layers.neurons.dsr import DSRIFLayer
+from keras_spiking.layers.neurons.dsr import DSRLIFLayer
 from keras_spiking.layers.neurons.event_prop import EventPropLayer
+from keras_spiking.layers.neurons.few_spike import FewSpikeLayer
+from keras_spiking.layers.neurons.few_spike import HierarchicallyGatedLayer
 from keras_spiking.layers.neurons.gated_lif import GatedLIFLayer
 from keras_spiking.layers.neurons.graded import ILIFLayer
 from keras_spiking.layers.neurons.graded import LIAFLayer
 from keras_spiking.layers.neurons.graded import SigmaDeltaLayer
 from keras_spiking.layers.neurons.integrate_and_fire import IFLayer
+from keras_spiking.layers.neurons.intra_layer import ILCCubaLayer
+from keras_spiking.layers.neurons.intra_layer import ILCIFLayer
+from keras_spiking.layers.neurons.intra_layer import ILCLIFLayer
+from keras_spiking.layers.neurons.intra_layer import NoisyILCCubaLayer
 from keras_spiking.layers.neurons.klif import KLIFLayer
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.neurons.leaky_integrator import LILayer
 from keras_spiking.layers.neurons.lif_variants import ComplementaryLIFLayer
 from keras_spiking.layers.neurons.lif_variants import GeneralLinearLayer
+from keras_spiking.layers.neurons.liquid import LTCLayer
 from keras_spiking.layers.neurons.membrane_norm import (
     MembraneBatchNormalizationLIFLayer,
 )
@@ -53,6 +65,15 @@ from keras_spiking.layers.neurons.parallel_spiking import PSN
 from keras_spiking.layers.neurons.parallel_spiking import MaskedPSN
 from keras_spiking.layers.neurons.parallel_spiking import SlidingPSN
 from keras_spiking.layers.neurons.parametric_lif import ParametricLIFLayer
+from keras_spiking.layers.neurons.resonator import S5RFLayer
+from keras_spiking.layers.neurons.silif import CSiLIFLayer
+from keras_spiking.layers.neurons.silif import SiLIFLayer
+from keras_spiking.layers.neurons.spike_response import SRMLayer
+from keras_spiking.layers.neurons.st_bif import STBIFLayer
+from keras_spiking.layers.neurons.symplectic import SEAdLIFLayer
+from keras_spiking.layers.neurons.ternary import TernaryIFLayer
+from keras_spiking.layers.neurons.ternary import TernaryLIFLayer
+from keras_spiking.layers.neurons.two_compartments import TCLIFLayer
 from keras_spiking.layers.normalization.batch_normalization import (
     BatchNormalizationThroughTime,
 )
@@ -73,11 +94,14 @@ from keras_spiking.layers.readouts.voting import Voting
 from keras_spiking.layers.recurrent.cells import SpikingGRUCell
 from keras_spiking.layers.recurrent.cells import SpikingLSTMCell
 from keras_spiking.layers.recurrent.cells import SpikingRNNCell
+from keras_spiking.layers.regularization.coloured_noise import ColouredNoise
 from keras_spiking.layers.regularization.drop_connect import DropConnectDense
 from keras_spiking.layers.regularization.dropout import Dropout
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.layers.synapses.delay import Delay
 from keras_spiking.layers.synapses.delay import LearnableDelay
+from keras_spiking.layers.synapses.dendrites import DendriticBranches
+from keras_spiking.layers.synapses.short_term_plasticity import ShortTermPlasticity
 from keras_spiking.layers.synapses.synapse_filters import AlphaSynapse
 from keras_spiking.layers.synapses.synapse_filters import DualExponentialSynapse
 from keras_spiking.layers.synapses.synapse_filters import SynapseFilter
@@ -86,11 +110,41 @@ from keras_spiking.layers.synapses.weight_standardization import (
 )
 from keras_spiking.layers.synapses.weight_standardization import WeightStandardizedDense
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.layers.transforms.differential import SpikingGELU
+from keras_spiking.layers.transforms.differential import SpikingLayerNormalization
+from keras_spiking.layers.transforms.differential import SpikingSoftmax
 from keras_spiking.layers.transforms.matrix import AXAT
 from keras_spiking.layers.transforms.matrix import DCT
 from keras_spiking.parameter import Parameter
 
 __all__ = [
+    "MultiCompartmentLIFLayer",
+    "HodgkinHuxleyLayer",
+    "MorrisLecarLayer",
+    "DSRIFLayer",
+    "DSRLIFLayer",
+    "FewSpikeLayer",
+    "HierarchicallyGatedLayer",
+    "ILCCubaLayer",
+    "ILCIFLayer",
+    "ILCLIFLayer",
+    "NoisyILCCubaLayer",
+    "LTCLayer",
+    "S5RFLayer",
+    "CSiLIFLayer",
+    "SiLIFLayer",
+    "SRMLayer",
+    "STBIFLayer",
+    "SEAdLIFLayer",
+    "TernaryIFLayer",
+    "TernaryLIFLayer",
+    "TCLIFLayer",
+    "ColouredNoise",
+    "DendriticBranches",
+    "ShortTermPlasticity",
+    "SpikingGELU",
+    "SpikingLayerNormalization",
+    "SpikingSoftmax",
     "AdExLayer",
     "ALIFLayer",
     "AlphaSynapse",

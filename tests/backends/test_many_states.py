@@ -9,7 +9,6 @@ from backend import BACKEND
 from backend import gradients
 from backend import to_numpy
 from backends.many_states import Coupled
-from backends.many_states import HodgkinHuxley
 from keras import ops
 
 import keras_spiking
@@ -26,7 +25,7 @@ only_once = pytest.mark.skipif(
     BACKEND != "numpy", reason="the same on every backend: tested once, with NumPy"
 )
 NEURONS = {f"coupled{n}": lambda n=n: Coupled(n) for n in range(1, 9)}
-NEURONS["hodgkin_huxley"] = HodgkinHuxley
+NEURONS["hodgkin_huxley"] = layers.HodgkinHuxleyLayer
 
 
 def inputs_of(expressions, known=()):
@@ -140,6 +139,6 @@ def test_long_equations():
 
 
 def test_neurons_with_many_states_can_be_called():
-    for make in (lambda: Coupled(3), HodgkinHuxley):
+    for make in (lambda: Coupled(3), layers.HodgkinHuxleyLayer):
         y = keras.Sequential([keras.Input((4, 3)), make()])(np.ones((2, 4, 3), "f4"))
         assert y.shape == (2, 4, 3)

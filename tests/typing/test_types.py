@@ -22,6 +22,7 @@ REQUIRED = {
     "edges": [("input", "a"), ("a", "output")],
     **{"timesteps": 3, "units": 2, "filters": 2, "kernel_size": 3, "rate": 0.5},
     **{"bits": 2, "k": 2, "delay_steps": 1},
+    **{"theta": [1.0], "h": [1.0], "d": [1.0], "gate_thresholds": []},
 }
 SAMPLES = pathlib.Path(__file__).with_name("samples.py")
 
