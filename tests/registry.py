@@ -12,6 +12,7 @@ ABSTRACT = {"Encoder", "TemporalLayer", "SpikingLayer"}
 # made for them: they have tests of their own.
 TESTED_ELSEWHERE = {
     "AXAT",
+    "AdaptiveAveragePooling2D",
     "ChannelAttention",
     "DCT",
     "MultiDimensionalAttention",

@@ -86,6 +86,7 @@ from keras_spiking.layers.synapses.weight_standardization import (
 )
 from keras_spiking.layers.synapses.weight_standardization import WeightStandardizedDense
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.layers.transforms.adaptive_pooling import AdaptiveAveragePooling2D
 from keras_spiking.layers.transforms.matrix import AXAT
 from keras_spiking.layers.transforms.matrix import DCT
 from keras_spiking.parameter import Parameter
@@ -95,6 +96,7 @@ __all__ = [
     "ALIFLayer",
     "AlphaSynapse",
     "AXAT",
+    "AdaptiveAveragePooling2D",
     "BatchNormalizationThroughTime",
     "ChannelAttention",
     "ChannelPooling",

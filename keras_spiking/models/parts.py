@@ -146,7 +146,16 @@ def batch_normalization(name, **kwargs):
 
 
 def convolution(
-    x, filters, size, strides=1, *, name, norm=None, groups=1, initializer=he_normal
+    x,
+    filters,
+    size,
+    strides=1,
+    *,
+    name,
+    norm=None,
+    gamma=1.0,
+    groups=1,
+    initializer=he_normal,
 ):
     """A convolution that is centred on its input, and batch normalisation.
 
@@ -169,7 +178,8 @@ def convolution(
         )
     )
     if norm is not None:
-        stack.append(batch_normalization(norm))
+        gamma = keras.initializers.Constant(gamma)
+        stack.append(batch_normalization(norm, gamma_initializer=gamma))
     return apply(x, stack, name)
 
 
@@ -180,6 +190,11 @@ def max_pooling(x, size, strides, name):
         # No spike is less than 0.
         stack.insert(0, keras.layers.ZeroPadding2D(padding, name=f"{name}_padding"))
     return apply(x, stack, name)
+
+
+def flatten(x, name):
+    """The features of an image, or of each frame of a sequence, in a row."""
+    return apply(x, [keras.layers.Flatten(name=name)], name)
 
 
 def dense(x, units, name):

@@ -19,6 +19,8 @@ def standardize(kernel, gain):
     axes = tuple(range(len(kernel.shape) - 1))
     mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
     fan_in = math.prod(kernel.shape[:-1])
+    # The published layers estimate the variance without bias.
+    variance = variance * fan_in / max(fan_in - 1, 1)
     return gain * (kernel - mean) * ops.rsqrt(fan_in * variance + 1e-4)
 
 
