@@ -23,12 +23,14 @@ class Memory:
         phase: `ONCE`, `STEP` or `END`.
         binary: Boolean, whether all are 0 or 1. They are kept as bits then.
         argument: Which input of the network it is, or `None`.
+        kept: Boolean, whether the next step reads it before it is written again.
     """
 
     size: int
     phase: int
     binary: bool = False
     argument: int | None = None
+    kept: bool = False
 
 
 @dataclasses.dataclass(eq=False)
@@ -272,6 +274,18 @@ class Builder:
         size = first.memory.size
         memory = self.add(Combine, name, values, size, code, binary=binary)
         return Value(memory, first.positions, any(v.time for v in values))
+
+    def before(self, value):
+        """What `feed_back` writes in a step, as the next step reads it: like another
+        value that has a memory to itself."""
+        return Value(Memory(value.memory.size, STEP, kept=True), value.positions, True)
+
+    def feed_back(self, name, value, before):
+        """Writes a value where `before` is, as which it returns it."""
+        order = np.argsort(before.positions.ravel())
+        inputs = [self.in_order(name, value, order).memory]
+        self.operations.append(Combine(name, inputs, before.memory, "{0}"))
+        return before
 
     def reduce(self, name, value, mode):
         """Over time. What a stream returns is that of the steps so far."""

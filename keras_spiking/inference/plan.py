@@ -220,7 +220,7 @@ def arena_of(graph, kernels, scratch):
             for i, state in enumerate(op.states):
                 arena.place((op, i), bytes_of(Memory(len(state), STEP)))
     for kernel in kernels:
-        if kernel.phase == ONCE or kernel.reduces is not None:
+        if kernel.phase == ONCE or kernel.reduces is not None or kernel.output.kept:
             arena.place(kernel.output, bytes_of(kernel.output))
     arena.states = arena.size
     arena.place("scratch", -(-scratch // ALIGNMENT) * ALIGNMENT)

@@ -8,10 +8,11 @@ from keras_spiking.inference import elementwise
 from keras_spiking.inference.graph import Product
 from keras_spiking.inference.refusal import Refusal
 from keras_spiking.layers import Quantized
+from keras_spiking.layers import WeightStandardizedConv2D
+from keras_spiking.layers import WeightStandardizedDense
 
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_STANDARDIZED = (WeightStandardizedConv2D, WeightStandardizedDense)
 
 
 def inner(layer):
@@ -28,6 +29,8 @@ def _weights(layer):
         )
     if isinstance(layer, Quantized):
         pair = layer.quantized_weights()
+    elif isinstance(layer, _STANDARDIZED):
+        pair = layer.standardized_kernel, layer.bias
     else:
         pair = layer.kernel, layer.bias
     arrays = [
@@ -157,9 +160,9 @@ def _check_folded(over_time):
 
 
 RULES = [
-    (layers.Dense, _dense),
+    ((layers.Dense, WeightStandardizedDense), _dense),
     (
-        (layers.Conv1D, layers.Conv2D, *_DEPTHWISE),
+        (layers.Conv1D, layers.Conv2D, WeightStandardizedConv2D, *_DEPTHWISE),
         _convolution,
     ),
     ((layers.SeparableConv1D, layers.SeparableConv2D), _separable),

@@ -1,5 +1,7 @@
 """Layers that move features, pool them, or reduce over time."""
 
+import math
+
 import numpy as np
 from keras import layers
 
@@ -8,8 +10,10 @@ from keras_spiking.inference.graph import Pool
 from keras_spiking.inference.graph import Softmax
 from keras_spiking.inference.products import geometry
 from keras_spiking.inference.refusal import Refusal
+from keras_spiking.layers import AdaptiveAveragePooling2D
 from keras_spiking.layers import ChannelPooling
 from keras_spiking.layers import Voting
+from keras_spiking.layers.transforms.adaptive_pooling import windows
 
 
 def _reshape(builder, layer, values, over_time):
@@ -157,6 +161,35 @@ def _global_pool(mode):
     return rule
 
 
+def _adaptive_pool(builder, layer, values, over_time):
+    """Windows of several sizes, whose features are repeated to the same number."""
+    (value,) = values
+    _check_folded(over_time)
+    first, count = layer.data_format == "channels_first", layer.output_size
+    positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
+    taken = []
+    for size in positions.shape[:2]:
+        found = [list(window) for window in windows(size, count)]
+        most = math.lcm(*map(len, found))
+        taken.append(np.array([np.repeat(w, most // len(w)) for w in found]))
+    rows, columns = taken
+    grid = positions[rows[:, None, :, None], columns[None, :, None, :]]
+    grid = grid.reshape(count * count, -1, positions.shape[-1])
+    window = (1, grid.shape[1])
+    pooled = _pooled(
+        builder,
+        layer.name,
+        value.view(grid),
+        "mean",
+        window,
+        window,
+        (0, 0),
+        (count * count, 1),
+    )
+    shaped = pooled.positions.reshape(count, count, -1)
+    return pooled.view(np.moveaxis(shaped, -1, 0) if first else shaped)
+
+
 def _pooled(builder, name, value, mode, window, strides, padding, out):
     value = builder.in_order(name, value)
     rows, columns, channels = value.shape
@@ -262,6 +295,7 @@ RULES = [
         (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D),
         _global_pool("mean"),
     ),
+    (AdaptiveAveragePooling2D, _adaptive_pool),
     (Voting, _voting),
     (ChannelPooling, _channel_pooling),
     (layers.Softmax, _softmax_layer),

@@ -21,6 +21,7 @@ from keras_spiking.inference.refusal import Refusal
 from keras_spiking.inference.refusal import refuse
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers import DirectEncoder
+from keras_spiking.layers import ElementwiseRecurrent
 from keras_spiking.layers import Encoder
 from keras_spiking.layers import Integrator
 from keras_spiking.layers import Rematerialize
@@ -160,7 +161,7 @@ def _apply_layer(builder, layer, values, folded):
         return apply(builder, layer.layer, values, folded=True)
     if type(layer) is Rematerialize:
         return _chain(builder, layer.layers, value, folded)
-    if type(layer) is StepByStep:
+    if type(layer) in (StepByStep, ElementwiseRecurrent):
         return _step_by_step(builder, layer, values)
     if isinstance(layer, Encoder):
         return _encode(builder, layer, value, folded)
@@ -208,12 +209,37 @@ def _step_by_step(builder, layer, values):
     if layer.timesteps is not None:
         _fix_timesteps(builder, check_timesteps(layer.timesteps))
         values = [Value(v.memory, v.positions, time=True) for v in values]
+    before = None
+    if isinstance(layer, ElementwiseRecurrent):
+        values, before = _recurrent(builder, layer, *values)
     for inner in layer.layers:
         values = [apply(builder, inner, values, folded=not has_time_axis(inner))]
     (value,) = values
+    if before is not None:
+        value = builder.feed_back(layer.name, value, before)
     if layer.reduce is None:
         return value
     return builder.reduce(layer.name, value, layer.reduce)
+
+
+def _recurrent(builder, layer, value):
+    """The input combined with the output a step before, and that."""
+    name = getattr(layer.function, "__name__", "")
+    if name not in _CODES or getattr(keras.ops, name) is not layer.function:
+        raise Refusal(f"its function is not one of {', '.join(_CODES)} of keras.ops")
+    value = builder.whole(layer.name, value)
+    before = builder.before(value)
+    code = _CODES[name].format("{0}", "(b->step == 0 ? R(0.0) : {1})")
+    return [builder.combine(layer.name, [value, before], code)], before
+
+
+_CODES = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "maximum": "MAXIMUM({0}, {1})",
+    "minimum": "MINIMUM({0}, {1})",
+}
 
 
 def _fix_timesteps(builder, timesteps):

@@ -64,9 +64,14 @@ class WeightStandardizedDense(Explicit, keras.layers.Dense):
             name="gain", shape=(self.units,), initializer="ones"
         )
 
-    def call(self, inputs, training=None):
+    @property
+    def standardized_kernel(self):
+        """The kernel that inputs are multiplied by."""
         kernel = ops.convert_to_tensor(self.kernel)
-        y = ops.matmul(inputs, standardize(kernel, ops.convert_to_tensor(self.gain)))
+        return standardize(kernel, ops.convert_to_tensor(self.gain))
+
+    def call(self, inputs, training=None):
+        y = ops.matmul(inputs, self.standardized_kernel)
         if self.bias is not None:
             y = y + self.bias
         return y if self.activation is None else self.activation(y)
@@ -120,7 +125,11 @@ class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
             name="gain", shape=(self.filters,), initializer="ones"
         )
 
+    @property
+    def standardized_kernel(self):
+        """The kernel that inputs are convolved with."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        return standardize(kernel, ops.convert_to_tensor(self.gain))
+
     def convolution_op(self, inputs, kernel):
-        kernel = ops.convert_to_tensor(kernel)
-        kernel = standardize(kernel, ops.convert_to_tensor(self.gain))
-        return super().convolution_op(inputs, kernel)
+        return super().convolution_op(inputs, self.standardized_kernel)
