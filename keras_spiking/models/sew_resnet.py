@@ -240,7 +240,7 @@ def SEWResNeXt50_32x4d(
 
     Example:
 
-    >>> model = keras_spiking.models.SEWResNeXt50_32x4d((32, 32, 3), filters=4)
+    >>> model = keras_spiking.models.SEWResNeXt50_32x4d((32, 32, 3), filters=16)
     >>> model.output_shape
     (None, 1000)
     """
@@ -264,7 +264,7 @@ def SEWResNeXt101_32x8d(
 
     Example:
 
-    >>> model = keras_spiking.models.SEWResNeXt101_32x8d((32, 32, 3), filters=4)
+    >>> model = keras_spiking.models.SEWResNeXt101_32x8d((32, 32, 3), filters=16)
     >>> model.output_shape
     (None, 1000)
     """
