@@ -13,8 +13,10 @@ ABSTRACT = {"Encoder", "TemporalLayer", "SpikingLayer"}
 TESTED_ELSEWHERE = {
     "AXAT",
     "AdaptiveAveragePooling2D",
+    "CenteredMaxPooling2D",
     "ChannelAttention",
     "DCT",
+    "LinearAttention",
     "MultiDimensionalAttention",
     "NeuNorm",
     "QKAttention",

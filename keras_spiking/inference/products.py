@@ -7,6 +7,7 @@ from keras import layers
 from keras_spiking.inference import elementwise
 from keras_spiking.inference.graph import Product
 from keras_spiking.inference.refusal import Refusal
+from keras_spiking.layers import CenteredMaxPooling2D
 from keras_spiking.layers import Quantized
 from keras_spiking.layers import WeightStandardizedConv2D
 from keras_spiking.layers import WeightStandardizedDense
@@ -134,6 +135,8 @@ def geometry(layer, sizes, kernel):
         uneven |= total % 2 == 1
         if layer.padding == "causal" and i == 1:
             before = total = reach - 1
+        if isinstance(layer, CenteredMaxPooling2D):
+            before, total = layer.margin, 2 * layer.margin
         padding.append(before)
         out.append((size + total - reach) // strides[i] + 1)
     averages = isinstance(layer, (layers.AveragePooling1D, layers.AveragePooling2D))

@@ -11,6 +11,7 @@ from keras_spiking.inference.graph import Softmax
 from keras_spiking.inference.products import geometry
 from keras_spiking.inference.refusal import Refusal
 from keras_spiking.layers import AdaptiveAveragePooling2D
+from keras_spiking.layers import CenteredMaxPooling2D
 from keras_spiking.layers import ChannelPooling
 from keras_spiking.layers import Voting
 from keras_spiking.layers.transforms.adaptive_pooling import windows
@@ -215,6 +216,8 @@ def _voting(builder, layer, values, over_time):
 def _channel_pooling(builder, layer, values, over_time):
     (value,) = values
     axis = len(value.shape) - (1 if layer.data_format == "channels_last" else 3)
+    if layer.mode == "sum":
+        raise Refusal('it sums. Use `mode="mean"` and a threshold that fits')
     return _pool_groups(builder, layer, value, axis, layer.mode)
 
 
@@ -288,7 +291,10 @@ RULES = [
     ((layers.Cropping1D, layers.Cropping2D), _crop),
     ((layers.UpSampling1D, layers.UpSampling2D), _repeat),
     (layers.Concatenate, _concatenate),
-    ((layers.MaxPooling1D, layers.MaxPooling2D), _pool("max")),
+    (
+        (layers.MaxPooling1D, layers.MaxPooling2D, CenteredMaxPooling2D),
+        _pool("max"),
+    ),
     ((layers.AveragePooling1D, layers.AveragePooling2D), _pool("mean")),
     ((layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D), _global_pool("max")),
     (

@@ -4,6 +4,7 @@ from keras_spiking.layers.attention.channel_and_time import ChannelAttention
 from keras_spiking.layers.attention.channel_and_time import MultiDimensionalAttention
 from keras_spiking.layers.attention.channel_and_time import SpatialAttention
 from keras_spiking.layers.attention.channel_and_time import TemporalAttention
+from keras_spiking.layers.attention.linear_attention import LinearAttention
 from keras_spiking.layers.attention.self_attention import QKAttention
 from keras_spiking.layers.attention.self_attention import SpikeDrivenSelfAttention
 from keras_spiking.layers.attention.self_attention import SpikingSelfAttention
@@ -87,6 +88,7 @@ from keras_spiking.layers.synapses.weight_standardization import (
 from keras_spiking.layers.synapses.weight_standardization import WeightStandardizedDense
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.layers.transforms.adaptive_pooling import AdaptiveAveragePooling2D
+from keras_spiking.layers.transforms.centered_max_pooling import CenteredMaxPooling2D
 from keras_spiking.layers.transforms.matrix import AXAT
 from keras_spiking.layers.transforms.matrix import DCT
 from keras_spiking.parameter import Parameter
@@ -98,6 +100,7 @@ __all__ = [
     "AXAT",
     "AdaptiveAveragePooling2D",
     "BatchNormalizationThroughTime",
+    "CenteredMaxPooling2D",
     "ChannelAttention",
     "ChannelPooling",
     "ComplementaryLIFLayer",
@@ -128,6 +131,7 @@ __all__ = [
     "LIAFLayer",
     "LIFLayer",
     "LILayer",
+    "LinearAttention",
     "MaskedPSN",
     "MembraneBatchNormalizationLIFLayer",
     "MultiDimensionalAttention",

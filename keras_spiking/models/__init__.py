@@ -26,6 +26,10 @@ from keras_spiking.models.preset import from_preset
 from keras_spiking.models.preset import presets
 from keras_spiking.models.preset import save_to_preset
 from keras_spiking.models.sew_resnet import RecurrentSEWResNet18
+from keras_spiking.models.qkformer import QKFormer
+from keras_spiking.models.qkformer import QKFormer10_384
+from keras_spiking.models.qkformer import QKFormer10_512
+from keras_spiking.models.qkformer import QKFormer10_768
 from keras_spiking.models.sew_resnet import SEWResNet
 from keras_spiking.models.sew_resnet import SEWResNet18
 from keras_spiking.models.sew_resnet import SEWResNet34
@@ -36,6 +40,15 @@ from keras_spiking.models.sew_resnet import SEWResNeXt50_32x4d
 from keras_spiking.models.sew_resnet import SEWResNeXt101_32x8d
 from keras_spiking.models.sew_resnet import SEWWideResNet50_2
 from keras_spiking.models.sew_resnet import SEWWideResNet101_2
+from keras_spiking.models.spike_driven_transformer import SpikeDrivenTransformer
+from keras_spiking.models.spike_driven_transformer import SpikeDrivenTransformer2_512
+from keras_spiking.models.spike_driven_transformer import SpikeDrivenTransformer8_384
+from keras_spiking.models.spike_driven_transformer import SpikeDrivenTransformer8_512
+from keras_spiking.models.spike_driven_transformer import SpikeDrivenTransformer8_768
+from keras_spiking.models.spikformer import Spikformer
+from keras_spiking.models.spikformer import SpikformerCIFAR10
+from keras_spiking.models.spikformer import SpikformerS
+from keras_spiking.models.spikformer import SpikformerTi
 from keras_spiking.models.spiking_resnet import SpikingResNet
 from keras_spiking.models.spiking_resnet import SpikingResNet18
 from keras_spiking.models.spiking_resnet import SpikingResNet34

@@ -137,6 +137,32 @@ def fan_in_uniform():
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
+def normal():
+    """The initialisation of transformers: a normal distribution of 0.02.
+
+    In PyTorch they call it truncated, at 2, which is a hundred times as much.
+    """
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def _bias(initializer, fan_in):
+    if initializer is not fan_in_uniform:
+        return "zeros"
+    bound = fan_in**-0.5
+    return keras.initializers.RandomUniform(-bound, bound)
+
+
+def channels_axis(x):
+    """The axis of the channels of images, or of a sequence of them."""
+    first = keras.config.image_data_format() == "channels_first"
+    return len(x.shape) - 3 if first else len(x.shape) - 1
+
+
+def channels(x):
+    """How many channels there are."""
+    return x.shape[channels_axis(x)]
+
+
 def batch_normalization(name, **kwargs):
     """Batch normalisation with the constants of PyTorch."""
     first = keras.config.image_data_format() == "channels_first"
@@ -155,14 +181,18 @@ def convolution(
     norm=None,
     gamma=1.0,
     groups=1,
+    use_bias=None,
     initializer=he_normal,
 ):
     """A convolution that is centred on its input, and batch normalisation.
+
+    It has a bias if it is told so, or if nothing is normalised.
 
     Keras pads an even image at its lower right only when strides skip pixels: the
     padding of the published networks, equal on both sides, is a layer of its own.
     """
     stack = []
+    fan_in = channels(x) // groups * size**2
     if strides > 1 and size > 1:
         stack.append(keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding"))
     stack.append(
@@ -172,8 +202,9 @@ def convolution(
             strides,
             padding="valid" if stack else "same",
             groups=groups,
-            use_bias=norm is None,
+            use_bias=norm is None if use_bias is None else use_bias,
             kernel_initializer=initializer(),
+            bias_initializer=_bias(initializer, fan_in),
             name=name,
         )
     )
@@ -184,12 +215,12 @@ def convolution(
 
 
 def max_pooling(x, size, strides, name):
-    """Maximum pooling of spikes, centred on its input."""
-    stack = [keras.layers.MaxPooling2D(size, strides, name=name)]
-    if padding := (size - 1) // 2:
-        # No spike is less than 0.
-        stack.insert(0, keras.layers.ZeroPadding2D(padding, name=f"{name}_padding"))
-    return apply(x, stack, name)
+    """Maximum pooling, centred on its input."""
+    if size % 2:
+        pool = layers.CenteredMaxPooling2D(size, strides=strides, name=name)
+    else:
+        pool = keras.layers.MaxPooling2D(size, strides, name=name)
+    return apply(x, [pool], name)
 
 
 def flatten(x, name):
@@ -197,23 +228,26 @@ def flatten(x, name):
     return apply(x, [keras.layers.Flatten(name=name)], name)
 
 
-def dense(x, units, name):
+def dense(x, units, name, initializer=fan_in_uniform):
     """A dense layer, initialised as PyTorch does."""
-    bound = 1.0 / x.shape[-1] ** 0.5
     layer = keras.layers.Dense(
         units,
-        kernel_initializer=fan_in_uniform(),
-        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+        kernel_initializer=initializer(),
+        bias_initializer=_bias(initializer, x.shape[-1]),
         name=name,
     )
     return apply(x, [layer], name)
 
 
-def classifier(x, classes, name, return_sequences):
-    """Scores of classes from maps of features: their mean over space, a dense layer,
-    and the mean over time."""
+def classifier(
+    x, classes, name, return_sequences, *, fire=None, initializer=fan_in_uniform
+):
+    """Scores of classes from maps of features: their mean over space, neurons if
+    there are any, a dense layer, and the mean over time."""
     x = apply(x, [keras.layers.GlobalAveragePooling2D(name="pool")], "pool")
-    x = dense(x, check_integer("classes", classes, minimum=1), name)
+    if fire is not None:
+        x = fire(x, f"{name}_lif")
+    x = dense(x, check_integer("classes", classes, minimum=1), name, initializer)
     return readout(x, return_sequences)
 
 
