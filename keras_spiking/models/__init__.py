@@ -4,6 +4,16 @@ from keras_spiking.models.ms_resnet import MSResNet
 from keras_spiking.models.ms_resnet import MSResNet18
 from keras_spiking.models.ms_resnet import MSResNet34
 from keras_spiking.models.ms_resnet import MSResNet104
+from keras_spiking.models.maxformer import MaxFormer
+from keras_spiking.models.maxformer import MaxFormer10_384
+from keras_spiking.models.maxformer import MaxFormerCIFAR
+from keras_spiking.models.meta_spikeformer import ESpikeFormer5M
+from keras_spiking.models.meta_spikeformer import ESpikeFormer10M
+from keras_spiking.models.meta_spikeformer import ESpikeFormer19M
+from keras_spiking.models.meta_spikeformer import MetaSpikeformer
+from keras_spiking.models.meta_spikeformer import MetaSpikeformer15M
+from keras_spiking.models.meta_spikeformer import MetaSpikeformer31M
+from keras_spiking.models.meta_spikeformer import MetaSpikeformer55M
 from keras_spiking.models.options import get
 from keras_spiking.models.ottt_vgg import OTTTSpikingVGG
 from keras_spiking.models.ottt_vgg import OTTTSpikingVGG11

@@ -34,42 +34,35 @@ def check_heads(width, heads, name="width"):
         )
 
 
+def check_stages(width, **given):
+    """Checks the width of a network of three stages, and what has an integer each."""
+    if check_integer("width", width, minimum=8) % 4:
+        raise ValueError(
+            "The first stage has a quarter of the channels: `width` must be divisible "
+            f"by 4. Received: width={width}"
+        )
+    for name, values in given.items():
+        if len(values) != 3:
+            raise ValueError(
+                f"There are three stages: `{name}` must be three integers. "
+                f"Received: {name}={values!r}"
+            )
+
+
 def self_attention(x, fire, gate, heads, initializer, name):
     """That of Spikformer: `fire(norm(gate(Q K^T V) W))`, of spikes Q, K and V."""
     width = parts.channels(x)
-    options = {"use_bias": False, "initializer": initializer}
-
-    def project(x, filters, what):
-        conv = f"{name}_{what}_conv_bn_0"
-        norm = f"{name}_{what}_conv_bn_1"
-        x = parts.convolution(x, filters, 1, name=conv, norm=norm, **options)
-        return fire(x, f"{name}_{what}_lif")
-
-    x = project(x, 3 * width, "qkv")
+    x = _projection(x, 3 * width, fire, initializer, f"{name}_qkv")
     x = layers.LinearAttention(heads, name=name)(x)
-    return project(gate(x, f"{name}_attn_lif"), width, "proj")
+    x = gate(x, f"{name}_attn_lif")
+    return _projection(x, width, fire, initializer, f"{name}_proj")
 
 
 def query_key_attention(x, fire, gate, heads, over, name):
     """That of QKFormer: `fire(norm((gate(sum Q) * K) W))`, of spikes Q and K, the sum
     over the channels of a head or over tokens."""
-    width = parts.channels(x)
-
-    def project(x, filters, what):
-        conv = f"{name}_{what}_conv_bn_0"
-        norm = f"{name}_{what}_conv_bn_1"
-        x = parts.convolution(
-            x,
-            filters,
-            1,
-            name=conv,
-            norm=norm,
-            use_bias=False,
-            initializer=parts.fan_in_uniform,
-        )
-        return fire(x, f"{name}_{what}_lif")
-
-    x = project(x, 2 * width, "qk")
+    width, initializer = parts.channels(x), parts.fan_in_uniform
+    x = _projection(x, 2 * width, fire, initializer, f"{name}_qk")
     axis = parts.channels_axis(x)
     q, k = ops.split(x, 2, axis=axis)
     if over == "tokens":
@@ -79,7 +72,21 @@ def query_key_attention(x, fire, gate, heads, over, name):
     else:
         passed = gate(sum_of_tokens(q), f"{name}_attn_lif")
     x = keras.layers.multiply([passed, k], name=f"{name}_mask")
-    return project(x, width, "proj")
+    return _projection(x, width, fire, initializer, f"{name}_proj")
+
+
+def _projection(x, filters, fire, initializer, name):
+    """Of each pixel by itself, with neurons."""
+    x = parts.convolution(
+        x,
+        filters,
+        1,
+        name=f"{name}_conv_bn_0",
+        norm=f"{name}_conv_bn_1",
+        use_bias=False,
+        initializer=initializer,
+    )
+    return fire(x, f"{name}_lif")
 
 
 def sum_of_tokens(x):
@@ -90,11 +97,11 @@ def sum_of_tokens(x):
 
 def membrane_mlp(x, fire, ratio, name):
     """Two layers with neurons before each, beside a shortcut of currents."""
-    width = parts.channels(x)
+    width, y = parts.channels(x), x
     hidden = int(width * ratio)
     for number, filters in enumerate((hidden, width), 1):
         y = parts.convolution(
-            fire(x if number == 1 else y, f"{name}_lif{number}"),
+            fire(y, f"{name}_lif{number}"),
             filters,
             1,
             name=f"{name}_fc{number}",

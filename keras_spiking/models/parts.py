@@ -98,6 +98,11 @@ def neuron_names():
     return found | {short: found[long] for short, long in SYNONYMS.items()}
 
 
+def spikes_per_step(neuron):
+    """How many spikes such a neuron has in a time step at most."""
+    return getattr(_maker(neuron, {})("neuron"), "D", 1)
+
+
 def _maker(neuron, settings):
     if isinstance(neuron, str):
         named = neuron_names()
@@ -105,7 +110,8 @@ def _maker(neuron, settings):
         neuron = named[check_choice("neuron", key, sorted(named))]
     if inspect.isclass(neuron):
         cls = neuron
-        known = {k: v for k, v in settings.items() if _takes(cls, k)}
+        own = cls().get_config()
+        known = {k: v for k, v in settings.items() if k in own}
         return lambda name: cls(**known, name=name)
     if isinstance(neuron, keras.layers.Layer):
         return lambda name: _like(neuron, name)
@@ -116,11 +122,6 @@ def _maker(neuron, settings):
         "arguments that returns a layer of neurons, or such a layer. "
         f"Received: neuron={neuron!r}"
     )
-
-
-def _takes(cls, argument):
-    own = [vars(base).get("__init__") for base in cls.__mro__]
-    return any(argument in inspect.signature(f).parameters for f in own if f)
 
 
 def _like(layer, name):
@@ -211,6 +212,25 @@ def convolution(
     if norm is not None:
         gamma = keras.initializers.Constant(gamma)
         stack.append(batch_normalization(norm, gamma_initializer=gamma))
+    return apply(x, stack, name)
+
+
+def depthwise_convolution(x, size, *, name, norm=None, padding="same", use_bias=False):
+    """A convolution of each channel by itself, and batch normalisation."""
+    bound = 1.0 / size  # of PyTorch's layers
+    uniform = keras.initializers.RandomUniform
+    stack = [
+        keras.layers.DepthwiseConv2D(
+            size,
+            padding=padding,
+            use_bias=use_bias,
+            depthwise_initializer=uniform(-bound, bound),
+            bias_initializer=uniform(-bound, bound),
+            name=name,
+        )
+    ]
+    if norm is not None:
+        stack.append(batch_normalization(norm))
     return apply(x, stack, name)
 
 

@@ -1,4 +1,4 @@
-"""QKFormer: a hierarchical transformer of spikes, with attention of queries and keys."""
+"""QKFormer: a hierarchical transformer with attention of queries and keys."""
 
 from typing import Any
 from typing import Literal
@@ -12,7 +12,6 @@ from keras_spiking.models.options import ModelOptions
 from keras_spiking.models.options import Neuron
 from keras_spiking.models.options import network
 from keras_spiking.validation import check_choice
-from keras_spiking.validation import check_integer
 
 
 def QKFormer(
@@ -93,17 +92,7 @@ def QKFormer(
         - [Zhou et al., 2024](https://arxiv.org/abs/2403.16552)
     """
     check_choice("attention_over", attention_over, ("tokens", "channels"))
-    if check_integer("width", width, minimum=8) % 4:
-        raise ValueError(
-            "The first stage has a quarter of the channels: `width` must be divisible "
-            f"by 4. Received: width={width}"
-        )
-    for what, given in {"depths": depths, "heads": heads}.items():
-        if len(given) != 3:
-            raise ValueError(
-                f"There are three stages: `{what}` must be three integers. "
-                f"Received: {what}={given!r}"
-            )
+    attention.check_stages(width, depths=depths, heads=heads)
     fire, gate = attention.neurons(neuron, surrogate, timesteps)
 
     def convolution(x, filters, size, strides, name, norm):
