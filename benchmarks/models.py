@@ -237,7 +237,7 @@ def main():
     parser.add_argument(
         "--data", metavar="NPZ", help="x_train, y_train, x_test, y_test"
     )
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer", action="store_true", help="SpikingJelly as well")

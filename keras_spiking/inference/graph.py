@@ -152,7 +152,7 @@ class Combine(Operation):
 
 @dataclasses.dataclass(eq=False)
 class Pool(Operation):
-    """Pooling over `(row, column, channel)`; `mode` is `"max"` or `"mean"`."""
+    """Pooling over `(row, column, channel)`; `mode` is `"max"`, `"mean"`, `"sum"`."""
 
     mode: str
     rows: int
@@ -184,6 +184,23 @@ class Softmax(Operation):
     """Over the last axis, of `length`."""
 
     length: int
+
+
+@dataclasses.dataclass(eq=False)
+class Attention(Operation):
+    """`Q (scale K^T V)`, of queries, keys and values side by side in each token.
+
+    Attributes:
+        heads, tokens: Integers.
+        channels, values: Integers, channels of the queries, and of the values.
+        scale: Float.
+    """
+
+    heads: int
+    tokens: int
+    channels: int
+    values: int
+    scale: float
 
 
 @dataclasses.dataclass(eq=False)

@@ -140,24 +140,9 @@ def _global_pool(mode):
                 )
             return builder.reduce(layer.name, value, mode)
         first = layer.data_format == "channels_first"
-        positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
-        channels = positions.shape[-1]
-        window = (1, positions.size // channels)
-        pooled = _pooled(
-            builder,
-            layer.name,
-            value.view(positions.reshape(*window, channels)),
-            mode,
-            window,
-            window,
-            (0, 0),
-            (1, 1),
-        )
-        shape = (channels,)
-        if layer.keepdims:
-            shape = (1,) * (len(value.shape) - 1) + shape
-        kept = pooled.positions.reshape(shape)
-        return pooled.view(np.moveaxis(kept, -1, 0) if first else kept)
+        axis = 0 if first else len(value.shape) - 1
+        pooled = _over_pixels(builder, layer.name, value, mode, axis)
+        return pooled if layer.keepdims else pooled.view(pooled.positions.ravel())
 
     return rule
 
@@ -189,6 +174,20 @@ def _adaptive_pool(builder, layer, values, over_time):
     )
     shaped = pooled.positions.reshape(count, count, -1)
     return pooled.view(np.moveaxis(shaped, -1, 0) if first else shaped)
+def sum_of_pixels(builder, name, value, axis):
+    """The sum of each channel, which lie along an axis, over all others."""
+    return _over_pixels(builder, name, value, "sum", axis)
+
+
+def _over_pixels(builder, name, value, mode, axis):
+    positions = np.moveaxis(value.positions, axis, -1)
+    channels = positions.shape[-1]
+    window = (1, positions.size // channels)
+    pixels = value.view(positions.reshape(*window, channels))
+    pooled = _pooled(builder, name, pixels, mode, window, window, (0, 0), (1, 1))
+    shape = [1] * len(value.shape)
+    shape[axis] = channels
+    return pooled.view(pooled.positions.reshape(shape))
 
 
 def _pooled(builder, name, value, mode, window, strides, padding, out):
@@ -216,8 +215,6 @@ def _voting(builder, layer, values, over_time):
 def _channel_pooling(builder, layer, values, over_time):
     (value,) = values
     axis = len(value.shape) - (1 if layer.data_format == "channels_last" else 3)
-    if layer.mode == "sum":
-        raise Refusal('it sums. Use `mode="mean"` and a threshold that fits')
     return _pool_groups(builder, layer, value, axis, layer.mode)
 
 

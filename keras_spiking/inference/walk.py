@@ -8,6 +8,7 @@ from keras_spiking.conversion.graph import is_graph
 from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.rules import computes
 from keras_spiking.conversion.rules import is_identity
+from keras_spiking.inference import attention
 from keras_spiking.inference import elementwise
 from keras_spiking.inference import products
 from keras_spiking.inference import shapes
@@ -30,6 +31,7 @@ from keras_spiking.layers import SingleStep
 from keras_spiking.layers import StepByStep
 from keras_spiking.layers import TemporalLayer
 from keras_spiking.layers.containers.contained import has_time_axis
+from keras_spiking.layers.containers.contained import inner_layers
 from keras_spiking.layers.readouts.rates import _Reduction
 from keras_spiking.validation import check_timesteps
 
@@ -43,7 +45,7 @@ def graph_of(model):
     """
     _check(model)
     builder = Builder()
-    presents = any(_presents(layer) for layer in all_layers(model).values())
+    presents = _presents(model)
     traced = trace(model)
     tensors = keras.tree.flatten(traced.inputs)
     inputs = [_input(model, i, x.shape, presents) for i, x in enumerate(tensors)]
@@ -84,10 +86,10 @@ def _check(model):
 
 
 def _presents(layer):
-    """Whether a layer presents an input without a time axis over time."""
+    """Whether a layer, or one inside, presents an input without a time axis."""
     if isinstance(layer, StepByStep):
         return layer.timesteps is not None
-    return isinstance(layer, Encoder) and layer.timesteps != 1
+    return isinstance(layer, Encoder) or any(map(_presents, inner_layers(layer)))
 
 
 def _input(model, argument, shape, presents):
@@ -107,8 +109,9 @@ def _input(model, argument, shape, presents):
 def _walk(builder, traced, values, folded):
     for call in traced.calls:
         inputs = [values[id(x)] for x in call.inputs]
-        output = _apply_call(builder, call, inputs, folded)
-        values[id(call.outputs[0])] = output
+        outputs = _apply_call(builder, call, inputs, folded)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        values.update({id(x): v for x, v in zip(call.outputs, outputs)})
     return [values[id(x)] for x in keras.tree.flatten(traced.outputs)]
 
 
@@ -117,7 +120,8 @@ def _apply_call(builder, call, inputs, folded):
     if isinstance(operation, keras.layers.Layer):
         return apply(builder, operation, inputs, folded)
     try:
-        return shapes.function(builder, call, inputs, folded)
+        values = attention.function(builder, call, inputs, folded)
+        return values or shapes.function(builder, call, inputs, folded)
     except Refusal as reason:
         refuse(type(operation).__name__, call.name, reason)
 
@@ -174,7 +178,7 @@ def _apply_layer(builder, layer, values, folded):
     if isinstance(layer, _Reduction):
         return builder.reduce(layer.name, value, layer.reduce)
     over_time = value.time and not folded
-    for rules in (products, elementwise, shapes):
+    for rules in (products, elementwise, shapes, attention):
         for kinds, rule in rules.RULES:
             kinds = kinds if isinstance(kinds, tuple) else (kinds,)
             if computes(products.inner(layer), kinds):
@@ -195,7 +199,7 @@ def _cumulative_maximum(builder, layer, values):
 
 
 def _encode(builder, layer, value, folded):
-    if layer.timesteps != 1:
+    if not value.time:  # in a `StepByStep` it presents a step
         _fix_timesteps(builder, layer.timesteps)
     if type(layer) is not DirectEncoder:
         raise Refusal(
