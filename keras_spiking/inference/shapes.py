@@ -174,6 +174,8 @@ def _adaptive_pool(builder, layer, values, over_time):
     )
     shaped = pooled.positions.reshape(count, count, -1)
     return pooled.view(np.moveaxis(shaped, -1, 0) if first else shaped)
+
+
 def sum_of_pixels(builder, name, value, axis):
     """The sum of each channel, which lie along an axis, over all others."""
     return _over_pixels(builder, name, value, "sum", axis)

@@ -1,9 +1,5 @@
 """The networks of the papers, and weights for them."""
 
-from keras_spiking.models.ms_resnet import MSResNet
-from keras_spiking.models.ms_resnet import MSResNet18
-from keras_spiking.models.ms_resnet import MSResNet34
-from keras_spiking.models.ms_resnet import MSResNet104
 from keras_spiking.models.maxformer import MaxFormer
 from keras_spiking.models.maxformer import MaxFormer10_384
 from keras_spiking.models.maxformer import MaxFormerCIFAR
@@ -14,6 +10,10 @@ from keras_spiking.models.meta_spikeformer import MetaSpikeformer
 from keras_spiking.models.meta_spikeformer import MetaSpikeformer15M
 from keras_spiking.models.meta_spikeformer import MetaSpikeformer31M
 from keras_spiking.models.meta_spikeformer import MetaSpikeformer55M
+from keras_spiking.models.ms_resnet import MSResNet
+from keras_spiking.models.ms_resnet import MSResNet18
+from keras_spiking.models.ms_resnet import MSResNet34
+from keras_spiking.models.ms_resnet import MSResNet104
 from keras_spiking.models.options import get
 from keras_spiking.models.ottt_vgg import OTTTSpikingVGG
 from keras_spiking.models.ottt_vgg import OTTTSpikingVGG11
@@ -35,11 +35,11 @@ from keras_spiking.models.plif_net import PLIFNet
 from keras_spiking.models.preset import from_preset
 from keras_spiking.models.preset import presets
 from keras_spiking.models.preset import save_to_preset
-from keras_spiking.models.sew_resnet import RecurrentSEWResNet18
 from keras_spiking.models.qkformer import QKFormer
 from keras_spiking.models.qkformer import QKFormer10_384
 from keras_spiking.models.qkformer import QKFormer10_512
 from keras_spiking.models.qkformer import QKFormer10_768
+from keras_spiking.models.sew_resnet import RecurrentSEWResNet18
 from keras_spiking.models.sew_resnet import SEWResNet
 from keras_spiking.models.sew_resnet import SEWResNet18
 from keras_spiking.models.sew_resnet import SEWResNet34

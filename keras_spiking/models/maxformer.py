@@ -202,7 +202,7 @@ def MaxFormer10_384(
     return MaxFormer(input_shape, width=384, depths=(1, 2, 7), heads=6, **options)
 
 
-@network(MaxFormer)
+@network(MaxFormer, classes=100)
 def MaxFormerCIFAR(
     input_shape: tuple[int, ...] = (32, 32, 3), **options: Unpack[ModelOptions]
 ) -> keras.Model:
@@ -216,7 +216,6 @@ def MaxFormerCIFAR(
     >>> model.output_shape
     (None, 100)
     """
-    options = {"classes": 100, **options}
     return MaxFormer(
         input_shape, width=384, depths=(1, 1, 2), heads=8, stem="cifar", **options
     )

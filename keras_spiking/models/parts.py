@@ -13,6 +13,7 @@ import inspect
 import keras
 
 from keras_spiking import layers
+from keras_spiking import surrogates
 from keras_spiking.inspection.selection import SPIKING
 from keras_spiking.models.weights import load_weights
 from keras_spiking.validation import check_bool
@@ -77,6 +78,7 @@ def neurons(neuron, surrogate, timesteps, **settings):
             and know them.
     """
     timesteps = check_timesteps(timesteps)
+    surrogate = surrogates.get(surrogate)
     settings = {"surrogate": surrogate, "detach_reset": True, **settings}
     make = _maker(neuron, settings)
 

@@ -207,7 +207,7 @@ def SpikeDrivenTransformer8_768(
     return SpikeDrivenTransformer(input_shape, width=768, depth=8, **options)
 
 
-@network(SpikeDrivenTransformer)
+@network(SpikeDrivenTransformer, classes=10)
 def SpikeDrivenTransformer2_512(
     input_shape: tuple[int, ...] = (32, 32, 3), **options: Unpack[ModelOptions]
 ) -> keras.Model:
@@ -222,7 +222,6 @@ def SpikeDrivenTransformer2_512(
     >>> model.output_shape
     (None, 10)
     """
-    options = {"classes": 10, **options}
     pooling = (False, False, True, True)
     return SpikeDrivenTransformer(
         input_shape, width=512, depth=2, pooling=pooling, **options

@@ -168,7 +168,7 @@ def SpikformerS(
     return Spikformer(input_shape, width=384, depth=6, heads=12, **options)
 
 
-@network(Spikformer)
+@network(Spikformer, classes=10)
 def SpikformerCIFAR10(
     input_shape: tuple[int, ...] = (32, 32, 3), **options: Unpack[ModelOptions]
 ) -> keras.Model:
@@ -182,7 +182,6 @@ def SpikformerCIFAR10(
     >>> model.output_shape
     (None, 10)
     """
-    options = {"classes": 10, **options}
     return Spikformer(
         input_shape, width=384, depth=4, heads=12, patch_size=4, **options
     )

@@ -3,15 +3,21 @@
 import numpy as np
 
 
-def state(shapes, seed):
+def state(shapes, seed, gain=1.0):
     """A state dictionary of PyTorch in which every layer of neurons fires.
 
     Args:
         shapes: Dictionary from names to shapes.
         seed: Integer.
+        gain: Float, by which weights and biases of batch normalisation are larger.
     """
     random = np.random.default_rng(seed)
-    return {name: _value(random, name, shapes[name]) for name in sorted(shapes)}
+    values = {name: _value(random, name, shapes[name]) for name in sorted(shapes)}
+    for name, value in values.items():
+        module, _, kind = name.rpartition(".")
+        if kind in ("weight", "bias") and f"{module}.running_var" in shapes:
+            values[name] = value * np.float32(gain)
+    return values
 
 
 def _value(random, name, shape):

@@ -9,6 +9,9 @@ from keras_spiking import models
 
 _RESIDUAL = {"depths": (1, 1, 1, 1), "filters": 2, "stem": "cifar"}
 _PLAIN = {"filters": 2, "units": 8}
+_BLOCKS = {"width": 8, "depth": 1, "heads": 2}
+_STAGES = {"width": 16, "depths": (1, 1, 1)}
+_META = {"filters": (4, 4, 8, 8), "depths": (1, 0), "heads": 2}
 
 # Functions, their arguments, and the least height and width that they take.
 FAMILIES = {
@@ -34,6 +37,32 @@ FAMILIES = {
     "ottt_vgg": (models.OTTTSpikingVGG, {**_PLAIN, "depths": (1, 1, 1, 1, 2)}, 32),
     "light_ottt_vgg": (models.OTTTSpikingVGG, _PLAIN, 8),
     "plif_net": (models.PLIFNet, {**_PLAIN, "convolutions": 2, "poolings": 2}, 4),
+    "spikformer": (models.Spikformer, {**_BLOCKS, "patch_size": 4}, 4),
+    "spike_driven_transformer": (
+        models.SpikeDrivenTransformer,
+        {**_BLOCKS, "pooling": (False, True, False, True)},
+        4,
+    ),
+    "qkformer": (models.QKFormer, {**_STAGES, "heads": (1, 2, 2)}, 16),
+    "qkformer_over_channels": (
+        models.QKFormer,
+        {**_STAGES, "heads": (1, 2, 2), "attention_over": "channels"},
+        16,
+    ),
+    "maxformer": (models.MaxFormer, {**_STAGES, "heads": 2}, 16),
+    "maxformer_cifar": (models.MaxFormer, {**_STAGES, "heads": 2, "stem": "cifar"}, 4),
+    "meta_spikeformer": (models.MetaSpikeformer, _META, 16),
+    "e_spikeformer": (models.MetaSpikeformer, {**_META, "efficient": True}, 16),
+}
+# Like another family but for a few layers.
+ALIKE = {"qkformer_over_channels", "maxformer", "meta_spikeformer"}
+# Their last features are currents, not spikes.
+CURRENTS = {
+    "spike_driven_transformer",
+    "maxformer",
+    "maxformer_cifar",
+    "meta_spikeformer",
+    "e_spikeformer",
 }
 # TensorFlow has no grouped convolutions on CPUs.
 GROUPED = {"spiking_resnext"}

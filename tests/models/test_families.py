@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from backend import BACKEND
 from backend import to_numpy
+from families import ALIKE
 from families import CLASSES
+from families import CURRENTS
 from families import FAMILIES
 from families import GROUPED
 from families import TIMESTEPS
@@ -98,7 +100,8 @@ def test_features_and_a_single_step(family):
     y = predict(network, data(network))
     assert y.ndim == 5 and y.shape[:2] == (2, 1)
     scale = SCALE if FAMILIES[family][0] is models.OTTTSpikingVGG else 1.0
-    np.testing.assert_allclose(y / scale, np.round(y / scale), atol=1e-6)
+    if family not in CURRENTS:
+        np.testing.assert_allclose(y / scale, np.round(y / scale), atol=1e-6)
 
 
 @every_family
@@ -141,7 +144,8 @@ def test_monitors_see_all_neurons(family):
     assert set(neurons) <= {name.partition(":")[0] for name in states}
 
 
-@every_family
+# What these consist of, others have as well, and every kernel takes time to compile.
+@pytest.mark.parametrize("family", [f for f in runs if f not in ALIKE])
 def test_compiled_inference(family):
     network = shared(family)
     x = data(network)

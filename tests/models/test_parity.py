@@ -23,6 +23,9 @@ FOLDER = pathlib.Path(__file__).parents[1] / "data" / "models"
 FOUR = {"filters": 4, "classes": 5}
 TWO = {"filters": 2, "classes": 5}
 DENSE = {**TWO, "units": 16, "dropout": 0.0}
+BLOCKS = {"width": 24, "depth": 2, "heads": 3, "classes": 5}
+STAGES = {"width": 32, "heads": (4, 8, 4), "classes": 5}
+MAXIMA = {"depths": (1, 1, 2), "classes": 5}
 PLIF = {"filters": 4, "units": 16, "dropout": 0.0}
 CASES = {
     "spiking_resnet18": (models.SpikingResNet18, FOUR),
@@ -47,6 +50,24 @@ CASES = {
     "cifar10_net": (models.CIFAR10Net, PLIF),
     "cifar10_dvs_net": (models.CIFAR10DVSNet, PLIF),
     "dvs_gesture_net": (models.DVSGestureNet, PLIF),
+    "spikformer": (models.Spikformer, BLOCKS),
+    "spikformer_odd": (models.Spikformer, {**BLOCKS, "patch_size": 4}),
+    "spikformer_if": (models.Spikformer, {**BLOCKS, "patch_size": 4, "neuron": "if"}),
+    "spike_driven": (models.SpikeDrivenTransformer, BLOCKS),
+    "spike_driven_plain": (
+        models.SpikeDrivenTransformer,
+        {**BLOCKS, "mlp_ratio": 1.0, "pooling": (False, True, False, True)},
+    ),
+    "qkformer": (models.QKFormer, {**STAGES, "depths": (1, 2, 1)}),
+    "qkformer_channels": (
+        models.QKFormer,
+        {**STAGES, "depths": (1, 2, 0), "attention_over": "channels"},
+    ),
+    "maxformer": (models.MaxFormer, {**MAXIMA, "width": 64, "heads": 1}),
+    "maxformer_cifar": (
+        models.MaxFormer,
+        {**MAXIMA, "width": 32, "heads": 8, "stem": "cifar"},
+    ),
 }
 ONE_OF_EACH = {
     "spiking_resnet18",
@@ -58,6 +79,10 @@ ONE_OF_EACH = {
     "ottt_spiking_vggws",
     "mnist_net",
     "dvs_gesture_net",
+    "spikformer_odd",
+    "spike_driven_plain",
+    "qkformer_channels",
+    "maxformer_cifar",
 }
 
 
@@ -83,7 +108,7 @@ def test_spikes_and_scores_are_spikingjellys(case):
     make, options = CASES[case]
     x = np.moveaxis(drawing.inputs(about["input_shape"], about["seed"]), -3, -1)
     network = make(x.shape[1:], **{"timesteps": 4, **options})
-    state = drawing.state(about["shapes"], about["seed"])
+    state = drawing.state(about["shapes"], about["seed"], about.get("gain", 1.0))
     report = models.load_spikingjelly(network, state)
     assert report.by == "name" and not report.missing and not report.unused
     for mode in ("inference", "training"):

@@ -46,6 +46,7 @@ import drawing  # noqa: E402
 
 FOLDER = TESTS / "data" / "models"
 MARGIN = 1e-5
+GAIN = 1.0
 T = 4
 IF = {
     "spiking_neuron": neuron.IFNode,
@@ -265,9 +266,14 @@ def try_seed(make, shape, seed):
         for name, value in own.items()
         if not name.endswith("num_batches_tracked")
     }
-    state = drawing.state(shapes, seed)
+    state = drawing.state(shapes, seed, GAIN)
     x = drawing.inputs(shape, seed)
-    arrays, texts, margins, quiet = {}, {"shapes": shapes, "seed": seed}, [], 0
+    arrays, texts, margins, quiet = (
+        {},
+        {"shapes": shapes, "seed": seed, "gain": GAIN},
+        [],
+        0,
+    )
     for mode, training in (("inference", False), ("training", True)):
         weights = {name: torch.from_numpy(value) for name, value in state.items()}
         network.load_state_dict({**own, **weights})
