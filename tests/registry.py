@@ -12,8 +12,11 @@ ABSTRACT = {"Encoder", "TemporalLayer", "SpikingLayer"}
 # made for them: they have tests of their own.
 TESTED_ELSEWHERE = {
     "AXAT",
+    "AdaptiveAveragePooling2D",
+    "CenteredMaxPooling2D",
     "ChannelAttention",
     "DCT",
+    "LinearAttention",
     "MultiDimensionalAttention",
     "NeuNorm",
     "QKAttention",

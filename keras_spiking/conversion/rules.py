@@ -246,8 +246,13 @@ def explain(call):
 
 
 def computes(layer, kinds):
-    """Whether a layer is of one of these kinds, and its `call` is theirs."""
-    return any(isinstance(layer, x) and type(layer).call is x.call for x in kinds)
+    """Whether a layer is of one of these kinds, and computes as they do."""
+    cls, methods = type(layer), ("call", "convolution_op")
+    return any(
+        isinstance(layer, x)
+        and all(getattr(cls, m, None) is getattr(x, m, None) for m in methods)
+        for x in kinds
+    )
 
 
 def _constants(call):

@@ -23,12 +23,14 @@ class Memory:
         phase: `ONCE`, `STEP` or `END`.
         binary: Boolean, whether all are 0 or 1. They are kept as bits then.
         argument: Which input of the network it is, or `None`.
+        kept: Boolean, whether the next step reads it before it is written again.
     """
 
     size: int
     phase: int
     binary: bool = False
     argument: int | None = None
+    kept: bool = False
 
 
 @dataclasses.dataclass(eq=False)
@@ -150,7 +152,7 @@ class Combine(Operation):
 
 @dataclasses.dataclass(eq=False)
 class Pool(Operation):
-    """Pooling over `(row, column, channel)`; `mode` is `"max"` or `"mean"`."""
+    """Pooling over `(row, column, channel)`; `mode` is `"max"`, `"mean"`, `"sum"`."""
 
     mode: str
     rows: int
@@ -182,6 +184,23 @@ class Softmax(Operation):
     """Over the last axis, of `length`."""
 
     length: int
+
+
+@dataclasses.dataclass(eq=False)
+class Attention(Operation):
+    """`Q (scale K^T V)`, of queries, keys and values side by side in each token.
+
+    Attributes:
+        heads, tokens: Integers.
+        channels, values: Integers, channels of the queries, and of the values.
+        scale: Float.
+    """
+
+    heads: int
+    tokens: int
+    channels: int
+    values: int
+    scale: float
 
 
 @dataclasses.dataclass(eq=False)
@@ -272,6 +291,18 @@ class Builder:
         size = first.memory.size
         memory = self.add(Combine, name, values, size, code, binary=binary)
         return Value(memory, first.positions, any(v.time for v in values))
+
+    def before(self, value):
+        """What `feed_back` writes in a step, as the next step reads it: like another
+        value that has a memory to itself."""
+        return Value(Memory(value.memory.size, STEP, kept=True), value.positions, True)
+
+    def feed_back(self, name, value, before):
+        """Writes a value where `before` is, as which it returns it."""
+        order = np.argsort(before.positions.ravel())
+        inputs = [self.in_order(name, value, order).memory]
+        self.operations.append(Combine(name, inputs, before.memory, "{0}"))
+        return before
 
     def reduce(self, name, value, mode):
         """Over time. What a stream returns is that of the steps so far."""

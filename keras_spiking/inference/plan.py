@@ -14,6 +14,7 @@ from keras_spiking.inference.graph import ONCE
 from keras_spiking.inference.graph import STEP
 from keras_spiking.inference.graph import Affine
 from keras_spiking.inference.graph import Apply
+from keras_spiking.inference.graph import Attention
 from keras_spiking.inference.graph import Combine
 from keras_spiking.inference.graph import Copy
 from keras_spiking.inference.graph import Memory
@@ -24,6 +25,7 @@ from keras_spiking.inference.graph import Softmax
 
 ALIGNMENT = 64  # bytes
 LOAD_BLOCK = 256  # features
+ALONE = (Copy, Softmax, Attention)  # sources that write their output themselves
 
 
 @dataclasses.dataclass(eq=False)
@@ -31,7 +33,7 @@ class Kernel:
     """Source, chain and sink.
 
     Attributes:
-        source: `Product`, `Pool`, `Copy`, `Softmax`, or `None`, which reads `input`.
+        source: `Product`, `Pool`, one of `ALONE`, or `None`, which reads `input`.
         input: The source's `Memory`.
         chain: List of pairs of an element-wise `Operation` and the index of the input
             that comes from the operation before.
@@ -82,7 +84,7 @@ def kernels_of(graph):
     uses = _uses(graph, operations)
     kernels = []
     for op in operations:
-        if isinstance(op, (Product, Pool, Copy, Softmax)):
+        if isinstance(op, (Product, Pool, *ALONE)):
             phase = op.output.phase
             kernels.append(Kernel(op, op.inputs[0], [], op.output, phase))
             continue
@@ -115,7 +117,7 @@ def _tail(kernels, op, uses, phase):
                 kernel.output is memory
                 and uses[memory] == 1
                 and kernel.phase == phase
-                and not isinstance(kernel.source, (Copy, Softmax))
+                and not isinstance(kernel.source, ALONE)
                 and kernel.reduces is None
             )
             if joins:
@@ -160,11 +162,11 @@ def _unpack(operations):
     """Gives operations that cannot read bits numbers instead."""
     result, unpacked = [], {}
     for op in operations:
-        reads_numbers = isinstance(op, Softmax) or (
+        reads_numbers = isinstance(op, (Softmax, Attention)) or (
             isinstance(op, Product) and op.depthwise
         )
         if isinstance(op, Pool):
-            reads_numbers = op.mode == "mean" or op.channels % 8 != 0
+            reads_numbers = op.mode != "max" or op.channels % 8 != 0
         if reads_numbers and op.inputs[0].binary:
             (bits,) = op.inputs
             if bits not in unpacked:
@@ -220,7 +222,7 @@ def arena_of(graph, kernels, scratch):
             for i, state in enumerate(op.states):
                 arena.place((op, i), bytes_of(Memory(len(state), STEP)))
     for kernel in kernels:
-        if kernel.phase == ONCE or kernel.reduces is not None:
+        if kernel.phase == ONCE or kernel.reduces is not None or kernel.output.kept:
             arena.place(kernel.output, bytes_of(kernel.output))
     arena.states = arena.size
     arena.place("scratch", -(-scratch // ALIGNMENT) * ALIGNMENT)

@@ -7,11 +7,13 @@ from keras import layers
 from keras_spiking.inference import elementwise
 from keras_spiking.inference.graph import Product
 from keras_spiking.inference.refusal import Refusal
+from keras_spiking.layers import CenteredMaxPooling2D
 from keras_spiking.layers import Quantized
+from keras_spiking.layers import WeightStandardizedConv2D
+from keras_spiking.layers import WeightStandardizedDense
 
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+_STANDARDIZED = (WeightStandardizedConv2D, WeightStandardizedDense)
 
 
 def inner(layer):
@@ -28,6 +30,8 @@ def _weights(layer):
         )
     if isinstance(layer, Quantized):
         pair = layer.quantized_weights()
+    elif isinstance(layer, _STANDARDIZED):
+        pair = layer.standardized_kernel, layer.bias
     else:
         pair = layer.kernel, layer.bias
     arrays = [
@@ -131,6 +135,8 @@ def geometry(layer, sizes, kernel):
         uneven |= total % 2 == 1
         if layer.padding == "causal" and i == 1:
             before = total = reach - 1
+        if isinstance(layer, CenteredMaxPooling2D):
+            before, total = layer.margin, 2 * layer.margin
         padding.append(before)
         out.append((size + total - reach) // strides[i] + 1)
     averages = isinstance(layer, (layers.AveragePooling1D, layers.AveragePooling2D))
@@ -157,9 +163,9 @@ def _check_folded(over_time):
 
 
 RULES = [
-    (layers.Dense, _dense),
+    ((layers.Dense, WeightStandardizedDense), _dense),
     (
-        (layers.Conv1D, layers.Conv2D, *_DEPTHWISE),
+        (layers.Conv1D, layers.Conv2D, WeightStandardizedConv2D, *_DEPTHWISE),
         _convolution,
     ),
     ((layers.SeparableConv1D, layers.SeparableConv2D), _separable),

@@ -1,5 +1,7 @@
 """Layers that move features, pool them, or reduce over time."""
 
+import math
+
 import numpy as np
 from keras import layers
 
@@ -8,8 +10,11 @@ from keras_spiking.inference.graph import Pool
 from keras_spiking.inference.graph import Softmax
 from keras_spiking.inference.products import geometry
 from keras_spiking.inference.refusal import Refusal
+from keras_spiking.layers import AdaptiveAveragePooling2D
+from keras_spiking.layers import CenteredMaxPooling2D
 from keras_spiking.layers import ChannelPooling
 from keras_spiking.layers import Voting
+from keras_spiking.layers.transforms.adaptive_pooling import windows
 
 
 def _reshape(builder, layer, values, over_time):
@@ -135,26 +140,56 @@ def _global_pool(mode):
                 )
             return builder.reduce(layer.name, value, mode)
         first = layer.data_format == "channels_first"
-        positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
-        channels = positions.shape[-1]
-        window = (1, positions.size // channels)
-        pooled = _pooled(
-            builder,
-            layer.name,
-            value.view(positions.reshape(*window, channels)),
-            mode,
-            window,
-            window,
-            (0, 0),
-            (1, 1),
-        )
-        shape = (channels,)
-        if layer.keepdims:
-            shape = (1,) * (len(value.shape) - 1) + shape
-        kept = pooled.positions.reshape(shape)
-        return pooled.view(np.moveaxis(kept, -1, 0) if first else kept)
+        axis = 0 if first else len(value.shape) - 1
+        pooled = _over_pixels(builder, layer.name, value, mode, axis)
+        return pooled if layer.keepdims else pooled.view(pooled.positions.ravel())
 
     return rule
+
+
+def _adaptive_pool(builder, layer, values, over_time):
+    """Windows of several sizes, whose features are repeated to the same number."""
+    (value,) = values
+    _check_folded(over_time)
+    first, count = layer.data_format == "channels_first", layer.output_size
+    positions = np.moveaxis(value.positions, 0, -1) if first else value.positions
+    taken = []
+    for size in positions.shape[:2]:
+        found = [list(window) for window in windows(size, count)]
+        most = math.lcm(*map(len, found))
+        taken.append(np.array([np.repeat(w, most // len(w)) for w in found]))
+    rows, columns = taken
+    grid = positions[rows[:, None, :, None], columns[None, :, None, :]]
+    grid = grid.reshape(count * count, -1, positions.shape[-1])
+    window = (1, grid.shape[1])
+    pooled = _pooled(
+        builder,
+        layer.name,
+        value.view(grid),
+        "mean",
+        window,
+        window,
+        (0, 0),
+        (count * count, 1),
+    )
+    shaped = pooled.positions.reshape(count, count, -1)
+    return pooled.view(np.moveaxis(shaped, -1, 0) if first else shaped)
+
+
+def sum_of_pixels(builder, name, value, axis):
+    """The sum of each channel, which lie along an axis, over all others."""
+    return _over_pixels(builder, name, value, "sum", axis)
+
+
+def _over_pixels(builder, name, value, mode, axis):
+    positions = np.moveaxis(value.positions, axis, -1)
+    channels = positions.shape[-1]
+    window = (1, positions.size // channels)
+    pixels = value.view(positions.reshape(*window, channels))
+    pooled = _pooled(builder, name, pixels, mode, window, window, (0, 0), (1, 1))
+    shape = [1] * len(value.shape)
+    shape[axis] = channels
+    return pooled.view(pooled.positions.reshape(shape))
 
 
 def _pooled(builder, name, value, mode, window, strides, padding, out):
@@ -255,13 +290,17 @@ RULES = [
     ((layers.Cropping1D, layers.Cropping2D), _crop),
     ((layers.UpSampling1D, layers.UpSampling2D), _repeat),
     (layers.Concatenate, _concatenate),
-    ((layers.MaxPooling1D, layers.MaxPooling2D), _pool("max")),
+    (
+        (layers.MaxPooling1D, layers.MaxPooling2D, CenteredMaxPooling2D),
+        _pool("max"),
+    ),
     ((layers.AveragePooling1D, layers.AveragePooling2D), _pool("mean")),
     ((layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D), _global_pool("max")),
     (
         (layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D),
         _global_pool("mean"),
     ),
+    (AdaptiveAveragePooling2D, _adaptive_pool),
     (Voting, _voting),
     (ChannelPooling, _channel_pooling),
     (layers.Softmax, _softmax_layer),

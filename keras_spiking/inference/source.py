@@ -13,6 +13,7 @@ from keras_spiking.inference.chain import Chain
 from keras_spiking.inference.graph import END
 from keras_spiking.inference.graph import ONCE
 from keras_spiking.inference.graph import STEP
+from keras_spiking.inference.graph import Attention
 from keras_spiking.inference.graph import Copy
 from keras_spiking.inference.graph import Pool
 from keras_spiking.inference.graph import Product
@@ -111,7 +112,7 @@ class Text:
     def _function(self, index, kernel):
         source = kernel.source
         kinds = {Product: self._product, Pool: self._pool, Copy: self._copy}
-        kinds[Softmax] = self._softmax
+        kinds |= {Softmax: self._softmax, Attention: self._attention}
         if source is None:
             body = self._load(kernel)
         else:
@@ -274,6 +275,17 @@ class Text:
     def _softmax(self, kernel, op):
         constants = self._constants(LENGTH=op.length, SIZE=op.output.size)
         text = texts.SOFTMAX.replace("CONSTANTS", constants)
+        return text.replace("INPUT", self.memory(op.inputs[0]))
+
+    def _attention(self, kernel, op):
+        constants = self._constants(
+            HEADS=op.heads,
+            TOKENS=op.tokens,
+            CHANNELS=op.channels // op.heads,
+            VALUES=op.values // op.heads,
+        )
+        text = texts.ATTENTION.replace("CONSTANTS", constants)
+        text = text.replace("SCALE", f"R({float(op.scale)!r})")
         return text.replace("INPUT", self.memory(op.inputs[0]))
 
     def _main(self):

@@ -4,6 +4,7 @@ from keras_spiking.inference.graph import END
 from keras_spiking.inference.graph import ONCE
 from keras_spiking.inference.graph import Affine
 from keras_spiking.inference.graph import Apply
+from keras_spiking.inference.graph import Attention
 from keras_spiking.inference.graph import Copy
 from keras_spiking.inference.graph import Pool
 from keras_spiking.inference.graph import Product
@@ -55,6 +56,8 @@ def _computes(text, kernel):
         parts.append("moves")
     elif isinstance(source, Softmax):
         parts.append("softmax")
+    elif isinstance(source, Attention):
+        parts.append("products of queries, keys and values")
     for op, _ in kernel.chain:
         if isinstance(op, Apply):
             parts.append("neurons" if op.states else "activation")

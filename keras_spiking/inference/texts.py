@@ -509,10 +509,12 @@ static void kernel_@(const BLOCK *b) {
 }
 """
 )
-POOL_START = {"max": "-INFINITE", "mean": "ZERO"}
-POOL_TAKE = {"max": "MAXIMUM(from[i], values[i])", "mean": "values[i] + from[i]"}
+_SUM = "values[i] + from[i]"
+POOL_START = {"max": "-INFINITE", "mean": "ZERO", "sum": "ZERO"}
+POOL_TAKE = {"max": "MAXIMUM(from[i], values[i])", "mean": _SUM, "sum": _SUM}
 POOL_END = {
     "max": "",
+    "sum": "",
     "mean": """const REAL count = (REAL)(
                     (end_row - from_row) * (end_column - from_column));
                 for (int i = 0; i < n; i++) values[i] = values[i] / count;""",
@@ -586,6 +588,42 @@ static void kernel_@(const BLOCK *b) {
             for (int i = 0; i < LENGTH; i++) total += y[i];
             for (int i = 0; i < LENGTH; i++) y[i] = y[i] / total;
         }
+}
+"""
+
+# Most queries and keys are 0.
+ATTENTION = """
+/* LABEL */
+static void kernel_@(const BLOCK *b) {
+    enum { CONSTANTS };
+    const INDEX width = HEADS * (2 * CHANNELS + VALUES);
+    REAL context[CHANNELS * VALUES] ALIGNED;
+    for (INDEX s = 0; s < b->samples; s++)
+    for (INDEX head = 0; head < HEADS; head++) {
+        const REAL *q = INPUT(b, s) + head * CHANNELS;
+        const REAL *k = q + HEADS * CHANNELS;
+        const REAL *v = INPUT(b, s) + 2 * HEADS * CHANNELS + head * VALUES;
+        REAL *y = OUTPUT(b, s) + head * VALUES;
+        memset(context, 0, sizeof(context));
+        for (INDEX t = 0; t < TOKENS; t++)
+            for (INDEX c = 0; c < CHANNELS; c++) {
+                const REAL key = k[t * width + c];
+                if (key == ZERO) continue;
+                for (INDEX d = 0; d < VALUES; d++)
+                    context[c * VALUES + d] += key * v[t * width + d];
+            }
+        for (INDEX i = 0; i < CHANNELS * VALUES; i++) context[i] *= SCALE;
+        for (INDEX t = 0; t < TOKENS; t++) {
+            REAL *to = y + t * HEADS * VALUES;
+            for (INDEX d = 0; d < VALUES; d++) to[d] = ZERO;
+            for (INDEX c = 0; c < CHANNELS; c++) {
+                const REAL query = q[t * width + c];
+                if (query == ZERO) continue;
+                for (INDEX d = 0; d < VALUES; d++)
+                    to[d] += query * context[c * VALUES + d];
+            }
+        }
+    }
 }
 """
 

@@ -8,6 +8,7 @@ from keras_spiking.conversion.graph import is_graph
 from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.rules import computes
 from keras_spiking.conversion.rules import is_identity
+from keras_spiking.inference import attention
 from keras_spiking.inference import elementwise
 from keras_spiking.inference import products
 from keras_spiking.inference import shapes
@@ -21,6 +22,7 @@ from keras_spiking.inference.refusal import Refusal
 from keras_spiking.inference.refusal import refuse
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers import DirectEncoder
+from keras_spiking.layers import ElementwiseRecurrent
 from keras_spiking.layers import Encoder
 from keras_spiking.layers import Integrator
 from keras_spiking.layers import Rematerialize
@@ -29,6 +31,7 @@ from keras_spiking.layers import SingleStep
 from keras_spiking.layers import StepByStep
 from keras_spiking.layers import TemporalLayer
 from keras_spiking.layers.containers.contained import has_time_axis
+from keras_spiking.layers.containers.contained import inner_layers
 from keras_spiking.layers.readouts.rates import _Reduction
 from keras_spiking.validation import check_timesteps
 
@@ -42,7 +45,7 @@ def graph_of(model):
     """
     _check(model)
     builder = Builder()
-    presents = any(_presents(layer) for layer in all_layers(model).values())
+    presents = _presents(model)
     traced = trace(model)
     tensors = keras.tree.flatten(traced.inputs)
     inputs = [_input(model, i, x.shape, presents) for i, x in enumerate(tensors)]
@@ -83,10 +86,10 @@ def _check(model):
 
 
 def _presents(layer):
-    """Whether a layer presents an input without a time axis over time."""
+    """Whether a layer, or one inside, presents an input without a time axis."""
     if isinstance(layer, StepByStep):
         return layer.timesteps is not None
-    return isinstance(layer, Encoder) and layer.timesteps != 1
+    return isinstance(layer, Encoder) or any(map(_presents, inner_layers(layer)))
 
 
 def _input(model, argument, shape, presents):
@@ -106,8 +109,9 @@ def _input(model, argument, shape, presents):
 def _walk(builder, traced, values, folded):
     for call in traced.calls:
         inputs = [values[id(x)] for x in call.inputs]
-        output = _apply_call(builder, call, inputs, folded)
-        values[id(call.outputs[0])] = output
+        outputs = _apply_call(builder, call, inputs, folded)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        values.update({id(x): v for x, v in zip(call.outputs, outputs)})
     return [values[id(x)] for x in keras.tree.flatten(traced.outputs)]
 
 
@@ -116,7 +120,8 @@ def _apply_call(builder, call, inputs, folded):
     if isinstance(operation, keras.layers.Layer):
         return apply(builder, operation, inputs, folded)
     try:
-        return shapes.function(builder, call, inputs, folded)
+        values = attention.function(builder, call, inputs, folded)
+        return values or shapes.function(builder, call, inputs, folded)
     except Refusal as reason:
         refuse(type(operation).__name__, call.name, reason)
 
@@ -160,7 +165,7 @@ def _apply_layer(builder, layer, values, folded):
         return apply(builder, layer.layer, values, folded=True)
     if type(layer) is Rematerialize:
         return _chain(builder, layer.layers, value, folded)
-    if type(layer) is StepByStep:
+    if type(layer) in (StepByStep, ElementwiseRecurrent):
         return _step_by_step(builder, layer, values)
     if isinstance(layer, Encoder):
         return _encode(builder, layer, value, folded)
@@ -173,7 +178,7 @@ def _apply_layer(builder, layer, values, folded):
     if isinstance(layer, _Reduction):
         return builder.reduce(layer.name, value, layer.reduce)
     over_time = value.time and not folded
-    for rules in (products, elementwise, shapes):
+    for rules in (products, elementwise, shapes, attention):
         for kinds, rule in rules.RULES:
             kinds = kinds if isinstance(kinds, tuple) else (kinds,)
             if computes(products.inner(layer), kinds):
@@ -194,7 +199,7 @@ def _cumulative_maximum(builder, layer, values):
 
 
 def _encode(builder, layer, value, folded):
-    if layer.timesteps != 1:
+    if not value.time:  # in a `StepByStep` it presents a step
         _fix_timesteps(builder, layer.timesteps)
     if type(layer) is not DirectEncoder:
         raise Refusal(
@@ -208,12 +213,37 @@ def _step_by_step(builder, layer, values):
     if layer.timesteps is not None:
         _fix_timesteps(builder, check_timesteps(layer.timesteps))
         values = [Value(v.memory, v.positions, time=True) for v in values]
+    before = None
+    if isinstance(layer, ElementwiseRecurrent):
+        values, before = _recurrent(builder, layer, *values)
     for inner in layer.layers:
         values = [apply(builder, inner, values, folded=not has_time_axis(inner))]
     (value,) = values
+    if before is not None:
+        value = builder.feed_back(layer.name, value, before)
     if layer.reduce is None:
         return value
     return builder.reduce(layer.name, value, layer.reduce)
+
+
+def _recurrent(builder, layer, value):
+    """The input combined with the output a step before, and that."""
+    name = getattr(layer.function, "__name__", "")
+    if name not in _CODES or getattr(keras.ops, name) is not layer.function:
+        raise Refusal(f"its function is not one of {', '.join(_CODES)} of keras.ops")
+    value = builder.whole(layer.name, value)
+    before = builder.before(value)
+    code = _CODES[name].format("{0}", "(b->step == 0 ? R(0.0) : {1})")
+    return [builder.combine(layer.name, [value, before], code)], before
+
+
+_CODES = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "maximum": "MAXIMUM({0}, {1})",
+    "minimum": "MINIMUM({0}, {1})",
+}
 
 
 def _fix_timesteps(builder, timesteps):

@@ -4,6 +4,7 @@ from keras_spiking.layers.attention.channel_and_time import ChannelAttention
 from keras_spiking.layers.attention.channel_and_time import MultiDimensionalAttention
 from keras_spiking.layers.attention.channel_and_time import SpatialAttention
 from keras_spiking.layers.attention.channel_and_time import TemporalAttention
+from keras_spiking.layers.attention.linear_attention import LinearAttention
 from keras_spiking.layers.attention.self_attention import QKAttention
 from keras_spiking.layers.attention.self_attention import SpikeDrivenSelfAttention
 from keras_spiking.layers.attention.self_attention import SpikingSelfAttention
@@ -110,6 +111,8 @@ from keras_spiking.layers.synapses.weight_standardization import (
 )
 from keras_spiking.layers.synapses.weight_standardization import WeightStandardizedDense
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.layers.transforms.adaptive_pooling import AdaptiveAveragePooling2D
+from keras_spiking.layers.transforms.centered_max_pooling import CenteredMaxPooling2D
 from keras_spiking.layers.transforms.differential import SpikingGELU
 from keras_spiking.layers.transforms.differential import SpikingLayerNormalization
 from keras_spiking.layers.transforms.differential import SpikingSoftmax
@@ -149,7 +152,9 @@ __all__ = [
     "ALIFLayer",
     "AlphaSynapse",
     "AXAT",
+    "AdaptiveAveragePooling2D",
     "BatchNormalizationThroughTime",
+    "CenteredMaxPooling2D",
     "ChannelAttention",
     "ChannelPooling",
     "ComplementaryLIFLayer",
@@ -180,6 +185,7 @@ __all__ = [
     "LIAFLayer",
     "LIFLayer",
     "LILayer",
+    "LinearAttention",
     "MaskedPSN",
     "MembraneBatchNormalizationLIFLayer",
     "MultiDimensionalAttention",

@@ -39,27 +39,40 @@ class SEWResNetOptions(ResNetOptions, total=False):
     connect: Literal["ADD", "AND", "IAND"]
 
 
+class PlainOptions(ModelOptions, total=False):
+    """Arguments of networks without shortcuts after the first."""
+
+    filters: int
+    units: int
+    dropout: float
+
+
 networks: dict[str, Callable[..., keras.Model]] = {}
 
 
-def network(family):
+def network(family, **defaults):
     """Lists a function that builds a network, and shows its arguments one by one.
 
     Args:
         family: Function that takes the keyword arguments that the network passes on.
+        **defaults: Values of these where they are not those of the family.
     """
 
     def decorate(function):
         @functools.wraps(function)
         def build(*args, **kwargs):
-            kwargs.setdefault("name", function.__name__.lower())
-            return function(*args, **kwargs)
+            given = {"name": function.__name__.lower(), **defaults, **kwargs}
+            return function(*args, **given)
 
         own = inspect.signature(function)
         *first, options = own.parameters.values()
         names = typing.get_args(options.annotation)[0].__annotations__
         shared = inspect.signature(family).parameters
-        rest = [parameter for name, parameter in shared.items() if name in names]
+        rest = [
+            parameter.replace(default=defaults.get(name, parameter.default))
+            for name, parameter in shared.items()
+            if name in names
+        ]
         build.__signature__ = own.replace(parameters=[*first, *rest])
         networks[function.__name__] = build
         return build

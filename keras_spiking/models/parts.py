@@ -13,6 +13,7 @@ import inspect
 import keras
 
 from keras_spiking import layers
+from keras_spiking import surrogates
 from keras_spiking.inspection.selection import SPIKING
 from keras_spiking.models.weights import load_weights
 from keras_spiking.validation import check_bool
@@ -77,6 +78,7 @@ def neurons(neuron, surrogate, timesteps, **settings):
             and know them.
     """
     timesteps = check_timesteps(timesteps)
+    surrogate = surrogates.get(surrogate)
     settings = {"surrogate": surrogate, "detach_reset": True, **settings}
     make = _maker(neuron, settings)
 
@@ -98,6 +100,11 @@ def neuron_names():
     return found | {short: found[long] for short, long in SYNONYMS.items()}
 
 
+def spikes_per_step(neuron):
+    """How many spikes such a neuron has in a time step at most."""
+    return getattr(_maker(neuron, {})("neuron"), "D", 1)
+
+
 def _maker(neuron, settings):
     if isinstance(neuron, str):
         named = neuron_names()
@@ -105,7 +112,8 @@ def _maker(neuron, settings):
         neuron = named[check_choice("neuron", key, sorted(named))]
     if inspect.isclass(neuron):
         cls = neuron
-        known = {k: v for k, v in settings.items() if _takes(cls, k)}
+        own = cls().get_config()
+        known = {k: v for k, v in settings.items() if k in own}
         return lambda name: cls(**known, name=name)
     if isinstance(neuron, keras.layers.Layer):
         return lambda name: _like(neuron, name)
@@ -116,11 +124,6 @@ def _maker(neuron, settings):
         "arguments that returns a layer of neurons, or such a layer. "
         f"Received: neuron={neuron!r}"
     )
-
-
-def _takes(cls, argument):
-    own = [vars(base).get("__init__") for base in cls.__mro__]
-    return any(argument in inspect.signature(f).parameters for f in own if f)
 
 
 def _like(layer, name):
@@ -137,6 +140,32 @@ def fan_in_uniform():
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
+def normal():
+    """The initialisation of transformers: a normal distribution of 0.02.
+
+    In PyTorch they call it truncated, at 2, which is a hundred times as much.
+    """
+    return keras.initializers.RandomNormal(stddev=0.02)
+
+
+def _bias(initializer, fan_in):
+    if initializer is not fan_in_uniform:
+        return "zeros"
+    bound = fan_in**-0.5
+    return keras.initializers.RandomUniform(-bound, bound)
+
+
+def channels_axis(x):
+    """The axis of the channels of images, or of a sequence of them."""
+    first = keras.config.image_data_format() == "channels_first"
+    return len(x.shape) - 3 if first else len(x.shape) - 1
+
+
+def channels(x):
+    """How many channels there are."""
+    return x.shape[channels_axis(x)]
+
+
 def batch_normalization(name, **kwargs):
     """Batch normalisation with the constants of PyTorch."""
     first = keras.config.image_data_format() == "channels_first"
@@ -146,14 +175,27 @@ def batch_normalization(name, **kwargs):
 
 
 def convolution(
-    x, filters, size, strides=1, *, name, norm=None, groups=1, initializer=he_normal
+    x,
+    filters,
+    size,
+    strides=1,
+    *,
+    name,
+    norm=None,
+    gamma=1.0,
+    groups=1,
+    use_bias=None,
+    initializer=he_normal,
 ):
     """A convolution that is centred on its input, and batch normalisation.
+
+    It has a bias if it is told so, or if nothing is normalised.
 
     Keras pads an even image at its lower right only when strides skip pixels: the
     padding of the published networks, equal on both sides, is a layer of its own.
     """
     stack = []
+    fan_in = channels(x) // groups * size**2
     if strides > 1 and size > 1:
         stack.append(keras.layers.ZeroPadding2D(size // 2, name=f"{name}_padding"))
     stack.append(
@@ -163,42 +205,71 @@ def convolution(
             strides,
             padding="valid" if stack else "same",
             groups=groups,
-            use_bias=norm is None,
+            use_bias=norm is None if use_bias is None else use_bias,
             kernel_initializer=initializer(),
+            bias_initializer=_bias(initializer, fan_in),
             name=name,
         )
     )
+    if norm is not None:
+        gamma = keras.initializers.Constant(gamma)
+        stack.append(batch_normalization(norm, gamma_initializer=gamma))
+    return apply(x, stack, name)
+
+
+def depthwise_convolution(x, size, *, name, norm=None, padding="same", use_bias=False):
+    """A convolution of each channel by itself, and batch normalisation."""
+    bound = 1.0 / size  # of PyTorch's layers
+    uniform = keras.initializers.RandomUniform
+    stack = [
+        keras.layers.DepthwiseConv2D(
+            size,
+            padding=padding,
+            use_bias=use_bias,
+            depthwise_initializer=uniform(-bound, bound),
+            bias_initializer=uniform(-bound, bound),
+            name=name,
+        )
+    ]
     if norm is not None:
         stack.append(batch_normalization(norm))
     return apply(x, stack, name)
 
 
 def max_pooling(x, size, strides, name):
-    """Maximum pooling of spikes, centred on its input."""
-    stack = [keras.layers.MaxPooling2D(size, strides, name=name)]
-    if padding := (size - 1) // 2:
-        # No spike is less than 0.
-        stack.insert(0, keras.layers.ZeroPadding2D(padding, name=f"{name}_padding"))
-    return apply(x, stack, name)
+    """Maximum pooling, centred on its input."""
+    if size % 2:
+        pool = layers.CenteredMaxPooling2D(size, strides=strides, name=name)
+    else:
+        pool = keras.layers.MaxPooling2D(size, strides, name=name)
+    return apply(x, [pool], name)
 
 
-def dense(x, units, name):
+def flatten(x, name):
+    """The features of an image, or of each frame of a sequence, in a row."""
+    return apply(x, [keras.layers.Flatten(name=name)], name)
+
+
+def dense(x, units, name, initializer=fan_in_uniform):
     """A dense layer, initialised as PyTorch does."""
-    bound = 1.0 / x.shape[-1] ** 0.5
     layer = keras.layers.Dense(
         units,
-        kernel_initializer=fan_in_uniform(),
-        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+        kernel_initializer=initializer(),
+        bias_initializer=_bias(initializer, x.shape[-1]),
         name=name,
     )
     return apply(x, [layer], name)
 
 
-def classifier(x, classes, name, return_sequences):
-    """Scores of classes from maps of features: their mean over space, a dense layer,
-    and the mean over time."""
+def classifier(
+    x, classes, name, return_sequences, *, fire=None, initializer=fan_in_uniform
+):
+    """Scores of classes from maps of features: their mean over space, neurons if
+    there are any, a dense layer, and the mean over time."""
     x = apply(x, [keras.layers.GlobalAveragePooling2D(name="pool")], "pool")
-    x = dense(x, check_integer("classes", classes, minimum=1), name)
+    if fire is not None:
+        x = fire(x, f"{name}_lif")
+    x = dense(x, check_integer("classes", classes, minimum=1), name, initializer)
     return readout(x, return_sequences)
 
 

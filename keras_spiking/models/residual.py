@@ -1,4 +1,4 @@
-"""What Spiking ResNet and SEW-ResNet share: the plan of a residual network."""
+"""What residual networks share: their plan."""
 
 import dataclasses
 
@@ -47,11 +47,11 @@ def stem(x, fire, filters, kind):
     return x if small else parts.max_pooling(x, 3, 2, "maxpool")
 
 
-def stages(x, plan, filters, block):
+def stages(x, plan, filters, block, first_strides=1):
     """Four stages of blocks, each with twice the filters of the one before."""
     for stage, depth in enumerate(plan.depths):
         for number in range(depth):
-            strides = 2 if stage > 0 and number == 0 else 1
+            strides = 1 if number > 0 else 2 if stage > 0 else first_strides
             name = f"layer{stage + 1}_{number}"
             x = block(x, filters * 2**stage, strides, name)
     return x

@@ -6,11 +6,13 @@ from typing import Unpack
 
 import keras
 
+from keras_spiking import layers
 from keras_spiking.models import parts
 from keras_spiking.models import residual
 from keras_spiking.models.options import Neuron
 from keras_spiking.models.options import SEWResNetOptions
 from keras_spiking.models.options import network
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 
 
@@ -37,6 +39,7 @@ def SEWResNet(
     groups: int = 1,
     widening: int = 1,
     connect: Literal["ADD", "AND", "IAND"] = "ADD",
+    feedback: bool = False,
     filters: int = 64,
     stem: Literal["imagenet", "cifar"] = "imagenet",
     classes: int = 1000,
@@ -70,6 +73,9 @@ def SEWResNet(
         widening: Integer >= 1, by how much 3 x 3 convolutions of bottlenecks are
             wider than usual.
         connect: `"ADD"`, `"AND"` or `"IAND"`, as above. Defaults to `"ADD"`.
+        feedback: Boolean, whether the last block of each stage hears the spikes that
+            its path fired a step before: `path(x[t] + path[t-1])`. Each stage then has
+            two blocks or more. Defaults to `False`.
         filters: Integer >= 1, filters of the first stage. Defaults to `64`.
         stem: `"imagenet"`, a convolution of 7 x 7 and a pooling that take height and
             width to a quarter, or `"cifar"`, one of 3 x 3 that leaves them.
@@ -111,10 +117,20 @@ def SEWResNet(
     check_choice("connect", connect, CONNECTIONS)
     plan = residual.Plan(depths, bottleneck, groups, widening)
     fire = parts.neurons(neuron, surrogate, timesteps)
+    last = [f"layer{i}_{depth - 1}" for i, depth in enumerate(depths, 1)]
+    recurrent = last if check_bool("feedback", feedback) else []
+
+    def path(x, filters, strides, name):
+        return fire(*residual.path(x, fire, plan, filters, strides, name))
 
     def block(x, filters, strides, name):
-        y, last = residual.path(x, fire, plan, filters, strides, name)
-        y = fire(y, last)
+        if name in recurrent:
+            inputs = keras.Input(x.shape[1:])
+            outputs = path(inputs, filters, strides, name)
+            inner = keras.Model(inputs, outputs, name=f"{name}_path")
+            y = layers.ElementwiseRecurrent(inner, name=f"{name}_feedback")(x)
+        else:
+            y = path(x, filters, strides, name)
         if x.shape != y.shape:
             x = residual.projection(x, y, strides, name)
             x = fire(x, f"{name}_downsample_sn")
@@ -224,7 +240,7 @@ def SEWResNeXt50_32x4d(
 
     Example:
 
-    >>> model = keras_spiking.models.SEWResNeXt50_32x4d((32, 32, 3), filters=4)
+    >>> model = keras_spiking.models.SEWResNeXt50_32x4d((32, 32, 3), filters=16)
     >>> model.output_shape
     (None, 1000)
     """
@@ -248,7 +264,7 @@ def SEWResNeXt101_32x8d(
 
     Example:
 
-    >>> model = keras_spiking.models.SEWResNeXt101_32x8d((32, 32, 3), filters=4)
+    >>> model = keras_spiking.models.SEWResNeXt101_32x8d((32, 32, 3), filters=16)
     >>> model.output_shape
     (None, 1000)
     """
@@ -298,3 +314,23 @@ def SEWWideResNet101_2(
     return SEWResNet(
         input_shape, depths=(3, 4, 23, 3), bottleneck=True, widening=2, **options
     )
+
+
+@network(SEWResNet)
+def RecurrentSEWResNet18(
+    input_shape: tuple[int, ...] = (224, 224, 3), **options: Unpack[SEWResNetOptions]
+) -> keras.Model:
+    """SEW-ResNet-18 with feedback in all four stages.
+
+    Takes the arguments of `SEWResNet` from `filters` on, and weights of `SEWResNet18`.
+
+    Example:
+
+    >>> model = keras_spiking.models.RecurrentSEWResNet18((32, 32, 3), filters=4)
+    >>> model.output_shape
+    (None, 1000)
+
+    References:
+        - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
+    """
+    return SEWResNet(input_shape, depths=(2, 2, 2, 2), feedback=True, **options)

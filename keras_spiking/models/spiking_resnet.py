@@ -200,7 +200,7 @@ def SpikingResNeXt50_32x4d(
 
     Example:
 
-    >>> model = keras_spiking.models.SpikingResNeXt50_32x4d((32, 32, 3), filters=4)
+    >>> model = keras_spiking.models.SpikingResNeXt50_32x4d((32, 32, 3), filters=16)
     >>> model.output_shape
     (None, 1000)
     """
@@ -224,7 +224,7 @@ def SpikingResNeXt101_32x8d(
 
     Example:
 
-    >>> model = keras_spiking.models.SpikingResNeXt101_32x8d((32, 32, 3), filters=4)
+    >>> model = keras_spiking.models.SpikingResNeXt101_32x8d((32, 32, 3), filters=16)
     >>> model.output_shape
     (None, 1000)
     """

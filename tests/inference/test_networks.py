@@ -116,7 +116,10 @@ def image_network(*middle, image=(8, 10, 8), v_threshold=0.3):
         layers.ReLU(max_value=0.7, negative_slope=0.1),
         layers.Activation("tanh"),
         layers.Dense(5, activation="sigmoid"),
+        sl.AdaptiveAveragePooling2D(7, data_format=CHANNELS_LAST),
         sl.ChannelPooling(4, data_format=CHANNELS_LAST),
+        sl.WeightStandardizedConv2D(5, 3, padding="same"),
+        sl.WeightStandardizedDense(5),
         sl.Voting(4),
     ],
     ids=lambda layer: layer.name,
@@ -378,3 +381,30 @@ def test_converted_networks(pooling):
     )
     x = numbers(4, 8, 8, 2)
     check_equal(keras_spiking.conversion.convert(ann, x, timesteps=10), x)
+
+
+@pytest.mark.parametrize("function", ["add", "subtract", "multiply", "maximum"])
+@pytest.mark.parametrize("inner", ["neurons", "network"])
+def test_feedback(function, inner):
+    stack = [lif(v_threshold=0.2)]
+    if inner == "network":
+        stack = [layers.Dense(20), lif(v_threshold=0.2), layers.Dense(20), lif()]
+    recurrent = sl.ElementwiseRecurrent(stack, function)
+    model = sequential(
+        keras.Input((None, 7)), layers.Dense(20), recurrent, layers.Dense(3), lif()
+    )
+    x = 2 * numbers(3, 6, 7)
+    net = check_equal(model, x, silent=function == "multiply")
+    for t in range(6):
+        np.testing.assert_array_equal(net.step(x[:, t]), net(x)[:, t])
+
+
+def test_feedback_of_images():
+    path = [layers.Conv2D(16, 3, padding="same"), lif(v_threshold=0.3)]
+    recurrent = sl.ElementwiseRecurrent(path, reduce="mean")
+    check_equal(image_network(recurrent), spikes(2, 3, 8, 10, 8))
+    model = sequential(
+        keras.Input((None, 7)), sl.ElementwiseRecurrent(lif(), lambda x, y: x)
+    )
+    with pytest.raises(ValueError, match="not one of add"):
+        keras_spiking.inference.compile(model)

@@ -236,7 +236,7 @@ def test_standardized_weights_have_mean_0_and_the_variance_of_their_fan_in():
     layer(np.ones((1, 50), "float32"))
     kernel = to_numpy(layer(np.eye(50, dtype="float32")))
     np.testing.assert_allclose(kernel.mean(0), 0.0, atol=1e-6)
-    np.testing.assert_allclose(kernel.var(0), 1 / 50, rtol=1e-2)
+    np.testing.assert_allclose(kernel.var(0, ddof=1), 1 / 50, rtol=1e-2)
 
 
 def test_membrane_normalization_folds_into_the_threshold():

@@ -20,6 +20,7 @@ from keras_spiking import layers
 REQUIRED = {
     **{"layer": keras.layers.Dense(2), "nodes": {"a": keras.layers.Dense(2)}},
     "edges": [("input", "a"), ("a", "output")],
+    "output_size": 2,
     **{"timesteps": 3, "units": 2, "filters": 2, "kernel_size": 3, "rate": 0.5},
     **{"bits": 2, "k": 2, "delay_steps": 1},
     **{"theta": [1.0], "h": [1.0], "d": [1.0], "gate_thresholds": []},

@@ -58,13 +58,16 @@ class Voting(Layer):
         return {**super().get_config(), "voting_size": self.voting_size}
 
 
+_REDUCTIONS = {"max": ops.max, "mean": ops.mean, "sum": ops.sum}
+
+
 @keras.saving.register_keras_serializable("keras_spiking")
 class ChannelPooling(Layer):
     """Pools groups of neighbouring channels.
 
     Args:
         pool_size: Integer >= 1, the channels of a group. Defaults to `2`.
-        mode: `"max"` or `"mean"`. Defaults to `"max"`.
+        mode: `"max"`, `"mean"` or `"sum"`. Defaults to `"max"`.
         data_format: `"channels_last"`: channels are the last axis;
             `"channels_first"`: the third from the end. Defaults to
             `keras.config.image_data_format()`.
@@ -95,7 +98,7 @@ class ChannelPooling(Layer):
     ):
         super().__init__(**kwargs)
         self.pool_size = check_integer("pool_size", pool_size, minimum=1)
-        self.mode = check_choice("mode", mode, ("max", "mean"))
+        self.mode = check_choice("mode", mode, _REDUCTIONS)
         self.data_format = check_data_format(data_format)
         self.supports_masking = True
 
@@ -106,7 +109,7 @@ class ChannelPooling(Layer):
         axis = self._axis(len(inputs.shape))
         shape = list(ops.shape(inputs))
         shape[axis : axis + 1] = [inputs.shape[axis] // self.pool_size, self.pool_size]
-        reduce = ops.max if self.mode == "max" else ops.mean
+        reduce = _REDUCTIONS[self.mode]
         return reduce(ops.reshape(inputs, shape), axis=axis + 1)
 
     def compute_output_shape(self, input_shape):

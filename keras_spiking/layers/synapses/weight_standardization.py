@@ -13,17 +13,40 @@ from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_keywords
 
 
-def standardize(kernel, gain):
-    """A kernel `(..., inputs, outputs)` whose weights into each output have mean
-    0 and variance `gain^2 / fan_in`."""
-    axes = tuple(range(len(kernel.shape) - 1))
-    mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
-    fan_in = math.prod(kernel.shape[:-1])
-    return gain * (kernel - mean) * ops.rsqrt(fan_in * variance + 1e-4)
+class _Standardized:
+    """What makes a layer of Keras one with standardised weights."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gain = self.add_weight(
+            name="gain", shape=self.kernel.shape[-1:], initializer="ones"
+        )
+
+    @property
+    def standardized_kernel(self):
+        """The kernel that inputs are multiplied by."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        mean, variance = ops.moments(
+            kernel, axes=tuple(range(len(kernel.shape) - 1)), keepdims=True
+        )
+        fan_in = math.prod(kernel.shape[:-1])
+        # The published layers estimate the variance without bias.
+        variance = variance * fan_in / max(fan_in - 1, 1)
+        gain = ops.convert_to_tensor(self.gain)
+        standardized = gain * (kernel - mean) * ops.rsqrt(fan_in * variance + 1e-4)
+        return ops.cast(standardized, kernel.dtype)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["gain"] = self.gain  # Keras saves kernel and bias only
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.gain.assign(store["gain"])
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class WeightStandardizedDense(Explicit, keras.layers.Dense):
+class WeightStandardizedDense(Explicit, _Standardized, keras.layers.Dense):
     """A dense layer with standardised weights.
 
         W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
@@ -56,22 +79,15 @@ class WeightStandardizedDense(Explicit, keras.layers.Dense):
         check_keywords(type(self), kwargs)
         super().__init__(check_integer("units", units, minimum=1), **kwargs)
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.gain = self.add_weight(
-            name="gain", shape=(self.units,), initializer="ones"
-        )
-
     def call(self, inputs, training=None):
-        kernel = ops.convert_to_tensor(self.kernel)
-        y = ops.matmul(inputs, standardize(kernel, ops.convert_to_tensor(self.gain)))
+        y = ops.matmul(inputs, self.standardized_kernel)
         if self.bias is not None:
             y = y + self.bias
         return y if self.activation is None else self.activation(y)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
+class WeightStandardizedConv2D(Explicit, _Standardized, keras.layers.Conv2D):
     """A 2D convolution with standardised weights.
 
         W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
@@ -112,13 +128,5 @@ class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
         filters = check_integer("filters", filters, minimum=1)
         super().__init__(filters, kernel_size, **kwargs)
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.gain = self.add_weight(
-            name="gain", shape=(self.filters,), initializer="ones"
-        )
-
     def convolution_op(self, inputs, kernel):
-        kernel = ops.convert_to_tensor(kernel)
-        kernel = standardize(kernel, ops.convert_to_tensor(self.gain))
-        return super().convolution_op(inputs, kernel)
+        return super().convolution_op(inputs, self.standardized_kernel)
