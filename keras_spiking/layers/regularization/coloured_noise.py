@@ -121,8 +121,8 @@ def noise_for(layer, inputs, dtype):
     if layer.exponent and streaming.is_streaming():
         raise ValueError(
             f"{type(layer).__name__} '{layer.name}' draws the noise of all time steps "
-            "at once and cannot be inside of a `StepByStep`: use `exponent=0.0`, or add "
-            f"the noise before. Received: exponent={layer.exponent}"
+            "at once and cannot be inside of a `StepByStep`: use `exponent=0.0`, or "
+            f"add the noise before. Received: exponent={layer.exponent}"
         )
     shape = ops.shape(inputs)
     return coloured_noise(shape, layer.exponent, layer.seed_generator, dtype)
