@@ -41,8 +41,7 @@ class PopulationEncoder(Encoder):
             Defaults to `None`: from `x_min` to `x_max`.
         std: Float or array > 0 that broadcasts to `(features, neurons)`, the initial
             widths. Defaults to `None`: 2/3 of the distance of the means in the
-            range. SpikingJelly's `GaussianTuning` has `mean = x_min + (np.arange(n)
-            - 0.5) * d` and `std = d / 1.5` with `d = (x_max - x_min) / (n - 2)`.
+            range.
         spikes: How a response becomes spikes: `"deterministic"`, by an
             integrate-and-fire neuron with a soft reset; `"poisson"`, with the
             response as probability; `"latency"`, one spike at the step
@@ -127,7 +126,6 @@ class PopulationEncoder(Encoder):
         features = input_shape[-1:]
         low = _broadcast("x_min", self.x_min, features)[:, None]
         high = _broadcast("x_max", self.x_max, features)[:, None]
-        spacing = (high - low) / (self.neurons - 1)
 
         def weight(name, value, default):
             value = default if value is None else value
@@ -139,10 +137,15 @@ class PopulationEncoder(Encoder):
                 autocast=False,
             )
 
-        means = low + spacing * np.arange(self.neurons)
-        self.mean = weight("mean", self.initial_mean, means)
+        mean, std = self.tuning(low, high)
+        self.mean = weight("mean", self.initial_mean, mean)
+        self.std = weight("std", self.initial_std, std)
+
+    def tuning(self, low, high):
+        """Means and widths by default, for ends `(features, 1)` of the ranges."""
+        spacing = (high - low) / (self.neurons - 1)
         # Neighbouring curves cross at a bit above half of the maximum.
-        self.std = weight("std", self.initial_std, spacing / 1.5)
+        return low + spacing * np.arange(self.neurons), spacing / 1.5
 
     def encode(self, x):
         # In half precision, times and responses would be too coarse.

@@ -9,30 +9,74 @@ from keras import ops
 from keras_spiking.layers.options import Conv2DOptions
 from keras_spiking.layers.options import DenseOptions
 from keras_spiking.layers.options import Explicit
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_keywords
+from keras_spiking.validation import check_number
 
 
-def standardize(kernel, gain):
-    """A kernel `(..., inputs, outputs)` whose weights into each output have mean
-    0 and variance `gain^2 / fan_in`."""
-    axes = tuple(range(len(kernel.shape) - 1))
-    mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
-    fan_in = math.prod(kernel.shape[:-1])
-    return gain * (kernel - mean) * ops.rsqrt(fan_in * variance + 1e-4)
+class _Standardized(Explicit):
+    """What the layers below have in common: the standardised kernel."""
+
+    def __init__(self, *args, use_gain, epsilon, unbiased, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.use_gain = check_bool("use_gain", use_gain)
+        self.epsilon = check_number("epsilon", epsilon, above=0.0)
+        self.unbiased = check_bool("unbiased", unbiased)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        *inputs, outputs = self.kernel.shape
+        self.fan_in = math.prod(inputs)
+        if self.fan_in == 1:
+            raise ValueError(
+                f"Layer '{self.name}' cannot standardise weights of which each output "
+                f"has one only. Received an input of shape {tuple(input_shape)}."
+            )
+        if self.use_gain:
+            self.gain = self.add_weight(
+                name="gain", shape=(outputs,), initializer="ones"
+            )
+
+    def standardized(self, kernel):
+        """The kernel `(..., inputs, outputs)` with weights into each output of mean
+        0 and variance `gain^2 / fan_in`."""
+        kernel = ops.convert_to_tensor(kernel)
+        axes = tuple(range(len(kernel.shape) - 1))
+        mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
+        count = self.fan_in
+        scale = count * count / (count - 1) if self.unbiased else count
+        kernel = (kernel - mean) * ops.rsqrt(scale * variance + self.epsilon)
+        return ops.convert_to_tensor(self.gain) * kernel if self.use_gain else kernel
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "use_gain": self.use_gain,
+            "epsilon": self.epsilon,
+            "unbiased": self.unbiased,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({"unbiased": False, **config})  # as 0.1.0
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class WeightStandardizedDense(Explicit, keras.layers.Dense):
+class WeightStandardizedDense(_Standardized, keras.layers.Dense):
     """A dense layer with standardised weights.
 
-        W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
+        W' = gain (W - mean) / sqrt(fan_in variance + epsilon)
 
     with mean and variance over the inputs of each unit, and a learned `gain`. It
     does without statistics of a batch, which suits learning online.
 
     Args:
         units: Integer >= 1, the number of outputs.
+        use_gain: Boolean, whether there is a `gain`. Defaults to `True`.
+        epsilon: Float > 0. Defaults to `1e-4`.
+        unbiased: Boolean, whether the variance divides by `fan_in - 1`, as in
+            SpikingJelly, or by `fan_in`, as in the paper. Defaults to `True`.
         **kwargs: The arguments of `keras.layers.Dense`.
 
     Input shape:
@@ -40,6 +84,9 @@ class WeightStandardizedDense(Explicit, keras.layers.Dense):
 
     Output shape:
         `(batch, ..., units)`.
+
+    Raises:
+        ValueError: if an output has one weight only.
 
     Example:
 
@@ -52,29 +99,36 @@ class WeightStandardizedDense(Explicit, keras.layers.Dense):
         - [Xiao et al., 2022](https://arxiv.org/abs/2210.04195)
     """
 
-    def __init__(self, units: int, **kwargs: Unpack[DenseOptions]):
+    def __init__(
+        self,
+        units: int,
+        *,
+        use_gain: bool = True,
+        epsilon: float = 1e-4,
+        unbiased: bool = True,
+        **kwargs: Unpack[DenseOptions],
+    ):
         check_keywords(type(self), kwargs)
-        super().__init__(check_integer("units", units, minimum=1), **kwargs)
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.gain = self.add_weight(
-            name="gain", shape=(self.units,), initializer="ones"
+        super().__init__(
+            check_integer("units", units, minimum=1),
+            use_gain=use_gain,
+            epsilon=epsilon,
+            unbiased=unbiased,
+            **kwargs,
         )
 
     def call(self, inputs, training=None):
-        kernel = ops.convert_to_tensor(self.kernel)
-        y = ops.matmul(inputs, standardize(kernel, ops.convert_to_tensor(self.gain)))
+        y = ops.matmul(inputs, self.standardized(self.kernel))
         if self.bias is not None:
             y = y + self.bias
         return y if self.activation is None else self.activation(y)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
+class WeightStandardizedConv2D(_Standardized, keras.layers.Conv2D):
     """A 2D convolution with standardised weights.
 
-        W' = gain (W - mean) / sqrt(fan_in variance + 1e-4)
+        W' = gain (W - mean) / sqrt(fan_in variance + epsilon)
 
     with mean and variance over the inputs of each filter, and a learned `gain`.
     See `WeightStandardizedDense`.
@@ -82,6 +136,9 @@ class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
     Args:
         filters: Integer >= 1, the number of outputs.
         kernel_size: Integer or tuple of two.
+        use_gain: Boolean, whether there is a `gain`. Defaults to `True`.
+        epsilon: Float > 0. Defaults to `1e-4`.
+        unbiased: Boolean, see `WeightStandardizedDense`. Defaults to `True`.
         **kwargs: The arguments of `keras.layers.Conv2D`.
 
     Input shape:
@@ -106,19 +163,21 @@ class WeightStandardizedConv2D(Explicit, keras.layers.Conv2D):
         self,
         filters: int,
         kernel_size: int | tuple[int, int],
+        *,
+        use_gain: bool = True,
+        epsilon: float = 1e-4,
+        unbiased: bool = True,
         **kwargs: Unpack[Conv2DOptions],
     ):
         check_keywords(type(self), kwargs)
-        filters = check_integer("filters", filters, minimum=1)
-        super().__init__(filters, kernel_size, **kwargs)
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.gain = self.add_weight(
-            name="gain", shape=(self.filters,), initializer="ones"
+        super().__init__(
+            check_integer("filters", filters, minimum=1),
+            kernel_size,
+            use_gain=use_gain,
+            epsilon=epsilon,
+            unbiased=unbiased,
+            **kwargs,
         )
 
     def convolution_op(self, inputs, kernel):
-        kernel = ops.convert_to_tensor(kernel)
-        kernel = standardize(kernel, ops.convert_to_tensor(self.gain))
-        return super().convolution_op(inputs, kernel)
+        return super().convolution_op(inputs, self.standardized(kernel))
