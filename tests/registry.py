@@ -27,24 +27,29 @@ TESTED_ELSEWHERE = {
     "SpikingLSTMCell",
     "SpikingRNNCell",
     "SpikingSelfAttention",
+    "StackedRNN",
     "TemporalAttention",
     "Tempotron",
     "Voting",
     "WeightStandardizedConv2D",
     "WeightStandardizedDense",
+    "WithStates",
 }
 
 # Arguments of the layers that cannot be made without.
 ARGUMENTS = {
+    "CountToSpikes": {"slots": 2, "always_convert": True},
     "Delay": {"delay_steps": 2},
     "DropConnectDense": {"units": 4},
     "MaskedPSN": {"k": 2, "T": 6},
     "SlidingPSN": {"k": 2},
     "Dropout": {"rate": 0.5, "seed": 1},
     "ElementwiseRecurrent": {"layer": "dense"},
+    "LinearRecurrent": {"layer": "dense"},
     "Rematerialize": {"layer": "dense"},
     "SeqToBatch": {"layer": "dense"},
     "StepByStep": {"layer": "dense"},
+    "TemporalBinSum": {"slots": 2, "always_convert": True},
 }
 
 

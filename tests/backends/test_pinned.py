@@ -11,6 +11,7 @@ from keras_spiking.backends import explain
 FUSED = {
     "ALIFLayer",
     "AdExLayer",
+    "AlphaLayer",
     "AlphaSynapse",
     "ComplementaryLIFLayer",
     "ConductanceLIFLayer",
@@ -27,9 +28,11 @@ FUSED = {
     "IzhikevichLayer",
     "KLIFLayer",
     "LIAFLayer",
+    "LeakyLayer",
     "LIFLayer",
     "LILayer",
     "MembraneBatchNormalizationLIFLayer",
+    "MultiSpikeLayer",
     "NoisyLIFLayer",
     "ParallelLIFLayer",
     "ParametricLIFLayer",
@@ -38,6 +41,7 @@ FUSED = {
     "ResonateAndFireLayer",
     "SigmaDeltaLayer",
     "SynapseFilter",
+    "SynapticLayer",
 }
 
 # Layers over time that have none, and why.

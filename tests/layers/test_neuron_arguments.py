@@ -27,6 +27,7 @@ NEURONS = {
 FIRST = {
     "AdExLayer": ("tau", 5.0),
     "ALIFLayer": ("tau", 5.0),
+    "AlphaLayer": ("alpha", 0.95),
     "ComplementaryLIFLayer": ("tau", 5.0),
     "ConductanceLIFLayer": ("tau", 5.0),
     "CubaLayer": ("current_decay", 0.75),
@@ -38,12 +39,14 @@ FIRST = {
     "ILIFLayer": ("D", 5),
     "IzhikevichLayer": ("tau", 5.0),
     "KLIFLayer": ("tau", 5.0),
+    "LeakyLayer": ("beta", 0.75),
     "LateralInhibitionLayer": ("inhibition", 0.75),
     "LIAFLayer": ("activation", "tanh"),
     "LIFLayer": ("tau", 5.0),
     "LILayer": ("tau", 5.0),
     "MaskedPSN": ("k", 3),
     "MembraneBatchNormalizationLIFLayer": ("tau", 5.0),
+    "MultiSpikeLayer": ("decay", 0.75),
     "NoisyLIFLayer": ("std", 0.75),
     "ParallelLIFLayer": ("tau", 5.0),
     "ParametricLIFLayer": ("init_tau", 5.0),
@@ -53,6 +56,7 @@ FIRST = {
     "ResonateAndFireLayer": ("period", 6.0),
     "SigmaDeltaLayer": ("threshold", 0.75),
     "SlidingPSN": ("k", 3),
+    "SynapticLayer": ("alpha", 0.75),
     "WinnerTakeAllLayer": ("k", 2),
 }
 
@@ -159,6 +163,7 @@ def test_refractory_steps_are_whole(value):
     [
         (layers.GatedLIFLayer, "v_threshold", 0.7, "`init_v_threshold`"),
         (layers.GatedLIFLayer, "v_reset", None, "`init_v_subreset`"),
+        (layers.AlphaLayer, "v_reset", 0.0, "resets all states"),
         (layers.LILayer, "return_sequences", True, "`reduce"),
         (layers.ILIFLayer, "surrogate", "atan", "straight through"),
     ],
@@ -248,7 +253,7 @@ def test_parameters_that_can_be_learned_have_a_gradient(name):
         for parameter, declared in parameters(cls).items()
         if declared.differentiable and values.get(parameter, 0.0) is not None
     ]
-    if name == "GatedLIFLayer":
+    if name in ("AlphaLayer", "GatedLIFLayer"):
         learnable.remove("v_reset")
     if not learnable:
         return

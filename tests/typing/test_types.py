@@ -21,7 +21,8 @@ REQUIRED = {
     **{"layer": keras.layers.Dense(2), "nodes": {"a": keras.layers.Dense(2)}},
     "edges": [("input", "a"), ("a", "output")],
     **{"timesteps": 3, "units": 2, "filters": 2, "kernel_size": 3, "rate": 0.5},
-    **{"bits": 2, "k": 2, "delay_steps": 1},
+    **{"bits": 2, "k": 2, "delay_steps": 1, "slots": 2},
+    "cells": [layers.SpikingRNNCell(2)],
 }
 SAMPLES = pathlib.Path(__file__).with_name("samples.py")
 

@@ -43,7 +43,7 @@ class GaussianTuning(PopulationEncoder):
 
     >>> encoder = keras_spiking.layers.GaussianTuning(5, neurons=6)
     >>> spikes = encoder(keras.ops.array([[0.1, 0.9]]))
-    >>> [round(float(m), 3) for m in encoder.mean[0]]
+    >>> keras.ops.convert_to_numpy(encoder.mean)[0].tolist()
     [-0.125, 0.125, 0.375, 0.625, 0.875, 1.125]
 
     References:

@@ -20,7 +20,7 @@ __all__ = ["AlphaLayer", "LeakyLayer", "SynapticLayer"]
 class _DelayedReset(SpikingLayer):
     """A neuron whose reset follows the next charge. Its state is `H`."""
 
-    defaults = {"v_reset": None, "surrogate": "atan", "detach_reset": True}
+    defaults = {"v_reset": None, "surrogate": "atan"}
 
     def __init__(self, **kwargs: Unpack[SpikingOptions]):
         super().__init__(**self.with_defaults(kwargs))
@@ -51,7 +51,7 @@ class LeakyLayer(_DelayedReset):
         v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         v_reset: Float or array, or `None` for a soft reset. Defaults to `None`.
         surrogate: Name, `Surrogate` or callable. Defaults to `"atan"`.
-        detach_reset: Boolean. Defaults to `True`.
+        detach_reset: Boolean. `True` in snnTorch. Defaults to `False`.
         **kwargs: The other arguments of `SpikingLayer`.
 
     Input shape:
@@ -111,7 +111,7 @@ class SynapticLayer(_DelayedReset):
         v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         v_reset: Float or array, or `None` for a soft reset. Defaults to `None`.
         surrogate: Name, `Surrogate` or callable. Defaults to `"atan"`.
-        detach_reset: Boolean. Defaults to `True`.
+        detach_reset: Boolean. `True` in snnTorch. Defaults to `False`.
         **kwargs: The other arguments of `SpikingLayer`.
 
     Input shape:
@@ -177,7 +177,7 @@ class AlphaLayer(_DelayedReset):
             Defaults to `0.8`.
         v_threshold: Float or array >= 0, the threshold. Defaults to `1.0`.
         surrogate: Name, `Surrogate` or callable. Defaults to `"atan"`.
-        detach_reset: Boolean. Defaults to `True`.
+        detach_reset: Boolean. `True` in snnTorch. Defaults to `False`.
         **kwargs: The other arguments of `SpikingLayer`, without `v_reset`.
 
     Input shape:

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from keras_spiking.layers.options import PotentialOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
+from keras_spiking.ops.bounded import bounded
 from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.parameter import POSITIVE
 from keras_spiking.parameter import Parameter
@@ -89,7 +90,7 @@ class MultiSpikeLayer(SpikingLayer):
         return self.decay * v + self.gain * x
 
     def fire(self, h):
-        count = ops.relu(h / self.v_threshold)
+        count = ops.relu(bounded(h) / self.v_threshold)
         if self.max_spikes is not None:
             count = ops.minimum(count, float(self.max_spikes))
         return straight_through(ops.floor(count), count)
