@@ -57,6 +57,19 @@ def test_gated_cells_are_saved(tmp_path):
     assert type(again.layers[0].cell.candidate_surrogate).__name__ == "ATan"
 
 
+@pytest.mark.parametrize("use_gain", [True, False])
+def test_standardized_layers_are_saved(use_gain, tmp_path):
+    layer = layers.WeightStandardizedDense(4, use_gain=use_gain)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    if use_gain:
+        layer.gain.assign([1.0, 2.0, 3.0, 4.0])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(2, 5))
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
+
+
 def test_weights_of_one_input_cannot_be_standardized():
     with pytest.raises(ValueError, match="one only"):
         layers.WeightStandardizedDense(3)(np.ones((2, 1), "float32"))

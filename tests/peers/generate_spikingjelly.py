@@ -8,7 +8,8 @@ For an environment of its own with `spikingjelly==2.0.0`:
 Every case becomes a file `<name>.npz`: the arguments as `config` (JSON), the input `x`,
 the output `y`, the factors `weight` of the loss `sum(y * weight)`, its gradient
 `grad_x`, and for each parameter `param_<name>` and `grad_<name>`. Sequences are
-`(batch, time, ...)`, images have their channels first.
+`(batch, time, ...)`, images have their channels first. `names.txt` lists what is public
+in SpikingJelly.
 
     KERAS_BACKEND=jax python -m pytest tests/peers/test_spikingjelly.py
 
@@ -19,6 +20,7 @@ variable `SPIKINGJELLY_VECTORS` names.
 import argparse
 import importlib.abc
 import importlib.machinery
+import inspect
 import json
 import pathlib
 import sys
@@ -47,6 +49,7 @@ class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 sys.meta_path.insert(0, _StandIn())
 
 import torch  # noqa: E402
+from spikingjelly.activation_based import encoding  # noqa: E402
 from spikingjelly.activation_based import functional  # noqa: E402
 from spikingjelly.activation_based import layer  # noqa: E402
 from spikingjelly.activation_based import learning  # noqa: E402
@@ -391,6 +394,42 @@ def tuning(r):
     )
 
 
+def populations(r):
+    for name, cls in (
+        ("population", encoding.PopEncoder),
+        ("population_spikes", encoding.PopSpikeEncoderDeterministic),
+    ):
+        module = cls(3, 6, spike_ts=7, mean_range=(-1.0, 2.0), std=0.4)
+        functional.set_step_mode(module, "m")
+        x = torch.from_numpy(r.uniform(4, 3, low=-1.0, high=2.0)).requires_grad_()
+        y = module(x)
+        weight = r.normal(*y.shape)
+        y.backward(torch.from_numpy(weight))
+        r.write(
+            name,
+            {"timesteps": 7, "neurons": 6, "x_min": -1.0, "x_max": 2.0, "std": 0.4},
+            x=x.detach(),
+            y=y.detach().transpose(0, 1),
+            weight=np.swapaxes(weight, 0, 1),
+            grad_x=x.grad,
+            grad_mean=module.mean.grad[0],
+            grad_std=module.std.grad[0],
+        )
+
+
+def names():
+    """The public names of SpikingJelly that the README has to have."""
+    modules = neuron, layer, surrogate, encoding, rnn, functional, learning, quantize
+    for module in modules:
+        only_functions = module in (functional, quantize)
+        is_public = inspect.isfunction if only_functions else inspect.isclass
+        for name, value in sorted(vars(module).items()):
+            is_theirs = getattr(value, "__module__", "").startswith("spikingjelly")
+            of_autograd = not only_functions and name.islower()
+            if is_theirs and is_public(value) and name[0] != "_" and not of_autograd:
+                yield f"{module.__name__.split('.')[-1]}.{name}"
+
+
 def main(arguments):
     recorder = Recorder(arguments.folder, arguments)
     for record in (
@@ -408,8 +447,10 @@ def main(arguments):
         quantization,
         rewards,
         tuning,
+        populations,
     ):
         record(recorder)
+    (recorder.folder / "names.txt").write_text("".join(f"{n}\n" for n in names()))
 
 
 if __name__ == "__main__":

@@ -166,6 +166,23 @@ def test_rewarded_plasticity_is_that_of_spikingjelly(name):
     close(delta, arrays["delta_w"].T)
 
 
+@cases("population")
+def test_population_codes_are_those_of_spikingjelly(name):
+    config, arrays = load(name)
+    spikes = "deterministic" if name.endswith("spikes") else None
+    encoder = layers.PopulationEncoder(**config, spikes=spikes)
+    close(encoder(arrays["x"]), arrays["y"])
+    if keras.config.backend() != "numpy":
+        weight = ops.convert_to_tensor(arrays["weight"])
+        found = gradients(
+            lambda x: ops.sum(encoder(x) * weight),
+            [arrays["x"]],
+            [encoder.mean, encoder.std],
+        )
+        for gradient, key in zip(found, ("x", "mean", "std")):
+            close(gradient, arrays[f"grad_{key}"])
+
+
 @cases("gaussian_tuning")
 def test_tuning_curves_and_times_are_those_of_spikingjelly(name):
     config, arrays = load(name)

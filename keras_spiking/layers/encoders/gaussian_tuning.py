@@ -24,7 +24,7 @@ class GaussianTuning(PopulationEncoder):
         x_min: Float or array of one value per feature, the lower end of the range.
             Defaults to `0.0`.
         x_max: Float or array, the upper end. Defaults to `1.0`.
-        spikes: `"latency"`, `"deterministic"` or `"poisson"`, see
+        spikes: `"latency"`, `"deterministic"`, `"poisson"` or `None`, see
             `PopulationEncoder`. Defaults to `"latency"`.
         seed: Integer or `None`, for `"poisson"`. Defaults to `None`.
         **kwargs: The arguments of `keras.layers.Layer`.
@@ -57,7 +57,7 @@ class GaussianTuning(PopulationEncoder):
         neurons: int = 10,
         x_min: ArrayLike = 0.0,
         x_max: ArrayLike = 1.0,
-        spikes: str = "latency",
+        spikes: str | None = "latency",
         seed: int | None = None,
         **kwargs: Unpack[LayerOptions],
     ):

@@ -47,7 +47,8 @@ class PopulationEncoder(Encoder):
             response as probability; `"latency"`, one spike at the step
             `round((1 - a_j) timesteps)`, none if that is too late. Latencies
             give the receptive fields, and layers before the encoder, no gradient.
-            Defaults to `"deterministic"`.
+            `None` hands on the response itself, at every step. Defaults to
+            `"deterministic"`.
         seed: Integer or `None`, for `"poisson"`. Defaults to `None`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
@@ -81,7 +82,7 @@ class PopulationEncoder(Encoder):
         x_max: ArrayLike = 1.0,
         mean: ArrayLike | None = None,
         std: ArrayLike | None = None,
-        spikes: str = "deterministic",
+        spikes: str | None = "deterministic",
         seed: int | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
@@ -96,7 +97,7 @@ class PopulationEncoder(Encoder):
                 "`x_min` must be less than `x_max`. "
                 f"Received: x_min={x_min}, x_max={x_max}"
             )
-        choices = ("deterministic", "poisson", "latency")
+        choices = ("deterministic", "poisson", "latency", None)
         self.spikes = check_choice("spikes", spikes, choices)
         self.seed = check_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
@@ -105,6 +106,7 @@ class PopulationEncoder(Encoder):
             v_threshold=0.999,
             v_reset=None,
             surrogate="straight_through",
+            detach_reset=True,
             dtype="float32",
         )
 
@@ -160,6 +162,8 @@ class PopulationEncoder(Encoder):
                 along_time(range(self.timesteps), response), time.dtype
             )
         sequence = ops.repeat(ops.expand_dims(response, 1), self.timesteps, axis=1)
+        if self.spikes is None:
+            return sequence
         if self.spikes == "deterministic":
             return self.integrate_and_fire(sequence)
         spikes = uniform(self, ops.shape(sequence)) < sequence

@@ -38,16 +38,28 @@ class _Standardized(Explicit):
                 name="gain", shape=(outputs,), initializer="ones"
             )
 
-    def standardized(self, kernel):
-        """The kernel `(..., inputs, outputs)` with weights into each output of mean
-        0 and variance `gain^2 / fan_in`."""
-        kernel = ops.convert_to_tensor(kernel)
+    @property
+    def standardized_kernel(self):
+        """The kernel that inputs are multiplied by."""
+        kernel = ops.convert_to_tensor(self.kernel)
         axes = tuple(range(len(kernel.shape) - 1))
         mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
         count = self.fan_in
         scale = count * count / (count - 1) if self.unbiased else count
-        kernel = (kernel - mean) * ops.rsqrt(scale * variance + self.epsilon)
-        return ops.convert_to_tensor(self.gain) * kernel if self.use_gain else kernel
+        standardized = (kernel - mean) * ops.rsqrt(scale * variance + self.epsilon)
+        if self.use_gain:
+            standardized = ops.convert_to_tensor(self.gain) * standardized
+        return ops.cast(standardized, kernel.dtype)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.use_gain:
+            store["gain"] = self.gain  # Keras saves kernel and bias only
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        if self.use_gain and "gain" in store:  # 0.1.0 did not save it
+            self.gain.assign(store["gain"])
 
     def get_config(self):
         return {
@@ -118,7 +130,7 @@ class WeightStandardizedDense(_Standardized, keras.layers.Dense):
         )
 
     def call(self, inputs, training=None):
-        y = ops.matmul(inputs, self.standardized(self.kernel))
+        y = ops.matmul(inputs, self.standardized_kernel)
         if self.bias is not None:
             y = y + self.bias
         return y if self.activation is None else self.activation(y)
@@ -180,4 +192,4 @@ class WeightStandardizedConv2D(_Standardized, keras.layers.Conv2D):
         )
 
     def convolution_op(self, inputs, kernel):
-        return super().convolution_op(inputs, self.standardized(kernel))
+        return super().convolution_op(inputs, self.standardized_kernel)
