@@ -9,7 +9,9 @@ larger than the grid.
 Gradients pass straight through all quantisers, also where they clip, so that weights
 outside of the range can come back. `clip` on its own stops them there by default.
 The functions `round`, `floor`, `ceil`, `trunc` and `clip` are those of
-`keras_spiking.ops.rounding`, for quantisers and activations of your own.
+`keras_spiking.ops.rounding`, `step_quantize`, `k_bit_quantize`,
+`affine_k_bit_quantize`, `clamp_by_linear` and `multi_level_spike_count` those of
+`keras_spiking.ops.quantization`, for quantisers and activations of your own.
 """
 
 import math
@@ -20,6 +22,11 @@ from keras import ops
 
 from keras_spiking import loihi as chip
 from keras_spiking.ops import rounding
+from keras_spiking.ops.quantization import affine_k_bit_quantize
+from keras_spiking.ops.quantization import clamp_by_linear
+from keras_spiking.ops.quantization import k_bit_quantize
+from keras_spiking.ops.quantization import multi_level_spike_count
+from keras_spiking.ops.quantization import step_quantize
 from keras_spiking.ops.rounding import ceil
 from keras_spiking.ops.rounding import clip
 from keras_spiking.ops.rounding import floor
@@ -37,10 +44,16 @@ __all__ = [
     "LoihiWeight",
     "PowerOfTwo",
     "Quantizer",
+    "Step",
+    "affine_k_bit_quantize",
     "ceil",
+    "clamp_by_linear",
     "clip",
     "floor",
     "get",
+    "k_bit_quantize",
+    "multi_level_spike_count",
+    "step_quantize",
     "trunc",
 ]
 
@@ -88,11 +101,40 @@ class KBit(Quantizer):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
+class Step(Quantizer):
+    """The multiple of `step` next to each weight, without bounds.
+
+        q(w) = step round(w / step)
+
+    Args:
+        step: Float > 0. Defaults to `1.0`.
+
+    Example:
+
+    >>> quantizer = keras_spiking.quantizers.Step(0.25)
+    >>> [float(q) for q in quantizer(keras.ops.array([0.1, -0.4, 7.2]))]
+    [0.0, -0.5, 7.25]
+    """
+
+    def __init__(self, step: float = 1.0):
+        self.step = check_number("step", step, above=0.0)
+
+    def __call__(self, w):
+        return step_quantize(w, self.step)
+
+    def get_config(self):
+        return {"step": self.step}
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
 class AffineKBit(Quantizer):
     """`2 ** bits` equally spaced values between the extremes of the weights.
 
         q(w) = min(w) + step round((w - min(w)) / step),
         step = (max(w) - min(w)) / (2 ** bits - 1)
+
+    The values follow the weights. `affine_k_bit_quantize` is the function with a
+    weight and a bias that are given, or learned.
 
     Args:
         bits: Integer in [1, 16]. Defaults to `8`.
@@ -186,6 +228,7 @@ class LoihiWeight(Quantizer):
 
 _NAMES = {
     "k_bit": KBit,
+    "step": Step,
     "affine_k_bit": AffineKBit,
     "power_of_two": PowerOfTwo,
     "loihi": LoihiWeight,
@@ -197,7 +240,8 @@ def get(identifier: Any) -> Any:
 
     Args:
         identifier: `None`, a callable such as a `Quantizer`, its configuration,
-            or a name: `"k_bit"`, `"affine_k_bit"`, `"power_of_two"`, `"loihi"`.
+            or a name: `"k_bit"`, `"step"`, `"affine_k_bit"`, `"power_of_two"`,
+            `"loihi"`.
     """
     if isinstance(identifier, str) and identifier in _NAMES:
         return _NAMES[identifier]()

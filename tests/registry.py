@@ -30,17 +30,20 @@ TESTED_ELSEWHERE = {
     "SpikingLSTMCell",
     "SpikingRNNCell",
     "SpikingSelfAttention",
+    "StackedRNN",
     "TemporalAttention",
     "Tempotron",
     "Voting",
     "WeightStandardizedConv2D",
     "WeightStandardizedDense",
+    "WithStates",
 }
 
 TABLE = ("theta", "h", "d")
 
 # Arguments of the layers that cannot be made without.
 ARGUMENTS = {
+    "CountToSpikes": {"slots": 2, "always_convert": True},
     "Delay": {"delay_steps": 2},
     "DendriticBranches": {"branches": 2},
     "DropConnectDense": {"units": 4},
@@ -57,9 +60,11 @@ ARGUMENTS = {
     },
     "Dropout": {"rate": 0.5, "seed": 1},
     "ElementwiseRecurrent": {"layer": "dense"},
+    "LinearRecurrent": {"layer": "dense"},
     "Rematerialize": {"layer": "dense"},
     "SeqToBatch": {"layer": "dense"},
     "StepByStep": {"layer": "dense"},
+    "TemporalBinSum": {"slots": 2, "always_convert": True},
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras_spiking import surrogates
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
+DATA = pathlib.Path(__file__).parent / "data"
 
 
 @pytest.mark.trains
@@ -16,6 +17,18 @@ def test_code_in_readme_runs(tmp_path, monkeypatch):
     namespace = {"__name__": "readme"}
     for block in blocks:
         exec(block, namespace)
+
+
+def test_readme_has_a_row_for_everything_of_spikingjelly():
+    text = README.read_text("utf-8")
+    table = text[text.index("## Coming from SpikingJelly") :]
+    names = (DATA / "spikingjelly" / "names.txt").read_text().split()
+    assert len(names) > 200
+    for module, name in (line.split(".") for line in names):
+        if module == "functional" and name.endswith("_step"):
+            continue  # one row for all
+        stem = re.sub(r"[123]d$", "", name)
+        assert re.search(rf"\b{stem}([123]d)?\b", table), f"{module}.{name}"
 
 
 def test_readme_lists_all_surrogates():

@@ -384,3 +384,47 @@ def test_the_nearest_name_is_proposed():
 def test_what_computes_no_derivative_is_refused(function):
     with pytest.raises(TypeError, match="function="):
         surrogates.FromDerivative(function)
+
+
+SMOOTH = [name for name in surrogates.names() if surrogates.get(name).has_primitive()]
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_without_spikes_it_is_the_primitive(name):
+    surrogate = surrogates.get(name)
+    x = np.linspace(-1.3, 1.4, 31).astype("float32")
+    spikes = to_numpy(surrogate(x))
+    surrogate.spiking = False
+    expected = to_numpy(surrogate.primitive(ops.array(x)))
+    np.testing.assert_array_equal(to_numpy(surrogate(x)), expected)
+    again = surrogates.get(surrogates.serialize(surrogate))
+    assert again == surrogate != surrogates.get(name) and not again.spiking
+    assert "spiking=False" in repr(surrogate)
+    surrogate.spiking = True
+    np.testing.assert_array_equal(to_numpy(surrogate(x)), spikes)
+    assert surrogate == surrogates.get(name)
+    assert "spiking" not in surrogates.serialize(surrogate)["config"]
+
+
+@pytest.mark.parametrize("name", ["super_spike", "fake_numerical_gradient"])
+def test_what_has_no_primitive_spikes(name):
+    surrogate = surrogates.get(name)
+    with pytest.raises(ValueError, match="no primitive"):
+        surrogate.spiking = False
+    with pytest.raises(TypeError, match="`spiking`"):
+        surrogates.ATan(spiking="no")
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("name", ["atan", "sigmoid", "soft_sign", "rect"])
+def test_smooth_neurons_have_the_slope_of_their_outputs(name):
+    layer = keras_spiking.layers.LIFLayer(v_reset=None, surrogate=name)
+    layer.surrogate.spiking = False
+    random = np.random.default_rng(0)
+    x = random.normal(0.5, 1.0, (1, 6, 3)).astype("float32")
+    direction = random.normal(size=x.shape).astype("float32")
+    (gradient,) = gradients(lambda x: ops.sum(layer(x)), [x])
+    ends = (to_numpy(layer(x + step * direction)).sum() for step in (1e-2, -1e-2))
+    slope = np.subtract(*ends) / 2e-2
+    np.testing.assert_allclose((gradient * direction).sum(), slope, rtol=2e-2)
+    assert 0.0 < to_numpy(layer(x)).std() < 0.5

@@ -88,23 +88,24 @@ class STDP(LocalLearning):
 class MSTDP(LocalLearning):
     """Reward-modulated STDP of a synapse, while a model is trained.
 
-        dw = sum_t r[t] e[t]
+        dw = sum_t r[t] e[t-1]
 
-    where `e[t]` is what `STDP` changes in a time step and `r[t]` is the reward.
+    where `e` is the eligibility of `keras_spiking.learning.MSTDP` and `r[t]` is the
+    reward, which counts for the time step before it.
 
     Args:
         synapse: See `STDP`.
         neuron: See `STDP`.
-        tau_pre: Float >= 1, see `STDP`.
-        tau_post: Float >= 1, see `STDP`.
+        tau_pre: Float > 0, see `keras_spiking.learning.MSTDP`.
+        tau_post: Float > 0, see `keras_spiking.learning.MSTDP`.
         f_pre: Function of the weights, see `STDP`.
         f_post: Function of the weights, see `STDP`.
         reward: Function `reward(y_true, y_pred)` of the targets and the outputs
             of a batch; returns a number, one for each sample, or one for each
             time step. Or such a number.
-        tau_eligibility: Float >= 1, the time constant of an eligibility trace in
-            time steps (MSTDPET): a reward counts for what has happened before
-            it, too. Defaults to `None`, no such trace.
+        tau_eligibility: Float > 0, the time constant of an eligibility trace in
+            time steps (MSTDPET): a reward counts for all that has happened before
+            it. Defaults to `None`, no such trace.
         learning_rate: Float or `None`, see `STDP`. Defaults to `None`.
         bounds: Tuple of two floats or `None`, see `STDP`. Defaults to `None`.
 

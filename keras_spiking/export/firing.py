@@ -3,6 +3,16 @@
 import numpy as np
 
 
+def check_spikes(stage):
+    """Raises `ValueError` for neurons whose surrogate does not spike."""
+    surrogate = getattr(stage.layer, "surrogate", None)
+    if surrogate is not None and not surrogate.spiking:
+        raise ValueError(
+            f"{stage} has no spikes, but smooth activations: assign "
+            f"`layer.surrogate.spiking = True` first. Received: surrogate={surrogate!r}"
+        )
+
+
 def above(threshold, dtype="float32"):
     """The threshold at which to fire in order to fire above `threshold` only.
 

@@ -12,6 +12,7 @@ from keras_spiking.export import chain
 from keras_spiking.export import lava_block
 from keras_spiking.export import lava_file
 from keras_spiking.export.files import MAX_BYTES
+from keras_spiking.export.firing import check_spikes
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_synapses import Synapses
 from keras_spiking.validation import check_bool
@@ -268,6 +269,7 @@ def _check_exact(stage, errors):
 def _neuron(stage):
     """The parameters of the neurons as integers, where they are integers."""
     layer = stage.layer
+    check_spikes(stage)
     if isinstance(layer, layers.CubaLIFLayer):
         fixed = {
             name: keras.ops.convert_to_numpy(value).astype("float64")

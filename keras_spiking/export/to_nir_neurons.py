@@ -9,6 +9,7 @@ import numpy as np
 from keras_spiking import layers
 from keras_spiking.export.firing import above
 from keras_spiking.export.firing import below
+from keras_spiking.export.firing import check_spikes
 from keras_spiking.export.nir_package import nir
 from keras_spiking.export.to_nir_synapses import per_neuron
 from keras_spiking.parameter import current_value
@@ -104,6 +105,7 @@ def _leaky(stage, dt):
 
 def _firing(stage, options):
     layer = stage.layer
+    check_spikes(stage)
     threshold, fires_at_threshold = layer.v_threshold, True
     if type(layer) is layers.CubaLIFLayer:
         threshold, fires_at_threshold = layer.fixed_point()["v_threshold"], False

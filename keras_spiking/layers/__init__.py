@@ -9,13 +9,16 @@ from keras_spiking.layers.attention.self_attention import QKAttention
 from keras_spiking.layers.attention.self_attention import SpikeDrivenSelfAttention
 from keras_spiking.layers.attention.self_attention import SpikingSelfAttention
 from keras_spiking.layers.containers.elementwise_recurrent import ElementwiseRecurrent
+from keras_spiking.layers.containers.linear_recurrent import LinearRecurrent
 from keras_spiking.layers.containers.quantized import Quantized
 from keras_spiking.layers.containers.recurrent_graph import RecurrentGraph
 from keras_spiking.layers.containers.rematerialize import Rematerialize
 from keras_spiking.layers.containers.seq_to_batch import SeqToBatch
 from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.layers.containers.with_states import WithStates
 from keras_spiking.layers.encoders.encoder import Encoder
+from keras_spiking.layers.encoders.gaussian_tuning import GaussianTuning
 from keras_spiking.layers.encoders.latency import LatencyEncoder
 from keras_spiking.layers.encoders.poisson import PoissonEncoder
 from keras_spiking.layers.encoders.population import PopulationEncoder
@@ -36,6 +39,9 @@ from keras_spiking.layers.neurons.conductances import HodgkinHuxleyLayer
 from keras_spiking.layers.neurons.conductances import MorrisLecarLayer
 from keras_spiking.layers.neurons.cuba_lif import CubaLIFLayer
 from keras_spiking.layers.neurons.current_based import CubaLayer
+from keras_spiking.layers.neurons.delayed_reset import AlphaLayer
+from keras_spiking.layers.neurons.delayed_reset import LeakyLayer
+from keras_spiking.layers.neurons.delayed_reset import SynapticLayer
 from keras_spiking.layers.neurons.dsr import DSRIFLayer
 from keras_spiking.layers.neurons.dsr import DSRLIFLayer
 from keras_spiking.layers.neurons.event_prop import EventPropLayer
@@ -59,6 +65,7 @@ from keras_spiking.layers.neurons.liquid import LTCLayer
 from keras_spiking.layers.neurons.membrane_norm import (
     MembraneBatchNormalizationLIFLayer,
 )
+from keras_spiking.layers.neurons.multi_spike import MultiSpikeLayer
 from keras_spiking.layers.neurons.nonlinear_integrate_and_fire import EIFLayer
 from keras_spiking.layers.neurons.nonlinear_integrate_and_fire import QIFLayer
 from keras_spiking.layers.neurons.parallel_lif import ParallelLIFLayer
@@ -85,6 +92,8 @@ from keras_spiking.layers.normalization.batch_normalization import (
     ThresholdDependentBatchNormalization,
 )
 from keras_spiking.layers.normalization.neu_norm import NeuNorm
+from keras_spiking.layers.readouts.counts import CountToSpikes
+from keras_spiking.layers.readouts.counts import TemporalBinSum
 from keras_spiking.layers.readouts.integrator import Integrator
 from keras_spiking.layers.readouts.rates import FiringRate
 from keras_spiking.layers.readouts.rates import SpikeCount
@@ -95,6 +104,7 @@ from keras_spiking.layers.readouts.voting import Voting
 from keras_spiking.layers.recurrent.cells import SpikingGRUCell
 from keras_spiking.layers.recurrent.cells import SpikingLSTMCell
 from keras_spiking.layers.recurrent.cells import SpikingRNNCell
+from keras_spiking.layers.recurrent.stacked import StackedRNN
 from keras_spiking.layers.regularization.coloured_noise import ColouredNoise
 from keras_spiking.layers.regularization.drop_connect import DropConnectDense
 from keras_spiking.layers.regularization.dropout import Dropout
@@ -150,6 +160,7 @@ __all__ = [
     "SpikingSoftmax",
     "AdExLayer",
     "ALIFLayer",
+    "AlphaLayer",
     "AlphaSynapse",
     "AXAT",
     "AdaptiveAveragePooling2D",
@@ -159,6 +170,7 @@ __all__ = [
     "ChannelPooling",
     "ComplementaryLIFLayer",
     "ConductanceLIFLayer",
+    "CountToSpikes",
     "CubaLayer",
     "CubaLIFLayer",
     "DCT",
@@ -173,6 +185,7 @@ __all__ = [
     "EventPropLayer",
     "FiringRate",
     "GatedLIFLayer",
+    "GaussianTuning",
     "GeneralLinearLayer",
     "IFLayer",
     "ILIFLayer",
@@ -181,14 +194,17 @@ __all__ = [
     "KLIFLayer",
     "LatencyEncoder",
     "LateralInhibitionLayer",
+    "LeakyLayer",
     "LearnableDelay",
     "LIAFLayer",
     "LIFLayer",
     "LILayer",
     "LinearAttention",
+    "LinearRecurrent",
     "MaskedPSN",
     "MembraneBatchNormalizationLIFLayer",
     "MultiDimensionalAttention",
+    "MultiSpikeLayer",
     "NeuNorm",
     "NoisyLIFLayer",
     "ParallelLIFLayer",
@@ -218,9 +234,12 @@ __all__ = [
     "SpikingLSTMCell",
     "SpikingRNNCell",
     "SpikingSelfAttention",
+    "StackedRNN",
     "StepByStep",
     "SynapseFilter",
+    "SynapticLayer",
     "TemporalAttention",
+    "TemporalBinSum",
     "TemporalEffectiveBatchNormalization",
     "TemporalLayer",
     "Tempotron",
@@ -230,4 +249,5 @@ __all__ = [
     "WeightStandardizedConv2D",
     "WeightStandardizedDense",
     "WinnerTakeAllLayer",
+    "WithStates",
 ]

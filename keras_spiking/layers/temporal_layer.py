@@ -11,6 +11,7 @@ from keras import ops
 from keras_spiking import backends
 from keras_spiking import config
 from keras_spiking.backends import fused
+from keras_spiking.layers import recording
 from keras_spiking.layers import streaming
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
@@ -212,6 +213,8 @@ class TemporalLayer(Layer):
         Returns:
             The outputs of all steps, `(batch, time, ...)`, and the final states.
         """
+        if (record := recording.present(self)) is not None:
+            return self._recorded(record, inputs, states, mask)
         kernel = fused.serving(self, inputs, mask is not None, fresh=states is None)
         if kernel is not None and kernel.fresh:
             return fused.run(kernel, self, inputs, (), mask)
@@ -227,6 +230,21 @@ class TemporalLayer(Layer):
         if mask is None:
             return time_loop(self.step, inputs, states)
         return time_loop(masked(self.step), (inputs, mask), states)
+
+    def _recorded(self, record, inputs, states, mask):
+        """The reference, which leaves the states of all steps in a record."""
+        states = tuple(self.states_before(inputs) if states is None else states)
+
+        def step(x, states):
+            outputs, states = one(x["inputs"], states)
+            return (outputs, states), states
+
+        one, steps = self.step, backends.active().cast(inputs, self.state_dtype)
+        if mask is not None:
+            one, steps = masked(self.step), (steps, mask)
+        outputs, states = time_loop(step, {"inputs": steps}, states)
+        outputs, record.states = outputs
+        return outputs, states
 
     def collapse(self, outputs, mask=None):
         """What is returned for a whole sequence if `return_sequences=False`."""

@@ -59,6 +59,7 @@ class Learner:
     """
 
     takes_reward = False
+    smallest_tau = {"minimum": 1.0}
 
     def __init__(
         self,
@@ -67,8 +68,8 @@ class Learner:
         tau_post: float = 2.0,
     ):
         self.synapse = check_layer("synapse", synapse)
-        self.tau_pre = check_number("tau_pre", tau_pre, minimum=1.0)
-        self.tau_post = check_number("tau_post", tau_post, minimum=1.0)
+        self.tau_pre = check_number("tau_pre", tau_pre, **self.smallest_tau)
+        self.tau_post = check_number("tau_post", tau_post, **self.smallest_tau)
 
     def update(self, pre: Any, post: Any, traces: tuple, weights: Any) -> Any:
         """The change of the weights in one time step: override this.

@@ -26,11 +26,13 @@ class Sigmoid(Surrogate):
 
     Args:
         alpha: Float > 0, the steepness. Defaults to `4.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
     """
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 4.0):
+    def __init__(self, alpha: float = 4.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -49,6 +51,7 @@ class ATan(Surrogate):
 
     Args:
         alpha: Float > 0, the slope at 0 is `alpha / 2`. Defaults to `2.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Fang et al., 2021](https://arxiv.org/abs/2007.05785)
@@ -56,7 +59,8 @@ class ATan(Surrogate):
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 2.0):
+    def __init__(self, alpha: float = 2.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -76,6 +80,7 @@ class PiecewiseQuadratic(Surrogate):
 
     Args:
         alpha: Float > 0, height of the triangle. Defaults to `1.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Bellec et al., 2018](https://arxiv.org/abs/1803.09574)
@@ -83,7 +88,8 @@ class PiecewiseQuadratic(Surrogate):
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 1.0):
+    def __init__(self, alpha: float = 1.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -103,6 +109,7 @@ class PiecewiseExp(Surrogate):
 
     Args:
         alpha: Float > 0, the decay rate. Defaults to `1.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Shrestha and Orchard, 2018](https://arxiv.org/abs/1810.08646)
@@ -110,7 +117,8 @@ class PiecewiseExp(Surrogate):
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 1.0):
+    def __init__(self, alpha: float = 1.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -129,11 +137,13 @@ class SoftSign(Surrogate):
 
     Args:
         alpha: Float > 0, the steepness. Defaults to `2.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
     """
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 2.0):
+    def __init__(self, alpha: float = 2.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -174,11 +184,13 @@ class NonzeroSignLogAbs(Surrogate):
 
     Args:
         alpha: Float > 0, the slope at 0. Defaults to `1.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
     """
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 1.0):
+    def __init__(self, alpha: float = 1.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -197,6 +209,7 @@ class Erf(Surrogate):
 
     Args:
         alpha: Float > 0, the inverse width. Defaults to `2.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Esser et al., 2015](https://papers.nips.cc/paper/5862)
@@ -204,7 +217,8 @@ class Erf(Surrogate):
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 2.0):
+    def __init__(self, alpha: float = 2.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -224,12 +238,14 @@ class PiecewiseLeakyReLU(Surrogate):
     Args:
         w: Float > 0, half the width of the rectangle. Defaults to `1.0`.
         c: Float >= 0, the slope outside. Defaults to `0.01`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
     """
 
     w = Number(above=0.0)
     c = Number(minimum=0.0)
 
-    def __init__(self, w: float = 1.0, c: float = 0.01):
+    def __init__(self, w: float = 1.0, c: float = 0.01, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.w = w
         self.c = c
 
@@ -251,12 +267,14 @@ class SquarewaveFourierSeries(Surrogate):
     Args:
         n: Integer >= 2, the series has `n - 1` terms. Defaults to `2`.
         T_period: Float > 0, period of the square wave. Defaults to `8.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
     """
 
     n = Number(int, minimum=2)
     T_period = Number(above=0.0)
 
-    def __init__(self, n: int = 2, T_period: float = 8.0):
+    def __init__(self, n: int = 2, T_period: float = 8.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.n = n
         self.T_period = T_period
 
@@ -282,6 +300,7 @@ class S2NN(Surrogate):
     Args:
         alpha: Float > 0, steepness below the threshold. Defaults to `4.0`.
         beta: Float > 0, slope just above the threshold. Defaults to `1.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Suetake et al., 2022](https://arxiv.org/abs/2201.10879)
@@ -290,7 +309,8 @@ class S2NN(Surrogate):
     alpha = Number(above=0.0)
     beta = Number(above=0.0)
 
-    def __init__(self, alpha: float = 4.0, beta: float = 1.0):
+    def __init__(self, alpha: float = 4.0, beta: float = 1.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
         self.beta = beta
 
@@ -313,6 +333,7 @@ class QPseudoSpike(Surrogate):
 
     Args:
         alpha: Float > 1, heaviness of the tail. Defaults to `2.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Herranz-Celotti and Rouat, 2022](https://arxiv.org/abs/2110.11065)
@@ -320,7 +341,8 @@ class QPseudoSpike(Surrogate):
 
     alpha = Number(above=1.0)
 
-    def __init__(self, alpha: float = 2.0):
+    def __init__(self, alpha: float = 2.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def _base(self, x):
@@ -341,12 +363,14 @@ class LeakyKReLU(Surrogate):
     Args:
         leak: Float, slope below the threshold. Defaults to `0.0`.
         k: Float, slope above the threshold. Defaults to `1.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
     """
 
     leak = Number()
     k = Number()
 
-    def __init__(self, leak: float = 0.0, k: float = 1.0):
+    def __init__(self, leak: float = 0.0, k: float = 1.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.leak = leak
         self.k = k
 
@@ -384,6 +408,7 @@ class LogTailedReLU(Surrogate):
 
     Args:
         alpha: Float, slope below the threshold. Defaults to `0.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Cai et al., 2017](https://arxiv.org/abs/1702.00953)
@@ -391,7 +416,8 @@ class LogTailedReLU(Surrogate):
 
     alpha = Number()
 
-    def __init__(self, alpha: float = 0.0):
+    def __init__(self, alpha: float = 0.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -410,6 +436,7 @@ class Rect(Surrogate):
 
     Args:
         alpha: Float > 0, height and inverse width. Defaults to `1.0`.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Wu et al., 2018](https://arxiv.org/abs/1706.02609)
@@ -417,7 +444,8 @@ class Rect(Surrogate):
 
     alpha = Number(above=0.0)
 
-    def __init__(self, alpha: float = 1.0):
+    def __init__(self, alpha: float = 1.0, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.alpha = alpha
 
     def derivative(self, x: Any) -> Any:
@@ -435,6 +463,7 @@ class StraightThrough(Surrogate):
     Args:
         width: Float > 0 or `None`, beyond this distance from the threshold the
             gradient is cut. Defaults to `None`, nowhere.
+        spiking: Boolean, see `Surrogate`. Defaults to `True`.
 
     References:
         - [Bengio et al., 2013](https://arxiv.org/abs/1308.3432)
@@ -442,7 +471,8 @@ class StraightThrough(Surrogate):
 
     width = Number(optional=True, above=0.0)
 
-    def __init__(self, width: float | None = None):
+    def __init__(self, width: float | None = None, *, spiking: bool = True):
+        super().__init__(spiking=spiking)
         self.width = width
 
     def derivative(self, x: Any) -> Any:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
@@ -64,6 +65,12 @@ class Surrogate:
     again, or run eagerly. On PyTorch, which does not compile by default, `fit` sees
     the new value at once. Layers that were given the same object share it.
 
+    Args:
+        spiking: Boolean, whether a call gives spikes; else it gives `primitive(x)`, a
+            smooth activation with the same gradient, for networks that are trained
+            without spikes first, or to check a gradient by finite differences. It can
+            be assigned to, too. Defaults to `True`.
+
     Call arguments:
         x: Float tensor, the membrane potential minus the threshold.
 
@@ -81,6 +88,28 @@ class Surrogate:
     Gaussian(width=2.0)
     """
 
+    def __init__(self, *, spiking: bool = True):
+        self.spiking = spiking
+
+    @property
+    def spiking(self) -> bool:
+        """Whether a call gives spikes, or the smooth `primitive`."""
+        return vars(self).get("spiking", True)
+
+    @spiking.setter
+    def spiking(self, spiking: bool):
+        if not check_bool("spiking", spiking) and not self.has_primitive():
+            raise ValueError(
+                f"The surrogate {type(self).__name__} has no primitive function: it "
+                "cannot be used with `spiking=False`."
+            )
+        vars(self)["spiking"] = spiking
+
+    @classmethod
+    def has_primitive(cls) -> bool:
+        """Whether the class has a `primitive`."""
+        return cls.primitive is not Surrogate.primitive
+
     def derivative(self, x: Any) -> Any:
         """`g'(x)`, used in place of the derivative of the Heaviside step."""
         raise NotImplementedError(
@@ -96,8 +125,10 @@ class Surrogate:
 
     def __call__(self, x: Any) -> Any:
         if isinstance(x, keras.KerasTensor):
-            return Spike(self)(x)
+            return Spike(self)(x) if self.spiking else self.primitive(x)
         x = ops.convert_to_tensor(x)
+        if not self.spiking:
+            return self.primitive(x)
         if not _has_gradients():
             return heaviside(x)
 
@@ -115,12 +146,17 @@ class Surrogate:
         return spike(x)
 
     def get_config(self) -> dict[str, Any]:
-        names = inspect.signature(type(self)).parameters
-        return {name: getattr(self, name) for name in names}
+        names = [n for n in inspect.signature(type(self)).parameters if n != "spiking"]
+        config = {name: getattr(self, name) for name in names}
+        return config if self.spiking else {**config, "spiking": False}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Surrogate":
-        return cls(**config)
+        config = dict(config)
+        spiking = config.pop("spiking", True)
+        surrogate = cls(**config)
+        surrogate.spiking = spiking
+        return surrogate
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):

@@ -11,6 +11,7 @@ from keras_spiking.backends import explain
 FUSED = {
     "ALIFLayer",
     "AdExLayer",
+    "AlphaLayer",
     "AlphaSynapse",
     "CSiLIFLayer",
     "ComplementaryLIFLayer",
@@ -31,12 +32,14 @@ FUSED = {
     "IzhikevichLayer",
     "KLIFLayer",
     "LIAFLayer",
+    "LeakyLayer",
     "LIFLayer",
     "LILayer",
     "LTCLayer",
     "MembraneBatchNormalizationLIFLayer",
     "MorrisLecarLayer",
     "MultiCompartmentLIFLayer",
+    "MultiSpikeLayer",
     "NoisyLIFLayer",
     "ParallelLIFLayer",
     "ParametricLIFLayer",
@@ -55,6 +58,7 @@ FUSED = {
     "TCLIFLayer",
     "TernaryIFLayer",
     "TernaryLIFLayer",
+    "SynapticLayer",
 }
 
 # Layers over time that have none, and why.

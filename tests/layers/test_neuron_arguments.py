@@ -29,6 +29,7 @@ NEURONS = {
 FIRST = {
     "AdExLayer": ("tau", 5.0),
     "ALIFLayer": ("tau", 5.0),
+    "AlphaLayer": ("alpha", 0.95),
     "ComplementaryLIFLayer": ("tau", 5.0),
     "ConductanceLIFLayer": ("tau", 5.0),
     "CSiLIFLayer": ("rate", 0.75),
@@ -47,6 +48,7 @@ FIRST = {
     "ILIFLayer": ("D", 5),
     "IzhikevichLayer": ("tau", 5.0),
     "KLIFLayer": ("tau", 5.0),
+    "LeakyLayer": ("beta", 0.75),
     "LateralInhibitionLayer": ("inhibition", 0.75),
     "LIAFLayer": ("activation", "tanh"),
     "LIFLayer": ("tau", 5.0),
@@ -57,6 +59,7 @@ FIRST = {
     "MorrisLecarLayer": ("dt", 0.05),
     "MultiCompartmentLIFLayer": ("compartments", 4),
     "NoisyILCCubaLayer": ("population", 2),
+    "MultiSpikeLayer": ("decay", 0.75),
     "NoisyLIFLayer": ("std", 0.75),
     "ParallelLIFLayer": ("tau", 5.0),
     "ParametricLIFLayer": ("init_tau", 5.0),
@@ -74,6 +77,7 @@ FIRST = {
     "TCLIFLayer": ("beta_1", -0.75),
     "TernaryIFLayer": ("v_threshold", 0.75),
     "TernaryLIFLayer": ("tau", 5.0),
+    "SynapticLayer": ("alpha", 0.75),
     "WinnerTakeAllLayer": ("k", 2),
 }
 
@@ -188,6 +192,7 @@ def test_refractory_steps_are_whole(value):
     [
         (layers.GatedLIFLayer, "v_threshold", 0.7, "`init_v_threshold`"),
         (layers.GatedLIFLayer, "v_reset", None, "`init_v_subreset`"),
+        (layers.AlphaLayer, "v_reset", 0.0, "resets all states"),
         (layers.LILayer, "return_sequences", True, "`reduce"),
         (layers.ILIFLayer, "surrogate", "atan", "straight through"),
     ],

@@ -209,10 +209,11 @@ def test_a_learned_delay_has_the_gradient_of_the_interpolation():
 
 def test_connections_are_dropped_for_each_sample_and_the_same_at_all_time_steps():
     x = np.ones((2, 5, 6), "float32")
-    y = to_numpy(layers.DropConnectDense(20, seed=0)(x, training=True))
+    layer = layers.DropConnectDense(20, seed=0, invariant=True)
+    y = to_numpy(layer(x, training=True))
     np.testing.assert_array_equal(y, np.repeat(y[:, :1], 5, axis=1))
     assert (y[0] != y[1]).any()
-    layer = layers.DropConnectDense(20, seed=0, invariant=False)
+    layer = layers.DropConnectDense(20, seed=0)
     for network in layer, layers.StepByStep(layer):
         y = to_numpy(network(x, training=True))
         assert (y[:, 1] != y[:, 2]).any()
@@ -232,7 +233,7 @@ def test_inference_is_the_mean_over_dropped_connections(activation):
 
 
 def test_standardized_weights_have_mean_0_and_the_variance_of_their_fan_in():
-    layer = layers.WeightStandardizedDense(7, use_bias=False)
+    layer = layers.WeightStandardizedDense(7, use_bias=False, unbiased=False)
     layer(np.ones((1, 50), "float32"))
     kernel = to_numpy(layer(np.eye(50, dtype="float32")))
     np.testing.assert_allclose(kernel.mean(0), 0.0, atol=1e-6)
@@ -240,7 +241,9 @@ def test_standardized_weights_have_mean_0_and_the_variance_of_their_fan_in():
 
 
 def test_membrane_normalization_folds_into_the_threshold():
-    layer = layers.MembraneBatchNormalizationLIFLayer(tau=2.0)
+    layer = layers.MembraneBatchNormalizationLIFLayer(
+        tau=2.0, decay_input=True, carry_normalized=False
+    )
     x = inputs((8, 12, 5))
     layer.build(x.shape)
     layer.gamma.assign(np.linspace(0.5, 2.0, 5))

@@ -155,6 +155,15 @@ def resonator(x, period=6.0, tau=8.0):
         yield s
 
 
+def late_resonator(x, period=6.0, tau=8.0):
+    z = np.zeros(x[:, 0].shape, complex)
+    for i in np.moveaxis(x, 1, 0):
+        z = z * np.exp(-1 / tau + 2j * np.pi / period) + i
+        s = z.imag >= 1.0
+        z = z.real + 1j * z.imag * ~s
+        yield s
+
+
 def lateral(x):
     v = s = np.zeros(x[:, 0].shape)
     for i in np.moveaxis(x, 1, 0):
@@ -205,6 +214,11 @@ NEURONS = {
     "conductance": (conductance, layers.ConductanceLIFLayer, {}),
     "resonator": (
         resonator,
+        layers.ResonateAndFireLayer,
+        dict(period=6.0, tau=8.0, input_first=True, reset_current=True),
+    ),
+    "late resonator": (
+        late_resonator,
         layers.ResonateAndFireLayer,
         dict(period=6.0, tau=8.0),
     ),

@@ -31,20 +31,22 @@ def assert_equal(actual, expected):
     np.testing.assert_allclose(to_numpy(actual) / scale, expected / scale, atol=1e-5)
 
 
-def traces(x, tau):
+def traces(x, tau, kept=None):
+    kept = 1.0 - 1.0 / tau if kept is None else kept
     trace, result = np.zeros_like(x[:, 0]), []
     for t in range(x.shape[1]):
-        trace = trace - trace / tau + x[:, t]
+        trace = kept * trace + x[:, t]
         result.append(trace)
     return np.stack(result, axis=1)
 
 
-def dense_stdp(pre, post, w, tau_pre, tau_post, f_pre, f_post, reward=None):
-    """Equation 15 of the paper, spike by spike."""
-    tr_pre, tr_post = traces(pre, tau_pre), traces(post, tau_post)
+def eligibility_before(pre, post, w, tau_pre, tau_post, f_pre, f_post):
+    """What the spikes of the step before each step are worth, spike by spike."""
+    tr_pre = traces(pre, None, np.exp(-1.0 / tau_pre))
+    tr_post = traces(post, None, np.exp(-1.0 / tau_post))
     steps = f_post(w) * np.einsum("bti,btj->btij", tr_pre, post)
     steps = steps - f_pre(w) * np.einsum("bti,btj->btij", pre, tr_post)
-    return steps
+    return np.concatenate([0.0 * steps[:, :1], steps[:, :-1]], axis=1)
 
 
 def test_dense_golden():
@@ -117,7 +119,8 @@ def test_traces_carry_over_between_calls():
 
 
 @pytest.mark.parametrize("layer", ["dense", "convolution"])
-def test_eligibility_carries_over_between_calls(layer):
+@pytest.mark.parametrize("has_trace", [False, True])
+def test_eligibility_carries_over_between_calls(layer, has_trace):
     if layer == "dense":
         synapse, features = built(keras.layers.Dense(3), 4), [(4,), (3,)]
     else:
@@ -125,7 +128,9 @@ def test_eligibility_carries_over_between_calls(layer):
         features = [(5, 5, 2), (2, 2, 3)]
     pre, post = (spikes(2, 10, *shape) for shape in features)
     reward = random.normal(size=(2, 10)).astype("float32")
-    rule = learning.MSTDPET(synapse, 3.0, 2.0, 20.0, ops.sin, ops.cos)
+    rule = learning.MSTDP(synapse, 3.0, 2.0, ops.sin, ops.cos)
+    if has_trace:
+        rule = learning.MSTDPET(synapse, 3.0, 2.0, 20.0, ops.sin, ops.cos)
     total, state = 0.0, None
     for part in (slice(3), slice(3, 4), slice(4, 10)):
         arguments = pre[:, part], post[:, part], reward[:, part]
@@ -142,8 +147,8 @@ def test_reward_modulates_the_change(shape):
     dense = built(keras.layers.Dense(3), 4)
     pre, post, reward = spikes(2, 6, 4), spikes(2, 6, 3), random.normal(size=shape)
     w = to_numpy(dense.kernel)
-    steps = dense_stdp(pre, post, w, 3.0, 2.0, np.sin, np.cos)
-    rule = learning.MSTDP(dense, 3.0, 2.0, ops.sin, ops.cos)
+    steps = eligibility_before(pre, post, w, 3.0, 0.5, np.sin, np.cos)
+    rule = learning.MSTDP(dense, 3.0, 0.5, ops.sin, ops.cos)
     full = np.broadcast_to(np.reshape(reward, (*shape, 1, 1)[:2]), (2, 6))
     expected = np.einsum("bt,btij->ij", full, steps)
     assert_equal(rule(pre, post, reward.astype("float32")), expected)
@@ -153,8 +158,8 @@ def test_eligibility_trace_credits_what_came_before_the_reward():
     dense = built(keras.layers.Dense(3), 4)
     pre, post, reward = spikes(2, 6, 4), spikes(2, 6, 3), random.normal(size=(2, 6))
     w = to_numpy(dense.kernel)
-    steps = dense_stdp(pre, post, w, 3.0, 2.0, np.sin, np.cos)
-    eligibility = traces(steps, 4.0)
+    steps = eligibility_before(pre, post, w, 3.0, 2.0, np.sin, np.cos)
+    eligibility = traces(steps / 4.0, None, np.exp(-1.0 / 4.0))
     rule = learning.MSTDPET(dense, 3.0, 2.0, 4.0, ops.sin, ops.cos)
     expected = np.einsum("bt,btij->ij", reward, eligibility)
     assert_equal(rule(pre, post, reward.astype("float32")), expected)

@@ -22,8 +22,9 @@ REQUIRED = {
     "edges": [("input", "a"), ("a", "output")],
     "output_size": 2,
     **{"timesteps": 3, "units": 2, "filters": 2, "kernel_size": 3, "rate": 0.5},
-    **{"bits": 2, "k": 2, "delay_steps": 1},
+    **{"bits": 2, "k": 2, "delay_steps": 1, "slots": 2},
     **{"theta": [1.0], "h": [1.0], "d": [1.0], "gate_thresholds": []},
+    "cells": [layers.SpikingRNNCell(2)],
 }
 SAMPLES = pathlib.Path(__file__).with_name("samples.py")
 

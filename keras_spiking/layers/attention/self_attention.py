@@ -81,6 +81,19 @@ class _TokenLayer(Layer):
             y = neuron(y, mask=mask)
         return y
 
+    def _check_heads(self, input_shape):
+        if input_shape[-1] % self.num_heads:
+            raise ValueError(
+                f"The channels of {type(self).__name__} '{self.name}' must divide "
+                f"into heads. Received: num_heads={self.num_heads}, "
+                f"{input_shape[-1]} channels."
+            )
+
+    def _heads(self, spikes):
+        """From `(..., channels)` to `(..., heads, channels of a head)`."""
+        shape = (*ops.shape(spikes)[:3], self.num_heads, -1)
+        return ops.reshape(spikes, shape)
+
     def compute_output_shape(self, input_shape):
         return input_shape
 
@@ -144,12 +157,7 @@ class SpikingSelfAttention(_TokenLayer):
 
     def build(self, input_shape):
         super().build(input_shape)
-        if input_shape[-1] % self.num_heads:
-            raise ValueError(
-                f"The channels of SpikingSelfAttention '{self.name}' must divide "
-                f"into heads. Received: num_heads={self.num_heads}, "
-                f"{input_shape[-1]} channels."
-            )
+        self._check_heads(input_shape)
         self.query = self._projection("query", input_shape)
         self.key = self._projection("key", input_shape)
         self.value = self._projection("value", input_shape)
@@ -159,12 +167,10 @@ class SpikingSelfAttention(_TokenLayer):
         )
 
     def call(self, inputs, training=False, mask=None):
-        def heads(layers):
-            spikes = self._project(layers, inputs, training, mask)
-            shape = (*ops.shape(spikes)[:3], self.num_heads, -1)
-            return ops.reshape(spikes, shape)
-
-        q, k, v = heads(self.query), heads(self.key), heads(self.value)
+        q, k, v = (
+            self._heads(self._project(layers, inputs, training, mask))
+            for layers in (self.query, self.key, self.value)
+        )
         # Without a softmax, K^T V comes first: linear in the number of tokens.
         context = ops.einsum("btnhc,btnhd->bthcd", k, v)
         y = ops.einsum("btnhc,bthcd->btnhd", q, context) * self.scale
@@ -240,9 +246,13 @@ class QKAttention(_TokenLayer):
         Y = neuron(norm(neuron(sum_channels Q) * K W))      (over="tokens")
         Y = neuron(norm(neuron(sum_tokens Q) * K W))        (over="channels")
 
+    where `sum_channels` is over the channels of a head.
+
     Args:
         over: `"tokens"`, to weight the tokens, or `"channels"`. Defaults to
             `"tokens"`.
+        num_heads: Integer >= 1, divides the channels. Over channels it makes no
+            difference. Defaults to `8`.
         neuron: Spiking layer that all neurons are made like; those of the
             attention itself have the threshold 0.5. Defaults to `LIFLayer(tau=2.0,
             detach_reset=True)`.
@@ -260,9 +270,12 @@ class QKAttention(_TokenLayer):
     Output shape:
         As the input.
 
+    Raises:
+        ValueError: if the channels do not divide into heads.
+
     Example:
 
-    >>> layer = keras_spiking.layers.QKAttention(over="channels")
+    >>> layer = keras_spiking.layers.QKAttention(num_heads=2)
     >>> layer(keras.random.uniform((2, 4, 9, 8))).shape
     (2, 4, 9, 8)
 
@@ -274,28 +287,40 @@ class QKAttention(_TokenLayer):
         self,
         over: str = "tokens",
         *,
+        num_heads: int = 8,
         neuron: Any = None,
         **kwargs: Unpack[LayerOptions],
     ):
         super().__init__(neuron, **kwargs)
         self.over = check_choice("over", over, ("tokens", "channels"))
-        self.summed_axis = 3 if over == "tokens" else 2
+        self.num_heads = check_integer("num_heads", num_heads, minimum=1)
+        self.summed_axis = 4 if over == "tokens" else 2
 
     def build(self, input_shape):
         super().build(input_shape)
+        self._check_heads(input_shape)
         self.query = self._projection("query", input_shape)
         self.key = self._projection("key", input_shape)
         self.output_projection = self._projection("output", input_shape)
-        shape = list(input_shape)
+        *shape, channels = input_shape
+        shape += [self.num_heads, channels // self.num_heads]
         shape[self.summed_axis] = 1
         self.attention_neuron = self._neuron("attention_neuron", shape, v_threshold=0.5)
 
     def call(self, inputs, training=False, mask=None):
-        q = self._project(self.query, inputs, training, mask)
-        k = self._project(self.key, inputs, training, mask)
+        q, k = (
+            self._heads(self._project(layers, inputs, training, mask))
+            for layers in (self.query, self.key)
+        )
         total = ops.sum(q, axis=self.summed_axis, keepdims=True)
         passed = self.attention_neuron(total, mask=mask) * k
+        passed = ops.reshape(passed, ops.shape(inputs))
         return self._project(self.output_projection, passed, training, mask)
 
     def get_config(self):
-        return {**super().get_config(), "over": self.over}
+        config = {**super().get_config(), "num_heads": self.num_heads}
+        return {**config, "over": self.over}
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({"num_heads": 1, **config})  # as 0.1.0

@@ -41,14 +41,14 @@ class PopulationEncoder(Encoder):
             Defaults to `None`: from `x_min` to `x_max`.
         std: Float or array > 0 that broadcasts to `(features, neurons)`, the initial
             widths. Defaults to `None`: 2/3 of the distance of the means in the
-            range. SpikingJelly's `GaussianTuning` has `mean = x_min + (np.arange(n)
-            - 0.5) * d` and `std = d / 1.5` with `d = (x_max - x_min) / (n - 2)`.
+            range.
         spikes: How a response becomes spikes: `"deterministic"`, by an
             integrate-and-fire neuron with a soft reset; `"poisson"`, with the
             response as probability; `"latency"`, one spike at the step
             `round((1 - a_j) timesteps)`, none if that is too late. Latencies
             give the receptive fields, and layers before the encoder, no gradient.
-            Defaults to `"deterministic"`.
+            `None` hands on the response itself, at every step. Defaults to
+            `"deterministic"`.
         seed: Integer or `None`, for `"poisson"`. Defaults to `None`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
@@ -82,7 +82,7 @@ class PopulationEncoder(Encoder):
         x_max: ArrayLike = 1.0,
         mean: ArrayLike | None = None,
         std: ArrayLike | None = None,
-        spikes: str = "deterministic",
+        spikes: str | None = "deterministic",
         seed: int | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
@@ -97,7 +97,7 @@ class PopulationEncoder(Encoder):
                 "`x_min` must be less than `x_max`. "
                 f"Received: x_min={x_min}, x_max={x_max}"
             )
-        choices = ("deterministic", "poisson", "latency")
+        choices = ("deterministic", "poisson", "latency", None)
         self.spikes = check_choice("spikes", spikes, choices)
         self.seed = check_seed(seed)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
@@ -106,6 +106,7 @@ class PopulationEncoder(Encoder):
             v_threshold=0.999,
             v_reset=None,
             surrogate="straight_through",
+            detach_reset=True,
             dtype="float32",
         )
 
@@ -127,7 +128,6 @@ class PopulationEncoder(Encoder):
         features = input_shape[-1:]
         low = _broadcast("x_min", self.x_min, features)[:, None]
         high = _broadcast("x_max", self.x_max, features)[:, None]
-        spacing = (high - low) / (self.neurons - 1)
 
         def weight(name, value, default):
             value = default if value is None else value
@@ -139,10 +139,15 @@ class PopulationEncoder(Encoder):
                 autocast=False,
             )
 
-        means = low + spacing * np.arange(self.neurons)
-        self.mean = weight("mean", self.initial_mean, means)
+        mean, std = self.tuning(low, high)
+        self.mean = weight("mean", self.initial_mean, mean)
+        self.std = weight("std", self.initial_std, std)
+
+    def tuning(self, low, high):
+        """Means and widths by default, for ends `(features, 1)` of the ranges."""
+        spacing = (high - low) / (self.neurons - 1)
         # Neighbouring curves cross at a bit above half of the maximum.
-        self.std = weight("std", self.initial_std, spacing / 1.5)
+        return low + spacing * np.arange(self.neurons), spacing / 1.5
 
     def encode(self, x):
         # In half precision, times and responses would be too coarse.
@@ -157,6 +162,8 @@ class PopulationEncoder(Encoder):
                 along_time(range(self.timesteps), response), time.dtype
             )
         sequence = ops.repeat(ops.expand_dims(response, 1), self.timesteps, axis=1)
+        if self.spikes is None:
+            return sequence
         if self.spikes == "deterministic":
             return self.integrate_and_fire(sequence)
         spikes = uniform(self, ops.shape(sequence)) < sequence

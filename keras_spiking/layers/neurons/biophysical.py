@@ -14,6 +14,7 @@ from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.ops.bounded import bounded
 from keras_spiking.ops.random_numbers import check_not_exported
 from keras_spiking.parameter import Parameter
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 
 __all__ = [
@@ -173,18 +174,22 @@ class ResonateAndFireLayer(SpikingLayer):
     once in `period` steps, exactly as between the input's jumps in continuous
     time. With `w = 2 pi / period`:
 
-        U'[t] = U[t-1] + X[t]
-        H[t] = exp(-1 / tau) (U'[t] sin(w) + V[t-1] cos(w))
-        U[t] = exp(-1 / tau) (U'[t] cos(w) - V[t-1] sin(w))
+        H[t] = exp(-1 / tau) (U[t-1] sin(w) + V[t-1] cos(w))
+        U[t] = exp(-1 / tau) (U[t-1] cos(w) - V[t-1] sin(w)) + X[t]
 
-    A spike sets `U` to 0 together with a hard reset of the membrane potential; a
-    soft reset leaves it.
+    A spike resets the membrane potential and leaves `U` as it is.
 
     Args:
         period: Float >= 2, the period of the oscillation in time steps. Defaults
             to `10.0`.
         tau: Float > 0, the time constant of its damping in time steps. Defaults
             to `20.0`.
+        input_first: Boolean, whether the input jumps before the turn, so that it
+            reaches the membrane potential in its own time step: `U[t-1] + X[t]` then
+            takes the place of `U[t-1]`, and nothing is added after. Defaults to
+            `False`.
+        reset_current: Boolean, whether a hard reset also sets `U` to 0. Defaults to
+            `False`.
         **kwargs: The arguments of `SpikingLayer`.
 
     Input shape:
@@ -215,10 +220,14 @@ class ResonateAndFireLayer(SpikingLayer):
         period: float = 10.0,
         *,
         tau: float = 20.0,
+        input_first: bool = False,
+        reset_current: bool = False,
         **kwargs: Unpack[SpikingOptions],
     ):
         super().__init__(**kwargs)
         self._rotate(period, tau)
+        self.input_first = check_bool("input_first", input_first)
+        self.reset_current = check_bool("reset_current", reset_current)
 
     def _rotate(self, period, tau):
         self._period = check_number("period", period, minimum=2.0)
@@ -246,18 +255,32 @@ class ResonateAndFireLayer(SpikingLayer):
 
     def step(self, x, states):
         v, u = states
-        u = bounded(u + x)
+        if self.input_first:
+            u = bounded(u + x)
         h = self.sine * u + self.cosine * v
         u = self.cosine * u - self.sine * v
+        if not self.input_first:
+            u = bounded(u + x)
         spikes = self.fire(h)
-        if self.v_reset is not None:
+        if self.reset_current and self.v_reset is not None:
             u = u * (1.0 - self.reset_spikes(spikes))
         return spikes, (self.reset(h, spikes), u)
 
     def get_config(self):
         config = super().get_config()
         del config["cosine"], config["sine"]
-        return {**config, "period": self.period, "tau": self.tau}
+        return {
+            **config,
+            "period": self.period,
+            "tau": self.tau,
+            "input_first": self.input_first,
+            "reset_current": self.reset_current,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        of_0_1_0 = {"input_first": True, "reset_current": True}
+        return super().from_config({**of_0_1_0, **config})
 
 
 @keras.saving.register_keras_serializable("keras_spiking")

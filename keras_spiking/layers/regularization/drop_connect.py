@@ -1,4 +1,5 @@
 import statistics
+from typing import Any
 from typing import Unpack
 
 import keras
@@ -40,12 +41,14 @@ class DropConnectDense(Explicit, Rematerializable, keras.layers.Dense):
             `0.5`.
         invariant: Boolean, whether the same connections are dropped at all time
             steps, or others at each step, which takes memory for as many masks.
-            Defaults to `True`.
+            Defaults to `False`.
         samples_num: Integer >= 1, how many quantiles the activation sees at
-            inference. Defaults to `64`.
+            inference. 64 quantiles are closer to the mean than 1024 random samples.
+            Defaults to `64`.
         seed: Integer or `None`. Defaults to `None`.
-        **kwargs: The arguments of `keras.layers.Dense`. An `activation` must be
-            element-wise.
+        activation: Element-wise activation, as in `keras.layers.Dense`, or `None`.
+            Defaults to `"relu"`.
+        **kwargs: The arguments of `keras.layers.Dense`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ..., features)`.
@@ -77,13 +80,15 @@ class DropConnectDense(Explicit, Rematerializable, keras.layers.Dense):
         units: int,
         *,
         rate: float = 0.5,
-        invariant: bool = True,
+        invariant: bool = False,
         samples_num: int = 64,
         seed: int | None = None,
+        activation: Any = "relu",
         **kwargs: Unpack[DenseOptions],
     ):
         check_keywords(type(self), kwargs)
-        super().__init__(check_integer("units", units, minimum=1), **kwargs)
+        units = check_integer("units", units, minimum=1)
+        super().__init__(units, activation=activation, **kwargs)
         self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
         self.invariant = check_bool("invariant", invariant)
         self.samples_num = check_integer("samples_num", samples_num, minimum=1)
