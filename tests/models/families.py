@@ -44,26 +44,11 @@ FAMILIES = {
         4,
     ),
     "qkformer": (models.QKFormer, {**_STAGES, "heads": (1, 2, 2)}, 16),
-    "qkformer_over_channels": (
-        models.QKFormer,
-        {**_STAGES, "heads": (1, 2, 2), "attention_over": "channels"},
-        16,
-    ),
-    "maxformer": (models.MaxFormer, {**_STAGES, "heads": 2}, 16),
-    "maxformer_cifar": (models.MaxFormer, {**_STAGES, "heads": 2, "stem": "cifar"}, 4),
+    "maxformer": (models.MaxFormer, {**_STAGES, "heads": 2, "stem": "cifar"}, 4),
     "meta_spikeformer": (models.MetaSpikeformer, _META, 16),
-    "e_spikeformer": (models.MetaSpikeformer, {**_META, "efficient": True}, 16),
 }
-# Like another family but for a few layers.
-ALIKE = {"qkformer_over_channels", "maxformer", "meta_spikeformer"}
 # Their last features are currents, not spikes.
-CURRENTS = {
-    "spike_driven_transformer",
-    "maxformer",
-    "maxformer_cifar",
-    "meta_spikeformer",
-    "e_spikeformer",
-}
+CURRENTS = {"spike_driven_transformer", "maxformer", "meta_spikeformer"}
 # TensorFlow has no grouped convolutions on CPUs.
 GROUPED = {"spiking_resnext"}
 CHANNELS, CLASSES, TIMESTEPS = 2, 3, 3

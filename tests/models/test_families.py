@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from backend import BACKEND
 from backend import to_numpy
-from families import ALIKE
 from families import CLASSES
 from families import CURRENTS
 from families import FAMILIES
@@ -144,8 +143,7 @@ def test_monitors_see_all_neurons(family):
     assert set(neurons) <= {name.partition(":")[0] for name in states}
 
 
-# What these consist of, others have as well, and every kernel takes time to compile.
-@pytest.mark.parametrize("family", [f for f in runs if f not in ALIKE])
+@every_family
 def test_compiled_inference(family):
     network = shared(family)
     x = data(network)

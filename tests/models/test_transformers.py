@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 from backend import BACKEND
 from backend import to_numpy
+from families import FAMILIES
+from families import TIMESTEPS
+from families import data
+from families import enliven
 from families import make
 
 from keras_spiking import inference
@@ -63,15 +67,22 @@ def test_all_transformers_are_counted():
     assert sorted(own) == sorted(WEIGHTS)
 
 
-def test_shapes_of_features():
-    x = (32, 48, 3)
-    for network, expected in [
-        (models.SpikformerTi(x, include_top=False), (None, 4, 2, 3, 256)),
-        (models.QKFormer10_384((None, *x), include_top=False), (None, None, 2, 3, 384)),
-        (models.MetaSpikeformer15M(x, include_top=False), (None, 1, 2, 3, 360)),
-        (models.MaxFormerCIFAR(x, include_top=False), (None, 4, 8, 12, 384)),
-    ]:
-        assert network.output_shape == expected
+@pytest.mark.parametrize(
+    "family, options, size",
+    [
+        ("spikformer", {"patch_size": 16}, (2, 3)),
+        ("spikformer", {"patch_size": 4}, (8, 12)),
+        ("spike_driven_transformer", {}, (8, 12)),
+        ("qkformer", {}, (2, 3)),
+        ("maxformer", {}, (8, 12)),
+        ("maxformer", {"stem": "imagenet"}, (2, 3)),
+    ],
+)
+def test_sizes_of_maps(family, options, size):
+    function, arguments, _ = FAMILIES[family]
+    given = {**arguments, **options, "include_top": False, "timesteps": 2}
+    network = function((32, 48, 3), **given)
+    assert network.output_shape == (None, 2, *size, arguments["width"])
 
 
 @pytest.mark.parametrize(
@@ -141,6 +152,20 @@ def test_only_the_neurons_of_the_papers_have_a_lower_threshold():
         "blocks_0_attn_attn_lif"
     ]
     assert set(thresholds("if").values()) == {1.0}
+
+
+def test_scores_of_e_spikeformer():
+    """Also for films, and compiled."""
+    network = enliven(make("meta_spikeformer", efficient=True))
+    x = data(network)
+    expected = to_numpy(network(x, training=False))
+    assert np.ptp(expected) > 0
+    np.testing.assert_allclose(inference.compile(network)(x), expected, atol=1e-4)
+    films = make("meta_spikeformer", None, efficient=True)
+    films.set_weights(network.get_weights())
+    film = np.repeat(x[:, None], TIMESTEPS, axis=1)
+    y = to_numpy(films(film, training=False))
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_compiled_inference_of_a_single_step():

@@ -3,12 +3,14 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.layers.options import Explicit
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_keywords
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class CenteredMaxPooling2D(keras.layers.MaxPooling2D):
+class CenteredMaxPooling2D(Explicit, keras.layers.MaxPooling2D):
     """Maximum pooling whose windows lie around every `strides`-th pixel.
 
     `padding="same"` of Keras pads an image of even size at its lower right only: a
@@ -48,6 +50,7 @@ class CenteredMaxPooling2D(keras.layers.MaxPooling2D):
         data_format: str | None = None,
         **kwargs: Unpack[LayerOptions],
     ):
+        check_keywords(type(self), kwargs)
         check_integer("pool_size", pool_size, minimum=1)
         check_integer("strides", strides, minimum=1)
         if pool_size % 2 == 0:
