@@ -20,8 +20,7 @@ from keras_spiking import regularizers
 from keras_spiking import surrogates
 from keras_spiking import utils
 from keras_spiking import visualization
-
-__version__ = "0.1.0"
+from keras_spiking.version import __version__
 
 __all__ = [
     "__version__",

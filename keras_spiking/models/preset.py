@@ -16,9 +16,9 @@ import uuid
 
 import keras
 
-import keras_spiking
 from keras_spiking.models.weights import load_weights as load
 from keras_spiking.validation import check_bool
+from keras_spiking.version import __version__
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -113,7 +113,7 @@ def save_to_preset(
         )
     metadata = {
         "keras_version": keras.__version__,
-        "keras_spiking_version": keras_spiking.__version__,
+        "keras_spiking_version": __version__,
         "parameter_count": model.count_params(),
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }

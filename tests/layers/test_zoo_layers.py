@@ -232,12 +232,14 @@ def test_inference_is_the_mean_over_dropped_connections(activation):
     np.testing.assert_allclose(to_numpy(layer(x[:1]))[0], mean, atol=0.05)
 
 
-def test_standardized_weights_have_mean_0_and_the_variance_of_their_fan_in():
-    layer = layers.WeightStandardizedDense(7, use_bias=False, unbiased=False)
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_standardized_weights_have_mean_0_and_the_variance_of_their_fan_in(unbiased):
+    layer = layers.WeightStandardizedDense(7, use_bias=False, unbiased=unbiased)
     layer(np.ones((1, 50), "float32"))
     kernel = to_numpy(layer(np.eye(50, dtype="float32")))
     np.testing.assert_allclose(kernel.mean(0), 0.0, atol=1e-6)
-    np.testing.assert_allclose(kernel.var(0, ddof=1), 1 / 50, rtol=1e-2)
+    variance = kernel.var(0, ddof=1 if unbiased else 0)
+    np.testing.assert_allclose(variance, 1 / 50, rtol=1e-2)
 
 
 def test_membrane_normalization_folds_into_the_threshold():
