@@ -153,6 +153,16 @@ class Backend:
         """Whether Python code is being compiled, which cannot make kernels."""
         return False
 
+    # Random numbers
+
+    def random_state(self):
+        """State of generators of the framework that Keras draws from besides its own:
+        `{name: array}`."""
+        return {}
+
+    def set_random_state(self, state):
+        """Sets what `random_state` has returned."""
+
     # Fused kernels
 
     def unavailable(self, x=None):

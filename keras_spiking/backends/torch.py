@@ -56,6 +56,18 @@ class Torch(Backend):
     def is_compiling(self):
         return torch.compiler.is_compiling()
 
+    def random_state(self):
+        # Keras's `Dropout` draws from them, unless it has a seed of its own.
+        states = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            states["cuda"] = torch.stack(torch.cuda.get_rng_state_all())
+        return {name: state.numpy() for name, state in states.items()}
+
+    def set_random_state(self, state):
+        torch.set_rng_state(torch.from_numpy(state["cpu"]))
+        if "cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(list(torch.from_numpy(state["cuda"])))
+
     def unavailable(self, x=None):
         if is_exporting():
             return "the model is being exported"

@@ -152,8 +152,7 @@ class EventDataset(keras.utils.PyDataset):
                 "`Representation`: derive from that class. Received: representation="
                 f"{representation!r}"
             )
-        self.epoch = 0
-        self._new_order()
+        self.set_epoch(0)
 
     def __len__(self) -> int:
         batches = len(self.recordings) / self.batch_size
@@ -183,7 +182,15 @@ class EventDataset(keras.utils.PyDataset):
         return {name: x[name] for name in self.inputs}, np.stack(labels)
 
     def on_epoch_end(self):
-        self.epoch += 1
+        self.set_epoch(self.epoch + 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch, which decides order and augmentation with the seed.
+
+        Args:
+            epoch: Integer >= 0, number of the epoch.
+        """
+        self.epoch = check_integer("epoch", epoch, minimum=0)
         self._new_order()
 
     def _new_order(self):

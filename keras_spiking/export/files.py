@@ -11,16 +11,23 @@ MAX_BYTES = 2**30
 
 @contextlib.contextmanager
 def complete_file(path):
-    """Yields a temporary name to write to, and renames it to `path` on success."""
+    """Yields a temporary name to write to, and renames it to `path` on success.
+
+    The temporary name has the same suffix. What it holds is on the disk before it is
+    renamed, so that even a power failure leaves a whole file: the old or the new.
+    """
     path = os.fsdecode(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder) or os.path.isdir(path):
         raise ValueError(
             f"`path` must name a file in a folder that exists. Received: path={path!r}"
         )
-    temporary = os.path.join(folder, f".{uuid.uuid4().hex}.part")
+    suffix = os.path.splitext(path)[1]
+    temporary = os.path.join(folder, f".part-{uuid.uuid4().hex}{suffix}")
     try:
         yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
