@@ -99,8 +99,10 @@ def save_to_preset(
     Example:
 
     >>> model = keras_spiking.models.SEWResNet18((32, 32, 3), filters=2, classes=5)
-    >>> keras_spiking.models.save_to_preset(model, "mine", card="# Not trained")
-    >>> keras_spiking.models.from_preset("mine").output_shape
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     keras_spiking.models.save_to_preset(model, f"{folder}/mine")
+    ...     keras_spiking.models.from_preset(f"{folder}/mine").output_shape
     (None, 5)
     """
     if not isinstance(model, keras.Model) or not model.built:

@@ -49,8 +49,18 @@ FAMILIES = {
 }
 # Their last features are currents, not spikes.
 CURRENTS = {"spike_driven_transformer", "maxformer", "meta_spikeformer"}
-# TensorFlow has no grouped convolutions on CPUs.
-GROUPED = {"spiking_resnext"}
+# One of each kind, for backends whose compilers make it slow.
+FEW = (
+    "spiking_resnet",
+    "recurrent_sew_resnet",
+    "ms_resnet",
+    "spiking_vgg_bn",
+    "light_ottt_vgg",
+    "plif_net",
+    "spikformer",
+    "qkformer",
+    "meta_spikeformer",
+)
 CHANNELS, CLASSES, TIMESTEPS = 2, 3, 3
 
 

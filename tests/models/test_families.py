@@ -11,7 +11,7 @@ from backend import to_numpy
 from families import CLASSES
 from families import CURRENTS
 from families import FAMILIES
-from families import GROUPED
+from families import FEW
 from families import TIMESTEPS
 from families import data
 from families import enliven
@@ -27,8 +27,9 @@ from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.models.options import networks
 from keras_spiking.models.ottt_vgg import SCALE
 
-runs = [f for f in FAMILIES if BACKEND != "tensorflow" or f not in GROUPED]
-every_family = pytest.mark.parametrize("family", runs)
+every_family = pytest.mark.parametrize(
+    "family", FAMILIES if BACKEND == "numpy" else FEW
+)
 
 
 def copied(source, network):
@@ -103,7 +104,7 @@ def test_features_and_a_single_step(family):
         np.testing.assert_allclose(y / scale, np.round(y / scale), atol=1e-6)
 
 
-@every_family
+@pytest.mark.parametrize("family", FAMILIES if BACKEND == "torch" else FEW)
 @pytest.mark.trains
 def test_fit(family):
     network = make(family)
@@ -152,10 +153,9 @@ def test_compiled_inference(family):
 
 
 @every_family
-@pytest.mark.parametrize("policy", ["mixed_bfloat16"])
-def test_mixed_precision(family, policy):
+def test_mixed_precision(family):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         network = enliven(make(family))
     finally:
@@ -166,8 +166,7 @@ def test_mixed_precision(family, policy):
     assert {w.dtype for w in network.trainable_weights} == {"float32"}
 
 
-# Elsewhere CPUs have no such convolutions, or compiling takes long.
-@pytest.mark.skipif(BACKEND not in ("torch", "numpy"), reason="run elsewhere")
+@pytest.mark.skipif(BACKEND != "numpy", reason="run once")
 @every_family
 def test_channels_first(family):
     network = shared(family)

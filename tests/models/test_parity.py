@@ -74,11 +74,9 @@ ONE_OF_EACH = {
     "sew_resnet18",
     "recurrent_sew_resnet18",
     "ms_resnet18",
-    "spiking_vgg13_bn",
-    "ottt_spiking_vgg13_ws",
+    "spiking_vgg11",
     "ottt_spiking_vggws",
     "mnist_net",
-    "dvs_gesture_net",
     "spikformer_odd",
     "spike_driven_plain",
     "qkformer_channels",
@@ -101,8 +99,8 @@ def run(network, x, training):
 
 @pytest.mark.parametrize("case", CASES)
 def test_spikes_and_scores_are_spikingjellys(case):
-    if BACKEND in ("jax", "tensorflow") and case not in ONE_OF_EACH:
-        pytest.skip("compilers make it slow: one network of each family is enough")
+    if BACKEND != "numpy" and case not in ONE_OF_EACH:
+        pytest.skip("compilers make it slow: one network of each family has to do")
     arrays = dict(np.load(FOLDER / f"{case}.npz"))
     about = json.loads(str(arrays["about"]))
     make, options = CASES[case]
