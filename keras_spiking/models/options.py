@@ -1,5 +1,6 @@
 """Arguments that all networks take, and the list of the networks."""
 
+import difflib
 import functools
 import inspect
 import typing
@@ -48,6 +49,7 @@ class PlainOptions(ModelOptions, total=False):
 
 
 networks: dict[str, Callable[..., keras.Model]] = {}
+families: dict[str, Callable[..., keras.Model]] = {}
 
 
 def network(family, **defaults):
@@ -75,6 +77,7 @@ def network(family, **defaults):
         ]
         build.__signature__ = own.replace(parameters=[*first, *rest])
         networks[function.__name__] = build
+        families[family.__name__] = family
         return build
 
     return decorate
@@ -84,8 +87,8 @@ def get(name: str) -> Callable[..., keras.Model]:
     """The function that builds the network of a given name.
 
     Args:
-        name: Name of a function in `keras_spiking.models`. Case, `-` and `_` do not
-            matter.
+        name: Name of a function in `keras_spiking.models`, of a network or of a family
+            of any depth. Case, `-` and `_` do not matter.
 
     Returns:
         The function.
@@ -98,9 +101,16 @@ def get(name: str) -> Callable[..., keras.Model]:
     >>> keras_spiking.models.get("sew_resnet18").__name__
     'SEWResNet18'
     """
-    wanted = str(name).lower().replace("_", "").replace("-", "")
-    for known, function in networks.items():
-        if known.lower().replace("_", "") == wanted:
-            return function
-    known = ", ".join(sorted(networks))
-    raise ValueError(f"There is no network {name!r}. There are {known}.")
+    known = families | networks
+    plain = {_plain(n): function for n, function in known.items()}
+    if _plain(name) in plain:
+        return plain[_plain(name)]
+    near = difflib.get_close_matches(_plain(name), plain, n=1)
+    hint = f" Did you mean {plain[near[0]].__name__!r}?" if near else ""
+    raise ValueError(
+        f"There is no network {name!r}.{hint} There are {', '.join(sorted(known))}."
+    )
+
+
+def _plain(name):
+    return str(name).lower().replace("_", "").replace("-", "")
