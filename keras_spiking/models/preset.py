@@ -123,7 +123,7 @@ def save_to_preset(
     temporary.mkdir()
     try:
         config = _without(keras.saving.serialize_keras_object(model))
-        (temporary / CONFIG).write_text(json.dumps(config, indent=1))
+        (temporary / CONFIG).write_text(json.dumps(config))
         (temporary / METADATA).write_text(json.dumps(metadata, indent=4))
         (temporary / CARD).write_text(card or f"# {model.name}\n")
         model.save_weights(temporary / WEIGHTS)

@@ -9,3 +9,5 @@
 - `report`: what the trained network does, and costs,
 - `run`: all of it put together.
 """
+
+__all__: list[str] = []

@@ -50,6 +50,9 @@ class Run:
         self.optimizer.exclude_from_weight_decay(var_list=left_out)
         # Now, so that there is a state to be restored.
         self.model.optimizer.build(self.model.trainable_variables)
+        scores = ops.zeros((1, *self.model.output_shape[1:]))
+        self.model.compute_metrics(None, ops.zeros((1, classes)), scores)
+        self.model.reset_metrics()
         self.average = keras.callbacks.SwapEMAWeights() if recipe.ema else None
         self.checkpoint = Checkpoint(self.file, self.batches, recipe.save_steps)
         self.checkpoint.on_best = self._save_best

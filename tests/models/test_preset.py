@@ -6,7 +6,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
+from keras_spiking import datasets
 from keras_spiking import models
 
 X = np.random.default_rng(0).uniform(size=(2, 16, 16, 3)).astype("float32")
@@ -84,3 +87,23 @@ def test_code_in_a_configuration_does_not_run(tmp_path):
     models.save_to_preset(model, tmp_path / "mine")
     with pytest.raises(ValueError, match="describes no Keras model.*unsafe"):
         models.from_preset(tmp_path / "mine")
+
+
+def test_trained_networks_are_as_good_as_their_cards_say():
+    shipped = models.presets()
+    assert len(shipped) == 3 and all(shipped.values())
+    digits = load_digits()
+    parts = train_test_split(
+        (digits.images / 16.0).astype("float32")[..., None],
+        digits.target,
+        test_size=0.2,
+        random_state=0,
+    )
+    for name in ("sew_resnet18_digits", "spikformer_digits"):
+        predicted = models.from_preset(name).predict(parts[1], verbose=0)
+        # Most of these were trained on: what is tested is the loading.
+        assert np.mean(np.argmax(predicted, -1) == parts[3]) > 0.97
+    gestures = datasets.SyntheticGestures(32, seed=123)
+    x, y = datasets.EventDataset(gestures, datasets.Frames(number=8), timesteps=8)[0]
+    predicted = models.from_preset("plif_net_gestures").predict(x, verbose=0)
+    assert np.mean(np.argmax(predicted, -1) == y) > 0.9
