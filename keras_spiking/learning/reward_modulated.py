@@ -73,7 +73,7 @@ class MSTDP(STDP):
         triples = zip(traces, (self.tau_pre, self.tau_post), spikes)
         return tuple(trace * math.exp(-1.0 / tau) + s for trace, tau, s in triples)
 
-    def rewards(self, post: Any, reward: ArrayLike | None) -> Any:
+    def rewards(self, post: Any, reward: Any) -> Any:
         """The reward of every time step, `(batch, time)`."""
         if reward is None:
             raise ValueError(f"{type(self).__name__} needs a `reward`.")

@@ -74,6 +74,7 @@ class DropConnectDense(Explicit, Rematerializable, keras.layers.Dense):
     """
 
     has_time_axis = True
+    defaults = {"activation": "relu"}
 
     def __init__(
         self,
@@ -83,12 +84,12 @@ class DropConnectDense(Explicit, Rematerializable, keras.layers.Dense):
         invariant: bool = False,
         samples_num: int = 64,
         seed: int | None = None,
-        activation: Any = "relu",
         **kwargs: Unpack[DenseOptions],
     ):
         check_keywords(type(self), kwargs)
         units = check_integer("units", units, minimum=1)
-        super().__init__(units, activation=activation, **kwargs)
+        options: Any = self.defaults | kwargs
+        super().__init__(units, **options)
         self.rate = check_number("rate", rate, minimum=0.0, below=1.0)
         self.invariant = check_bool("invariant", invariant)
         self.samples_num = check_integer("samples_num", samples_num, minimum=1)
