@@ -136,8 +136,7 @@ def train(name, recurrent):
             keras.layers.Masking(),
             recurrent(),
             keras.layers.Dense(len(LANGUAGES)),
-        ],
-        name=name,
+        ]
     )
     steps = EPOCHS * -(-(len(x) - test) // BATCH_SIZE)
     model.compile(

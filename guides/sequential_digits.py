@@ -76,8 +76,8 @@ else:
         random_state=SEED,
     )
 if SHORT:
-    x_train, y_train = x_train[:64, ::8], y_train[:64]
-    x_test, y_test = x_test[:64, ::8], y_test[:64]
+    x_train, y_train = x_train[:64, 3::8], y_train[:64]
+    x_test, y_test = x_test[:64, 3::8], y_test[:64]
 timesteps = x_train.shape[1]
 
 """
