@@ -38,6 +38,7 @@ from keras_spiking.datasets.representations import Representation
 from keras_spiking.datasets.representations import TimeSurface
 from keras_spiking.datasets.representations import VoxelGrid
 from keras_spiking.datasets.speech_commands import SpeechCommands
+from keras_spiking.datasets.speech_commands import read_waveform
 from keras_spiking.datasets.synthetic import SyntheticGestures
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "load_ssc",
     "make_events",
     "read_events",
+    "read_waveform",
     "sort_by_time",
     "split_train_test",
     "stream_events",

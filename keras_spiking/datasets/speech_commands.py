@@ -121,7 +121,13 @@ class SpeechCommands(keras.utils.PyDataset):
 
 
 def read_waveform(path: str | os.PathLike) -> np.ndarray:
-    """The samples of a WAV file, one channel of 16 bits, as float32 in [-1, 1).
+    """Reads the samples of a WAV file with one channel of 16 bits.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        A float32 array `(samples,)`, within [-1, 1).
 
     Raises:
         ValueError: if the file is damaged or in another format.

@@ -184,9 +184,16 @@ def test_folders_of_the_user(tmp_path, monkeypatch):
     assert list((tmp_path / "cache").iterdir()) and (tmp_path / "a.npz").exists()
 
 
-def test_damaged_waveforms_and_lists_are_named(tmp_path):
-    from keras_spiking.datasets.speech_commands import read_waveform
+def test_waveforms_are_read_as_they_were_written(tmp_path):
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", None))
+        file.writeframes(np.array([0, 16384, -32768], "<i2").tobytes())
+    samples = datasets.read_waveform(tmp_path / "a.wav")
+    assert samples.dtype == "float32"
+    np.testing.assert_array_equal(samples, [0.0, 0.5, -1.0])
 
+
+def test_damaged_waveforms_and_lists_are_named(tmp_path):
     path = tmp_path / "a.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", None))
@@ -199,7 +206,7 @@ def test_damaged_waveforms_and_lists_are_named(tmp_path):
         data[at : at + 4] = random.bytes(4)
         path.write_bytes(data)
         try:
-            read_waveform(path)
+            datasets.read_waveform(path)
         except ValueError as error:
             assert str(path) in str(error)
     table = tmp_path / "trials_to_train.txt"
