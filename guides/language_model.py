@@ -177,7 +177,14 @@ of the text after what was for training.
 
 Measured on two cores of a CPU with JAX, seed 0:
 
-MEASURED
+| model | parameters | test | training | time |
+|---|---|---|---|---|
+| bz2 | | 1.42 | | |
+| spikes | 488,798 | 2.08 | 1.98 | 337 s |
+| real numbers | 488,798 | 1.83 | 1.58 | 256 s |
+
+Neither has learned the text as well as `bz2` knows it: they are small, and the text
+repeats itself over long distances.
 """
 
 test_text = "".join(LETTERS[token] for token in test_tokens)
