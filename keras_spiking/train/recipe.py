@@ -238,7 +238,7 @@ def from_command_line(arguments: list[str]) -> Recipe:
     chosen = _merged(read(path) if path else {}, given)
     if not chosen.get("resume"):
         return Recipe(**chosen)
-    folder = pathlib.Path(Recipe(**chosen).output)
+    folder = pathlib.Path(str(Recipe(**chosen).output))
     if not (folder / "recipe.json").is_file():
         raise ValueError(
             f"There is no training to go on with in '{folder}': no recipe.json there. "
