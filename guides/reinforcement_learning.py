@@ -20,7 +20,7 @@ rewards, by proximal policy optimisation (PPO, [Schulman et al.,
 2017](https://arxiv.org/abs/1707.06347)). No part of it needs more of Keras than
 losses, `fit` and `predict_on_batch`, so it runs on JAX, TensorFlow and PyTorch.
 
-Another guide builds on this one: `a2c_cartpole.py`.
+Two guides build on this one: `a2c_cartpole.py` and `population_actor_pendulum.py`.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def sample(logits, random):
     return np.argmax(logits + random.gumbel(size=logits.shape), axis=-1)
 
 
-def rollout(model, environments, observation, steps, random):
+def rollout(model, environments, observation, steps, random, sample=sample):
     """Acts for some steps. Returns arrays `(steps, environments, ...)` by name."""
     records = []
     for _ in range(steps):
@@ -391,5 +391,5 @@ if __name__ == "__main__":
 
 - Fewer time steps, `timesteps=1`: the network becomes one of binary neurons.
 - `keras_spiking.inference.compile(model)` runs the trained policy without Keras.
-- Another algorithm, in the guide named above.
+- Another algorithm and another task, in the guides named above.
 """
