@@ -43,11 +43,14 @@ def test_units_are_dropped_between_layers(invariant):
 def test_states_go_in_as_they_come_out(bidirectional, cls):
     layer = stack(cls=cls, return_state=True, bidirectional=bidirectional)
     x = 3.0 * inputs(2, 6, 5)
+    layer.build(x.shape)
+    for i, weight in enumerate(layer.weights):
+        weight.assign(np.random.default_rng(i).normal(size=weight.shape))
     y, *states = layer(x)
     symbolic = layer(keras.KerasTensor((2, 6, 5)))
     assert [tuple(s.shape) for s in symbolic] == [tuple(s.shape) for s in (y, *states)]
     assert tuple(y.shape) == (2, 6, 8 if bidirectional else 4)
-    again, *_ = layer(x, initial_state=states)
+    again, *_ = layer(x, initial_state=[1.0 - s for s in states])
     assert np.any(to_numpy(again) != to_numpy(y))
     if not bidirectional:
         first, *between = layer(x[:, :4])

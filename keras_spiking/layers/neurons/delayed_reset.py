@@ -230,7 +230,7 @@ class AlphaLayer(_DelayedReset):
         excitation = (self.alpha * excitation + x) * kept
         inhibition = (self.beta * inhibition - x) * kept
         slow, fast = ops.log(self.alpha), ops.log(self.beta)
-        h = (slow / (fast - slow) + 1.0) * (excitation + inhibition)
+        h = (excitation + inhibition) * (slow / (fast - slow) + 1.0)
         return self.fire(h), (h, excitation, inhibition)
 
     def get_config(self):
