@@ -54,9 +54,6 @@ def small_network(
     return model
 
 
-options.networks["SmallNetwork"] = small_network
-
-
 def write_images(path, samples=44, classes=3):
     """Images that differ by class, as an `.npz`."""
     rng = np.random.default_rng(0)
@@ -96,6 +93,7 @@ def finish(file, rest):
 
 
 if __name__ == "__main__":
+    options.networks["SmallNetwork"] = small_network
     place, count = os.environ["KILL_AT"].split()
     cls = progress.MoreLogs
     if place == "batch":
