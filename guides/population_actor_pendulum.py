@@ -141,7 +141,8 @@ def train(seed, spiking, limit, learning_rate=2e-3):
         experience["reward"] = experience["reward"] / 10.0
         outputs, advantage, returns = judge(model, experience, discount=0.9, trace=0.95)
         action = experience["action"].reshape(-1)
-        chosen = ops.convert_to_numpy(log_probability(outputs, action))
+        tensors = [ops.convert_to_tensor(x) for x in (outputs, action)]
+        chosen = ops.convert_to_numpy(log_probability(*tensors))
         advantage = (advantage - np.mean(advantage)) / np.std(advantage)
         model.fit(
             experience["observation"].reshape(-1, 3),

@@ -57,6 +57,8 @@ def exported_neurons():
 
 
 NEURONS = [*exported_neurons(), SquareIF, AdaptiveThreshold]
+# For networks that were trained before.
+WITHOUT_GRADIENT = (layers.STBIFLayer,)
 RESETS = {
     "hard": {},
     "hard_detached": {"v_reset": -0.3, "detach_reset": True},
@@ -98,7 +100,7 @@ def outcomes(
         keras_spiking.config.set_fused(mode)
         outputs = to_numpy(layer(x, initial_state=states or None, mask=mask))
         grads = []
-        if BACKEND != "numpy":
+        if BACKEND != "numpy" and not isinstance(layer, WITHOUT_GRADIENT):
             grads = gradients(loss, [x, *states], layer.trainable_variables)
         results.append([np.asarray(a, "float64") for a in [outputs, *grads]])
     return results
