@@ -127,9 +127,12 @@ def neurons():
                 layer.build((None, None, 3))
             except (TypeError, ValueError):
                 continue
-            differs = hasattr(layer, "seed_generator") or name == "STBIFLayer"
+            # ST-BIF has no gradient, and the two states of `AlphaLayer` cancel out:
+            # what is left of 1e18 is a matter of rounding.
+            differs = name in ("STBIFLayer", "AlphaLayer")
+            differs = differs or hasattr(layer, "seed_generator")
             if fused.choose(layer, (3,)).library and not differs:
-                yield name  # ST-BIF has no gradient
+                yield name
 
 
 @pytest.mark.parametrize("name", list(neurons()))
