@@ -287,11 +287,11 @@ accuracy of 95 % is known to within 1 point.
 
 | network | parameters | test | time |
 |---|---|---|---|
-| LIF | 20,122 | 79.6% | 41 s |
-| LIF, slow neurons | 20,186 | 92.4% | 44 s |
-| LIF, slow neurons, delays | 85,722 | 97.4% | 52 s |
-| ReLU | 20,122 | 92.0% | 27 s |
-| ReLU, delays | 85,658 | 99.2% | 43 s |
+| LIF | 20,122 | 79.6% | 15 s |
+| LIF, slow neurons | 20,186 | 92.4% | 11 s |
+| LIF, slow neurons, delays | 85,722 | 97.4% | 20 s |
+| ReLU | 20,122 | 92.0% | 17 s |
+| ReLU, delays | 85,658 | 99.2% | 30 s |
 
 Slow neurons are worth 13 points and 64 parameters: with them the network tells the
 order of syllables without delays, as well as ReLU does with the memory of the readout

@@ -165,10 +165,10 @@ accuracy is known to within about 1.5 points.
 
 | network | parameters | test | training | time |
 |---|---|---|---|---|
-| spiking LSTM | 82,444 | 64.8% | 75.2% | 18 s |
-| spiking LSTM, both directions | 164,876 | 70.2% | 92.7% | 27 s |
-| LSTM | 82,444 | 70.3% | 84.5% | 22 s |
-| LSTM, both directions | 164,876 | 71.2% | 85.0% | 33 s |
+| spiking LSTM | 82,444 | 64.8% | 75.2% | 14 s |
+| spiking LSTM, both directions | 164,876 | 70.2% | 92.7% | 25 s |
+| LSTM | 82,444 | 70.3% | 84.5% | 10 s |
+| LSTM, both directions | 164,876 | 71.2% | 85.0% | 19 s |
 
 A unit that is a spike or none says less than a real number, which costs five points.
 Reading in both directions brings them back: the end of a name, which is the most
