@@ -13,44 +13,23 @@ import argparse
 import keras
 import peers
 import timing
-from keras import layers
 from training import add_data_format
 from training import batch_of
-from training import channels_axis
 from training import compare
 from training import image_shape
 
-from keras_spiking.layers import SeqToBatch
+from keras_spiking import models
 
 CLASSES = 1000
 STAGES = (64, 128, 256, 512)
 
 
 def keras_resnet(size):
-    def convolution(x, filters, kernel, strides=1):
-        return SeqToBatch(
-            [
-                layers.Conv2D(filters, kernel, strides, "same", use_bias=False),
-                layers.BatchNormalization(axis=channels_axis()),
-            ]
-        )(x)
-
-    def block(x, neuron, filters, strides):
-        y = neuron()(convolution(x, filters, 3, strides))
-        y = convolution(y, filters, 3)
-        if strides > 1:
-            x = convolution(x, filters, 1, strides)
-        return neuron()(layers.add([x, y]))
-
     def make(neuron, timesteps):
-        inputs = keras.Input((timesteps, *image_shape(size, 3)))
-        x = neuron()(convolution(inputs, 64, 7, 2))
-        x = SeqToBatch(layers.MaxPooling2D(3, 2, "same"))(x)
-        for filters in STAGES:
-            x = block(x, neuron, filters, 1 if filters == STAGES[0] else 2)
-            x = block(x, neuron, filters, 1)
-        head = [layers.GlobalAveragePooling2D(), layers.Dense(CLASSES)]
-        return [inputs, keras.Model(inputs, SeqToBatch(head)(x))]
+        model = models.SpikingResNet18(
+            (timesteps, *image_shape(size, 3)), neuron=neuron, return_sequences=True
+        )
+        return [keras.Input(model.input_shape[1:]), model]
 
     return make
 

@@ -20,3 +20,8 @@ class Layer(Explicit, Rematerializable, keras.layers.Layer):
     def __init__(self, **kwargs: Unpack[LayerOptions]):
         check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
+
+    @property
+    def state_dtype(self):
+        """The dtype of states and parameters: float32 or float64."""
+        return "float64" if self.compute_dtype == "float64" else "float32"

@@ -104,11 +104,6 @@ class TemporalLayer(Layer):
         return (zeros,) * len(self.state_names)
 
     @property
-    def state_dtype(self):
-        """The dtype of states and parameters: float32 or float64."""
-        return "float64" if self.compute_dtype == "float64" else "float32"
-
-    @property
     def removes_time_axis(self):
         """Whether the output has no time axis any more."""
         return not self.return_sequences

@@ -81,8 +81,8 @@ def _projection(x, filters, fire, initializer, name):
         x,
         filters,
         1,
-        name=f"{name}_conv_bn_0",
-        norm=f"{name}_conv_bn_1",
+        f"{name}_conv_bn_0",
+        f"{name}_conv_bn_1",
         use_bias=False,
         initializer=initializer,
     )
@@ -104,8 +104,8 @@ def membrane_mlp(x, fire, ratio, name):
             fire(y, f"{name}_lif{number}"),
             filters,
             1,
-            name=f"{name}_fc{number}",
-            norm=f"{name}_bn{number}",
+            f"{name}_fc{number}",
+            f"{name}_bn{number}",
             use_bias=True,
             initializer=parts.fan_in_uniform,
         )

@@ -1,5 +1,6 @@
 """MaxFormer: a transformer of spikes that keeps high frequencies."""
 
+import functools
 from typing import Any
 from typing import Literal
 from typing import Unpack
@@ -99,17 +100,9 @@ def MaxFormer(
     cifar = stem == "cifar"
     fire, gate = attention.neurons(neuron, surrogate, timesteps)
 
-    def convolution(x, filters, size, name, norm, strides=1, use_bias=not cifar):
-        return parts.convolution(
-            x,
-            filters,
-            size,
-            strides,
-            name=name,
-            norm=norm,
-            use_bias=use_bias,
-            initializer=parts.fan_in_uniform,
-        )
+    convolution = functools.partial(
+        parts.convolution, use_bias=not cifar, initializer=parts.fan_in_uniform
+    )
 
     def imagenet_stem(x, filters, name):
         x = convolution(x, filters // 2, 3, f"{name}_conv1", f"{name}_bn1", 2)

@@ -1,5 +1,6 @@
 """Meta-Spikeformer and E-SpikeFormer: convolutions, then attention."""
 
+import functools
 from typing import Any
 from typing import Unpack
 
@@ -116,17 +117,9 @@ def MetaSpikeformer(
     fire, gate = attention.neurons(neuron, surrogate, timesteps)
     levels = parts.spikes_per_step(neuron)
 
-    def convolution(x, filters, size, name, norm, strides=1, use_bias=False):
-        return parts.convolution(
-            x,
-            filters,
-            size,
-            strides,
-            name=name,
-            norm=norm,
-            use_bias=use_bias,
-            initializer=parts.fan_in_uniform,
-        )
+    convolution = functools.partial(
+        parts.convolution, use_bias=False, initializer=parts.fan_in_uniform
+    )
 
     def downsample(x, filters, name, size=3, strides=2):
         names = f"{name}_encode_conv", f"{name}_encode_bn"

@@ -1,12 +1,12 @@
 """MS-ResNet: residual networks whose shortcuts carry membrane potentials."""
 
+import functools
 from typing import Any
 from typing import Literal
 from typing import Unpack
 
 import keras
 
-from keras_spiking import layers
 from keras_spiking import surrogates
 from keras_spiking.models import parts
 from keras_spiking.models import residual
@@ -92,28 +92,24 @@ def MSResNet(
         neuron, surrogate, timesteps, tau=4 / 3, v_threshold=0.5, decay_input=False
     )
 
-    def convolution(x, filters, size, strides, name, norm, gamma=0.5):
-        kwargs = {"name": name, "norm": norm, "gamma": gamma}
-        initializer = parts.fan_in_uniform
-        return parts.convolution(
-            x, filters, size, strides, initializer=initializer, **kwargs
-        )
+    convolution = functools.partial(
+        parts.convolution, gamma=0.5, initializer=parts.fan_in_uniform
+    )
 
     def block(x, filters, strides, name):
         y = fire(x, f"{name}_spike1")
-        y = convolution(y, filters, 3, strides, f"{name}_conv1", f"{name}_bn1")
+        y = convolution(y, filters, 3, f"{name}_conv1", f"{name}_bn1", strides)
         y = fire(y, f"{name}_spike2")
         # Blocks start as the identity.
-        y = convolution(y, filters, 3, 1, f"{name}_conv2", f"{name}_bn2", gamma=0.0)
+        y = convolution(y, filters, 3, f"{name}_conv2", f"{name}_bn2", gamma=0.0)
         if strides > 1:
             down = f"{name}_downsample"
-            x = convolution(x, filters, 1, strides, f"{down}_0", f"{down}_1")
-        if not parts.is_sequence(x):
-            x = layers.DirectEncoder(timesteps, name=f"{name}_encoder")(x)
+            x = convolution(x, filters, 1, f"{down}_0", f"{down}_1", strides)
+        x = parts.presented(x, timesteps, name)
         return keras.layers.add([x, y], name=f"{name}_add")
 
     inputs = parts.network_input(input_shape, minimum)
-    x = convolution(inputs, filters, size, strides, "stem_0", "stem_1")
+    x = convolution(inputs, filters, size, "stem_0", "stem_1", strides)
     x = residual.stages(x, residual.Plan(depths), filters, block, first_strides=2)
     x = fire(x, "head_lif")
     if include_top:
@@ -135,7 +131,7 @@ def MSResNet18(
     >>> model.output_shape
     (None, 1000)
     """
-    return MSResNet(input_shape, depths=(2, 2, 2, 2), **options)
+    return MSResNet(input_shape, **residual.RESNET18, **options)
 
 
 @network(MSResNet)
@@ -152,7 +148,7 @@ def MSResNet34(
     >>> model.output_shape
     (None, 1000)
     """
-    return MSResNet(input_shape, depths=(3, 4, 6, 3), **options)
+    return MSResNet(input_shape, **residual.RESNET34, **options)
 
 
 @network(MSResNet)

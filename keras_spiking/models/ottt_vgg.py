@@ -153,7 +153,7 @@ def OTTTSpikingVGG11(
     (None, 1000)
     """
     return OTTTSpikingVGG(
-        input_shape, depths=(1, 1, 2, 2, 2), standardize=False, **options
+        input_shape, depths=vgg.DEPTHS[11], standardize=False, **options
     )
 
 
@@ -171,7 +171,7 @@ def OTTTSpikingVGG11WS(
     >>> model.output_shape
     (None, 1000)
     """
-    return OTTTSpikingVGG(input_shape, depths=(1, 1, 2, 2, 2), **options)
+    return OTTTSpikingVGG(input_shape, depths=vgg.DEPTHS[11], **options)
 
 
 @network(OTTTSpikingVGG)
@@ -189,7 +189,7 @@ def OTTTSpikingVGG13(
     (None, 1000)
     """
     return OTTTSpikingVGG(
-        input_shape, depths=(2, 2, 2, 2, 2), standardize=False, **options
+        input_shape, depths=vgg.DEPTHS[13], standardize=False, **options
     )
 
 
@@ -207,7 +207,7 @@ def OTTTSpikingVGG13WS(
     >>> model.output_shape
     (None, 1000)
     """
-    return OTTTSpikingVGG(input_shape, depths=(2, 2, 2, 2, 2), **options)
+    return OTTTSpikingVGG(input_shape, depths=vgg.DEPTHS[13], **options)
 
 
 @network(OTTTSpikingVGG)
@@ -225,7 +225,7 @@ def OTTTSpikingVGG16(
     (None, 1000)
     """
     return OTTTSpikingVGG(
-        input_shape, depths=(2, 2, 3, 3, 3), standardize=False, **options
+        input_shape, depths=vgg.DEPTHS[16], standardize=False, **options
     )
 
 
@@ -243,7 +243,7 @@ def OTTTSpikingVGG16WS(
     >>> model.output_shape
     (None, 1000)
     """
-    return OTTTSpikingVGG(input_shape, depths=(2, 2, 3, 3, 3), **options)
+    return OTTTSpikingVGG(input_shape, depths=vgg.DEPTHS[16], **options)
 
 
 @network(OTTTSpikingVGG)
@@ -261,7 +261,7 @@ def OTTTSpikingVGG19(
     (None, 1000)
     """
     return OTTTSpikingVGG(
-        input_shape, depths=(2, 2, 4, 4, 4), standardize=False, **options
+        input_shape, depths=vgg.DEPTHS[19], standardize=False, **options
     )
 
 
@@ -279,4 +279,4 @@ def OTTTSpikingVGG19WS(
     >>> model.output_shape
     (None, 1000)
     """
-    return OTTTSpikingVGG(input_shape, depths=(2, 2, 4, 4, 4), **options)
+    return OTTTSpikingVGG(input_shape, depths=vgg.DEPTHS[19], **options)

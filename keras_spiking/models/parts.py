@@ -66,6 +66,13 @@ def apply(x, stack, name):
     return x
 
 
+def presented(x, timesteps, name):
+    """A sequence: of an image the same at every step."""
+    if is_sequence(x):
+        return x
+    return layers.DirectEncoder(timesteps, name=f"{name}_encoder")(x)
+
+
 def neurons(neuron, surrogate, timesteps, **settings):
     """A function that puts neurons behind a tensor: `fire(x, name)`.
 
@@ -83,9 +90,7 @@ def neurons(neuron, surrogate, timesteps, **settings):
     make = _maker(neuron, settings)
 
     def fire(x, name):
-        if not is_sequence(x):
-            x = layers.DirectEncoder(timesteps, name=f"{name}_encoder")(x)
-        return make(name)(x)
+        return make(name)(presented(x, timesteps, name))
 
     return fire
 
@@ -149,8 +154,11 @@ def normal():
 
 
 def _bias(initializer, fan_in):
-    if initializer is not fan_in_uniform:
-        return "zeros"
+    return _uniform(fan_in) if initializer is fan_in_uniform else "zeros"
+
+
+def _uniform(fan_in):
+    """`fan_in_uniform` where Keras does not know the number of inputs."""
     bound = fan_in**-0.5
     return keras.initializers.RandomUniform(-bound, bound)
 
@@ -178,10 +186,10 @@ def convolution(
     x,
     filters,
     size,
-    strides=1,
-    *,
     name,
     norm=None,
+    strides=1,
+    *,
     gamma=1.0,
     groups=1,
     use_bias=None,
@@ -219,15 +227,13 @@ def convolution(
 
 def depthwise_convolution(x, size, *, name, norm=None, padding="same", use_bias=False):
     """A convolution of each channel by itself, and batch normalisation."""
-    bound = 1.0 / size  # of PyTorch's layers
-    uniform = keras.initializers.RandomUniform
     stack = [
         keras.layers.DepthwiseConv2D(
             size,
             padding=padding,
             use_bias=use_bias,
-            depthwise_initializer=uniform(-bound, bound),
-            bias_initializer=uniform(-bound, bound),
+            depthwise_initializer=_uniform(size**2),
+            bias_initializer=_uniform(size**2),
             name=name,
         )
     ]

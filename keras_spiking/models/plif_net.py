@@ -98,10 +98,8 @@ def PLIFNet(
     inputs = x = parts.network_input(input_shape, 2**poolings)
     for _ in range(poolings):
         for _ in range(convolutions):
-            initializer, names = parts.fan_in_uniform, (following(), following())
-            x = parts.convolution(
-                x, filters, 3, name=names[0], norm=names[1], initializer=initializer
-            )
+            names, initializer = (following(), following()), parts.fan_in_uniform
+            x = parts.convolution(x, filters, 3, *names, initializer=initializer)
             x = fire(x, following())
         x = parts.max_pooling(x, 2, 2, following())
     if include_top:

@@ -1,5 +1,6 @@
 """QKFormer: a hierarchical transformer with attention of queries and keys."""
 
+import functools
 from typing import Any
 from typing import Literal
 from typing import Unpack
@@ -95,20 +96,12 @@ def QKFormer(
     attention.check_stages(width, depths=depths, heads=heads)
     fire, gate = attention.neurons(neuron, surrogate, timesteps)
 
-    def convolution(x, filters, size, strides, name, norm):
-        return parts.convolution(
-            x,
-            filters,
-            size,
-            strides,
-            name=name,
-            norm=norm,
-            use_bias=True,
-            initializer=parts.fan_in_uniform,
-        )
+    convolution = functools.partial(
+        parts.convolution, use_bias=True, initializer=parts.fan_in_uniform
+    )
 
     def shortcut(x, filters, name):
-        x = convolution(x, filters, 1, 2, f"{name}_shortcut_0", f"{name}_shortcut_1")
+        x = convolution(x, filters, 1, f"{name}_shortcut_0", f"{name}_shortcut_1", 2)
         return fire(x, f"{name}_shortcut_2")
 
     def patches(x, filters, name, first):
@@ -118,9 +111,7 @@ def QKFormer(
         def layer(x, filters, pool=None):
             nonlocal count
             count += 1
-            x = convolution(
-                x, filters, 3, 1, f"{name}_conv{count}", f"{name}_bn{count}"
-            )
+            x = convolution(x, filters, 3, f"{name}_conv{count}", f"{name}_bn{count}")
             if pool is not None:
                 x = parts.max_pooling(x, 3, 2, f"{name}_{pool}")
             return fire(x, f"{name}_lif{count}")
@@ -135,7 +126,7 @@ def QKFormer(
         filters = parts.channels(x)
         for number, units in enumerate((int(filters * mlp_ratio), filters), 1):
             names = f"{name}_fc{number}", f"{name}_bn{number}"
-            x = fire(convolution(x, units, 1, 1, *names), f"{name}_lif{number}")
+            x = fire(convolution(x, units, 1, *names), f"{name}_lif{number}")
         return x
 
     inputs = x = parts.network_input(input_shape, 16)

@@ -1,8 +1,7 @@
 """What residual networks share: their plan."""
 
 import dataclasses
-
-import keras
+from typing import Any
 
 from keras_spiking.models import parts
 from keras_spiking.validation import check_choice
@@ -37,12 +36,24 @@ class Plan:
         ]
 
 
+# The usual networks, as arguments of the families.
+RESNET18: dict[str, Any] = {"depths": (2, 2, 2, 2)}
+RESNET34: dict[str, Any] = {"depths": (3, 4, 6, 3)}
+RESNET50: dict[str, Any] = {"depths": (3, 4, 6, 3), "bottleneck": True}
+RESNET101: dict[str, Any] = {"depths": (3, 4, 23, 3), "bottleneck": True}
+RESNET152: dict[str, Any] = {"depths": (3, 8, 36, 3), "bottleneck": True}
+RESNEXT50_32X4D = {**RESNET50, "groups": 32, "widening": 2}
+RESNEXT101_32X8D = {**RESNET101, "groups": 32, "widening": 4}
+WIDE_RESNET50_2 = {**RESNET50, "widening": 2}
+WIDE_RESNET101_2 = {**RESNET101, "widening": 2}
+
+
 def stem(x, fire, filters, kind):
     """The convolution and neurons before the blocks."""
     check_choice("stem", kind, ("imagenet", "cifar"))
     small = kind == "cifar"
     size, strides = (3, 1) if small else (7, 2)
-    x = parts.convolution(x, filters, size, strides, name="conv1", norm="bn1")
+    x = parts.convolution(x, filters, size, "conv1", "bn1", strides)
     x = fire(x, "sn1")
     return x if small else parts.max_pooling(x, 3, 2, "maxpool")
 
@@ -65,10 +76,10 @@ def path(x, fire, plan, filters, strides, name):
             x,
             filters,
             size,
+            f"{name}_conv{number}",
+            f"{name}_bn{number}",
             strides,
             groups=groups,
-            name=f"{name}_conv{number}",
-            norm=f"{name}_bn{number}",
         )
         if number < len(convolutions):
             x = fire(x, f"{name}_sn{number}")
@@ -77,10 +88,9 @@ def path(x, fire, plan, filters, strides, name):
 
 def projection(x, y, strides, name):
     """The input `x` of a block, projected to the shape of the path's output `y`."""
-    first = keras.config.image_data_format() == "channels_first"
-    filters = y.shape[2 if first else -1]
     name = f"{name}_downsample"
-    return parts.convolution(x, filters, 1, strides, name=f"{name}_0", norm=f"{name}_1")
+    filters = parts.channels(y)
+    return parts.convolution(x, filters, 1, f"{name}_0", f"{name}_1", strides)
 
 
 def minimum_size(kind):

@@ -159,7 +159,7 @@ def SEWResNet18(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(input_shape, depths=(2, 2, 2, 2), **options)
+    return SEWResNet(input_shape, **residual.RESNET18, **options)
 
 
 @network(SEWResNet)
@@ -176,7 +176,7 @@ def SEWResNet34(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(input_shape, depths=(3, 4, 6, 3), **options)
+    return SEWResNet(input_shape, **residual.RESNET34, **options)
 
 
 @network(SEWResNet)
@@ -193,7 +193,7 @@ def SEWResNet50(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(input_shape, depths=(3, 4, 6, 3), bottleneck=True, **options)
+    return SEWResNet(input_shape, **residual.RESNET50, **options)
 
 
 @network(SEWResNet)
@@ -210,7 +210,7 @@ def SEWResNet101(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(input_shape, depths=(3, 4, 23, 3), bottleneck=True, **options)
+    return SEWResNet(input_shape, **residual.RESNET101, **options)
 
 
 @network(SEWResNet)
@@ -227,7 +227,7 @@ def SEWResNet152(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(input_shape, depths=(3, 8, 36, 3), bottleneck=True, **options)
+    return SEWResNet(input_shape, **residual.RESNET152, **options)
 
 
 @network(SEWResNet)
@@ -244,14 +244,7 @@ def SEWResNeXt50_32x4d(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(
-        input_shape,
-        depths=(3, 4, 6, 3),
-        bottleneck=True,
-        groups=32,
-        widening=2,
-        **options,
-    )
+    return SEWResNet(input_shape, **residual.RESNEXT50_32X4D, **options)
 
 
 @network(SEWResNet)
@@ -268,14 +261,7 @@ def SEWResNeXt101_32x8d(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(
-        input_shape,
-        depths=(3, 4, 23, 3),
-        bottleneck=True,
-        groups=32,
-        widening=4,
-        **options,
-    )
+    return SEWResNet(input_shape, **residual.RESNEXT101_32X8D, **options)
 
 
 @network(SEWResNet)
@@ -292,9 +278,7 @@ def SEWWideResNet50_2(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(
-        input_shape, depths=(3, 4, 6, 3), bottleneck=True, widening=2, **options
-    )
+    return SEWResNet(input_shape, **residual.WIDE_RESNET50_2, **options)
 
 
 @network(SEWResNet)
@@ -311,9 +295,7 @@ def SEWWideResNet101_2(
     >>> model.output_shape
     (None, 1000)
     """
-    return SEWResNet(
-        input_shape, depths=(3, 4, 23, 3), bottleneck=True, widening=2, **options
-    )
+    return SEWResNet(input_shape, **residual.WIDE_RESNET101_2, **options)
 
 
 @network(SEWResNet)
@@ -333,4 +315,4 @@ def RecurrentSEWResNet18(
     References:
         - [Fang et al., 2023](https://arxiv.org/abs/2310.16620)
     """
-    return SEWResNet(input_shape, depths=(2, 2, 2, 2), feedback=True, **options)
+    return SEWResNet(input_shape, **residual.RESNET18, feedback=True, **options)

@@ -1,5 +1,6 @@
 """Spike-driven transformer: attention of masks and additions, shortcuts of currents."""
 
+import functools
 from typing import Any
 from typing import Unpack
 
@@ -103,16 +104,9 @@ def SpikeDrivenTransformer(
         )
     fire, gate = attention.neurons(neuron, surrogate, timesteps)
 
-    def convolution(x, filters, size, name, norm, use_bias=True):
-        return parts.convolution(
-            x,
-            filters,
-            size,
-            name=name,
-            norm=norm,
-            use_bias=use_bias,
-            initializer=parts.fan_in_uniform,
-        )
+    convolution = functools.partial(
+        parts.convolution, use_bias=True, initializer=parts.fan_in_uniform
+    )
 
     def patches(x):
         for number, divisor in enumerate((8, 4, 2)):
@@ -135,7 +129,9 @@ def SpikeDrivenTransformer(
         y = fire(x, f"{name}_shortcut_lif")
         q, k, v = (
             fire(
-                convolution(y, width, 1, f"{name}_{i}_conv", f"{name}_{i}_bn", False),
+                convolution(
+                    y, width, 1, f"{name}_{i}_conv", f"{name}_{i}_bn", use_bias=False
+                ),
                 f"{name}_{i}_lif",
             )
             for i in "qkv"

@@ -1,5 +1,6 @@
 """Spikformer: a transformer of spikes, with self-attention without a softmax."""
 
+import functools
 from typing import Any
 from typing import Literal
 from typing import Unpack
@@ -94,13 +95,13 @@ def Spikformer(
     attention.check_heads(width, heads)
     check_choice("patch_size", patch_size, (4, 16))
     fire, gate = attention.neurons(neuron, surrogate, timesteps)
-    options = {"use_bias": False, "initializer": parts.normal}
+    convolution = functools.partial(
+        parts.convolution, use_bias=False, initializer=parts.normal
+    )
 
     def stage(x, filters, pools, name):
         block = f"{name}_conv_bn_block"
-        x = parts.convolution(
-            x, filters, 3, name=f"{block}_0", norm=f"{block}_1", **options
-        )
+        x = convolution(x, filters, 3, f"{block}_0", f"{block}_1")
         if pools:
             x = parts.max_pooling(x, 3, 2, f"{block}_2")
         return fire(x, f"{name}_neuron")
@@ -108,9 +109,7 @@ def Spikformer(
     def mlp(x, name):
         for number, filters in enumerate((int(width * mlp_ratio), width), 1):
             layer = f"{name}_fc{number}"
-            x = parts.convolution(
-                x, filters, 1, name=f"{layer}_0", norm=f"{layer}_1", **options
-            )
+            x = convolution(x, filters, 1, f"{layer}_0", f"{layer}_1")
             x = fire(x, f"{name}_neuron{number}")
         return x
 

@@ -119,7 +119,7 @@ def SpikingResNet18(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(input_shape, depths=(2, 2, 2, 2), **options)
+    return SpikingResNet(input_shape, **residual.RESNET18, **options)
 
 
 @network(SpikingResNet)
@@ -136,7 +136,7 @@ def SpikingResNet34(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(input_shape, depths=(3, 4, 6, 3), **options)
+    return SpikingResNet(input_shape, **residual.RESNET34, **options)
 
 
 @network(SpikingResNet)
@@ -153,7 +153,7 @@ def SpikingResNet50(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(input_shape, depths=(3, 4, 6, 3), bottleneck=True, **options)
+    return SpikingResNet(input_shape, **residual.RESNET50, **options)
 
 
 @network(SpikingResNet)
@@ -170,7 +170,7 @@ def SpikingResNet101(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(input_shape, depths=(3, 4, 23, 3), bottleneck=True, **options)
+    return SpikingResNet(input_shape, **residual.RESNET101, **options)
 
 
 @network(SpikingResNet)
@@ -187,7 +187,7 @@ def SpikingResNet152(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(input_shape, depths=(3, 8, 36, 3), bottleneck=True, **options)
+    return SpikingResNet(input_shape, **residual.RESNET152, **options)
 
 
 @network(SpikingResNet)
@@ -204,14 +204,7 @@ def SpikingResNeXt50_32x4d(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(
-        input_shape,
-        depths=(3, 4, 6, 3),
-        bottleneck=True,
-        groups=32,
-        widening=2,
-        **options,
-    )
+    return SpikingResNet(input_shape, **residual.RESNEXT50_32X4D, **options)
 
 
 @network(SpikingResNet)
@@ -228,14 +221,7 @@ def SpikingResNeXt101_32x8d(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(
-        input_shape,
-        depths=(3, 4, 23, 3),
-        bottleneck=True,
-        groups=32,
-        widening=4,
-        **options,
-    )
+    return SpikingResNet(input_shape, **residual.RESNEXT101_32X8D, **options)
 
 
 @network(SpikingResNet)
@@ -252,9 +238,7 @@ def SpikingWideResNet50_2(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(
-        input_shape, depths=(3, 4, 6, 3), bottleneck=True, widening=2, **options
-    )
+    return SpikingResNet(input_shape, **residual.WIDE_RESNET50_2, **options)
 
 
 @network(SpikingResNet)
@@ -271,6 +255,4 @@ def SpikingWideResNet101_2(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingResNet(
-        input_shape, depths=(3, 4, 23, 3), bottleneck=True, widening=2, **options
-    )
+    return SpikingResNet(input_shape, **residual.WIDE_RESNET101_2, **options)

@@ -110,7 +110,7 @@ def SpikingVGG11(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(1, 1, 2, 2, 2), **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[11], **options)
 
 
 @network(SpikingVGG)
@@ -127,7 +127,7 @@ def SpikingVGG11BN(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(1, 1, 2, 2, 2), normalize=True, **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[11], normalize=True, **options)
 
 
 @network(SpikingVGG)
@@ -144,7 +144,7 @@ def SpikingVGG13(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(2, 2, 2, 2, 2), **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[13], **options)
 
 
 @network(SpikingVGG)
@@ -161,7 +161,7 @@ def SpikingVGG13BN(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(2, 2, 2, 2, 2), normalize=True, **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[13], normalize=True, **options)
 
 
 @network(SpikingVGG)
@@ -178,7 +178,7 @@ def SpikingVGG16(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(2, 2, 3, 3, 3), **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[16], **options)
 
 
 @network(SpikingVGG)
@@ -195,7 +195,7 @@ def SpikingVGG16BN(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(2, 2, 3, 3, 3), normalize=True, **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[16], normalize=True, **options)
 
 
 @network(SpikingVGG)
@@ -212,7 +212,7 @@ def SpikingVGG19(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(2, 2, 4, 4, 4), **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[19], **options)
 
 
 @network(SpikingVGG)
@@ -229,4 +229,4 @@ def SpikingVGG19BN(
     >>> model.output_shape
     (None, 1000)
     """
-    return SpikingVGG(input_shape, depths=(2, 2, 4, 4, 4), normalize=True, **options)
+    return SpikingVGG(input_shape, depths=vgg.DEPTHS[19], normalize=True, **options)

@@ -123,7 +123,7 @@ def load_spikingjelly(
     for layer, prefix in pairs:
         arrays = modules[prefix]
         for variable, suffix, shape in ours[layer]:
-            name = f"{prefix}.{suffix}" if prefix else suffix
+            name = _joined(prefix, suffix)
             value = None
             if suffix in arrays:
                 value = _as_keras(layer, variable, arrays[suffix], shape)
@@ -134,12 +134,8 @@ def load_spikingjelly(
                 values.append((variable, value))
                 matched.append((variable.path, tuple(variable.shape), name))
     used = {name for *_, name in matched}
-    unused = [
-        name
-        for prefix, arrays in modules.items()
-        for name in (f"{prefix}.{s}" if prefix else s for s in arrays)
-        if name not in used
-    ]
+    names = [_joined(p, suffix) for p, arrays in modules.items() for suffix in arrays]
+    unused = [name for name in names if name not in used]
     taken = {layer for layer, _ in pairs}
     missing = [layer.name for layer in ours if layer not in taken]
     if check_bool("strict", strict) and (wrong or missing or unused):
@@ -168,6 +164,10 @@ def _modules(state):
     return dict(modules)
 
 
+def _joined(prefix, suffix):
+    return f"{prefix}.{suffix}" if prefix else suffix
+
+
 def _layers_with_weights(model):
     """`{layer: [(variable, its name in PyTorch, shape of the flattened maps)]}`."""
     found, flattened = {}, None
@@ -177,10 +177,10 @@ def _layers_with_weights(model):
             flattened = layer.get_build_config()["input_shape"][1:]
             if layer.data_format == "channels_first":
                 flattened = (*flattened[1:], flattened[0])
-        inner = list(all_layers(layer).values()) if not _is_leaf(layer) else [layer]
+        inner = all_layers(layer).values()
         others = {id(w) for x in inner if x is not layer for w in x.weights}
         own = [w for w in layer.weights if id(w) not in others]
-        if isinstance(layer, keras.Model) or not own:
+        if not own or isinstance(layer, keras.Model):
             continue
         shape = None
         if isinstance(layer, keras.layers.Dense) and flattened:
@@ -189,10 +189,6 @@ def _layers_with_weights(model):
             flattened = None
         found[layer] = [(w, _THEIRS.get(w.name, w.name), shape) for w in own]
     return found
-
-
-def _is_leaf(layer):
-    return len(all_layers(layer)) == 1
 
 
 def _by_name(ours, modules):

@@ -11,6 +11,13 @@ from keras_spiking import layers
 from keras_spiking.models import parts
 from keras_spiking.validation import check_integer
 
+# Convolutions of the five stages, by the number of layers with weights.
+DEPTHS = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
 WIDTHS = (1, 2, 4, 8, 8)  # of the five stages, in filters of the first one
 POOLED = 7  # height and width of maps before dense layers
 

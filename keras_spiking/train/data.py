@@ -20,14 +20,16 @@ TRAIN, TEST = ("train", "training"), ("test", "val", "valid", "validation")
 
 # Settings of augmentation that is asked for by name only.
 _USUAL = {
-    **{"flip": 0.5, "crop": 4, "cutout": 8, "resized_crop": 0.08, "mixup": 0.2},
-    **{
-        "shift": 4,
-        "drop": 0.1,
-        "time_crop": 0.8,
-        "time_jitter": 1000,
-        "event_mix": 1.0,
-    },
+    "flip": 0.5,
+    "crop": 4,
+    "cutout": 8,
+    "resized_crop": 0.08,
+    "mixup": 0.2,
+    "shift": 4,
+    "drop": 0.1,
+    "time_crop": 0.8,
+    "time_jitter": 1000,
+    "event_mix": 1.0,
 }
 
 _EVENT_AUGMENTATION = {

@@ -1,24 +1,15 @@
 """What a trained network does, and what it costs."""
 
-import keras
 import numpy as np
 
 from keras_spiking.callbacks import InputMonitor
 from keras_spiking.callbacks import OutputMonitor
+from keras_spiking.conversion.folding import WEIGHTED
+from keras_spiking.conversion.report import ENERGY_45NM
+from keras_spiking.conversion.report import macs
 from keras_spiking.inspection.selection import all_layers
 
 SAMPLES = 256
-
-# In 45 nm, 32-bit floats: Horowitz, 2014, doi.org/10.1109/ISSCC.2014.6757323
-ADDITION, MULTIPLICATION = 0.9e-12, 4.6e-12
-
-_SYNAPSES = (
-    keras.layers.Dense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.DepthwiseConv2D,
-)
 
 
 def measure(model, batches, samples=SAMPLES):
@@ -38,7 +29,7 @@ def measure(model, batches, samples=SAMPLES):
     """
     outputs = OutputMonitor(transform=_rate_and_spikes)
     inputs = InputMonitor(
-        layers=lambda layer: isinstance(layer, _SYNAPSES), transform=_not_zero
+        layers=lambda layer: isinstance(layer, WEIGHTED), transform=_not_zero
     )
     seen = []
     for index in range(len(batches)):
@@ -61,12 +52,15 @@ def measure(model, batches, samples=SAMPLES):
     for name, (not_zero, spiking) in mean(inputs.records).items():
         # Further calls of a shared layer are recorded as "name:1" and so on.
         layer = synapses[name.partition(":")[0]]
-        size, once = _size_and_operations(layer)
+        shape = layer.get_build_config()["input_shape"]
+        size = np.prod([n or 1 for n in shape[1:]])
+        once = macs(layer, shape, layer.compute_output_shape(shape))
         dense += once
         if spiking == 1.0:
             additions += once * not_zero / size
         else:
             multiplications += once * not_zero / size
+    joules = ENERGY_45NM["ac"] * additions + ENERGY_45NM["mac"] * multiplications
     return {
         "samples": sum(seen),
         "layers": layers,
@@ -75,8 +69,8 @@ def measure(model, batches, samples=SAMPLES):
         "additions": additions,
         "multiplications": multiplications,
         "multiplications_without_spikes": dense,
-        "joules": ADDITION * additions + MULTIPLICATION * multiplications,
-        "joules_without_spikes": MULTIPLICATION * dense,
+        "joules": joules,
+        "joules_without_spikes": ENERGY_45NM["mac"] * dense,
     }
 
 
@@ -89,16 +83,6 @@ def _not_zero(inputs):
     """How many inputs are not zero, over all steps, and whether these are spikes."""
     inputs = inputs.astype("float32")
     return (inputs != 0.0).sum() / len(inputs), (inputs == np.round(inputs)).all()
-
-
-def _size_and_operations(layer):
-    """Inputs of a layer at one step, and multiplications if none of them is zero."""
-    shape = layer.get_build_config()["input_shape"]
-    size = np.prod([n or 1 for n in shape[1:]])
-    outputs = layer.compute_output_shape(shape)
-    first = getattr(layer, "data_format", None) == "channels_first"
-    positions = outputs[2:] if first else outputs[1:-1]
-    return size, float(np.prod(layer.kernel.shape) * np.prod(positions))
 
 
 def table(found):

@@ -103,8 +103,7 @@ class FewSpikeLayer(Layer):
 
     def call(self, inputs):
         self.build(inputs.shape)
-        dtype = "float64" if self.compute_dtype == "float64" else "float32"
-        v = ops.sum(ops.cast(inputs, dtype), axis=1)
+        v = ops.sum(ops.cast(inputs, self.state_dtype), axis=1)
         tables = self.tables_of(v)
         outputs = []
         for k in range(self.K):

@@ -44,7 +44,7 @@ class _ParallelSpikingNeuron(Layer):
             shape=shape,
             initializer=initializer,
             # A potential in half precision would move spikes.
-            dtype="float64" if self.compute_dtype == "float64" else "float32",
+            dtype=self.state_dtype,
             autocast=False,
         )
 

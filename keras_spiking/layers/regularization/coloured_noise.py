@@ -95,11 +95,10 @@ class ColouredNoise(Layer):
     def call(self, inputs, training=False):
         if not training:
             return inputs
-        dtype = "float64" if self.compute_dtype == "float64" else "float32"
-        noise = noise_for(self, inputs, dtype)
+        noise = noise_for(self, inputs, self.state_dtype)
         std = self.std
         if self.learn_std:
-            std = ops.cast(ops.convert_to_tensor(self.std_weight), dtype)
+            std = ops.cast(ops.convert_to_tensor(self.std_weight), self.state_dtype)
         return inputs + ops.cast(std * noise, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
