@@ -47,9 +47,9 @@ def test_splits_and_seeds_share_no_sample(function, options, x_shape, y_shape):
     ]
     for a, b in itertools.combinations(drawn, 2):
         same = (a[:, None] == b[None]).reshape(21, 21, -1).all(axis=-1)
-        # Of 300 pairs of bits without much noise, and of 512 words, some coincide.
+        # Of what is discrete some coincide: bits, words, times of spikes.
         assert same.mean() < 0.05
-        assert function in (delayed_xor, copy_problem) or not same.any()
+        assert function not in (yin_yang, adding_problem) or not same.any()
     again, _ = function(21, split="test", seed=1, **options)
     np.testing.assert_array_equal(again, drawn[5])
 
