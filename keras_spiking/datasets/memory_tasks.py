@@ -104,7 +104,7 @@ def copy_problem(
 
     >>> x, y = keras_spiking.datasets.copy_problem(1, length=2, delay=3, symbols=2)
     >>> [int(s) for s in x[0].argmax(axis=-1)], [int(s) for s in y[0]]
-    ([1, 0, 2, 2, 3, 2, 2], [2, 2, 2, 2, 2, 1, 0])
+    ([1, 1, 2, 2, 3, 2, 2], [2, 2, 2, 2, 2, 1, 1])
 
     References:
         - [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735)
@@ -168,7 +168,7 @@ def delayed_xor(
 
     >>> x, y = keras_spiking.datasets.delayed_xor(4, timesteps=4, delay=3)
     >>> [int(s) for s in x[0, 0]], [int(s) for s in x[0, 3]], int(y[0])
-    ([0, 1], [1, 0], 1)
+    ([1, 0], [0, 1], 1)
 
     References:
         - [Hochreiter and Schmidhuber, 1997](https://doi.org/10.1162/neco.1997.9.8.1735)

@@ -69,8 +69,8 @@ def yin_yang(
     missing = [np.flatnonzero(labels == c) for c in range(_CLASSES)]
     while any(map(len, missing)):
         drawn = generator.uniform(0.0, 2 * _RADIUS, (_DRAWN, 2))
-        drawn = drawn[np.hypot(*(drawn - _RADIUS).T) <= _RADIUS]
-        found = _classify(*drawn.T, r_small)
+        drawn = drawn[np.linalg.norm(drawn - _RADIUS, axis=1) <= _RADIUS]
+        found = _classify(drawn[:, 0], drawn[:, 1], r_small)
         for c, places in enumerate(missing):
             fitting = drawn[found == c][: len(places)]
             points[places[: len(fitting)]] = fitting
