@@ -96,7 +96,7 @@ def yin_yang(seed):
             layers.LILayer(10.0, decay_input=False, reduce="mean"),
         ]
     )
-    yield "LIF, 4-60-3", classification(model, data, 30, 1e-2, 50)
+    yield "LIF, 4-60-3", classification(model, data, 40, 2e-2, 200)
 
 
 def delayed_keywords(seed):
