@@ -1,10 +1,9 @@
-"""Benchmarks of generated data: Yin-Yang, words of delays, Randman.
+"""Benchmarks of generated data: Yin-Yang, words of delays, Randman, adding.
 
     KERAS_BACKEND=torch python benchmarks/generated_tasks.py [task ...]
 
-The tasks are `yin_yang`, `delayed_keywords`, `randman` and `adding`. A network is
-chosen by nothing but the code here: validation data are not looked at, and test data
-once. Results: `benchmarks/results/generated_tasks.md`.
+The tasks are `yin_yang`, `delayed_keywords`, `randman` and `adding`, for which the
+number is the mean squared error. Results: `benchmarks/results/generated_tasks.md`.
 """
 
 import argparse

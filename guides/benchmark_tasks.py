@@ -161,17 +161,17 @@ RESULTS
 """
 
 print(f"{keras.config.backend()}, seed {SEED}, {UNITS} neurons")
-print("| task | " + " | ".join(NEURONS) + " | time |")
+print("| task | " + " | ".join(NEURONS) + " | processor time |")
 print("|---|" + "---|" * (len(NEURONS) + 1))
 scores = {}
 for task, (data, outputs, epochs, gain) in TASKS.items():
-    started = time.perf_counter()
+    started = time.process_time()
     shape = data[0][0].shape[1:]
     scores[task] = [
         score(network(neurons, shape, outputs, gain), data, epochs)
         for neurons in NEURONS.values()
     ]
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     form = "error {:.3f}" if outputs == 1 else "{:.1%}"
     cells = " | ".join(form.format(value) for value in scores[task])
     print(f"| {task} | {cells} | {seconds:.0f} s |", flush=True)
