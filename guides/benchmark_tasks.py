@@ -157,7 +157,8 @@ def score(model, data, epochs):
 """
 ## Results
 
-RESULTS
+Each cell is an accuracy on the test split, or, for the series, the error in standard
+deviations of its values.
 """
 
 print(f"{keras.config.backend()}, seed {SEED}, {UNITS} neurons")
@@ -177,7 +178,9 @@ for task, (data, outputs, epochs, gain) in TASKS.items():
     print(f"| {task} | {cells} | {seconds:.0f} s |", flush=True)
 
 """
-CONCLUSION
+With three seeds, `benchmarks/generated_tasks.py` has measured 98.6 % for LIF on
+Yin-Yang, and on words of delays 74.6 % for slow LIF and 95.5 % for SE-adLIF: what was
+heard first is still there, in the adaptation, when the word ends.
 
 ## A picture of it
 """
