@@ -188,10 +188,10 @@ for task, (data, outputs, epochs, gain) in TASKS.items():
 
 """
 Memory is no merit by itself: constant currents are best told apart by neurons that
-forget. A bit that is 15 steps old needs slow neurons, and the order of many spikes
-those that adapt. With three seeds, `benchmarks/generated_tasks.py` has measured 98.6 % for LIF on
-Yin-Yang, longer trained, and on words of delays 74.6 % for slow LIF and 95.5 % for SE-adLIF: what was
-heard first is still there, in the adaptation, when the word ends.
+forget. A bit that is 15 steps old needs slow neurons, and delays between many spikes
+those that adapt. This is one seed; with three, `benchmarks/generated_tasks.py` has
+measured 98.6 % for LIF on Yin-Yang, trained for longer, and on words of delays 74.6 %
+for slow LIF and 95.5 % for SE-adLIF.
 
 ## A picture of it
 """
