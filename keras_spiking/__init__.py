@@ -6,6 +6,7 @@ from keras_spiking import config
 from keras_spiking import constraints
 from keras_spiking import conversion
 from keras_spiking import datasets
+from keras_spiking import energy
 from keras_spiking import export
 from keras_spiking import inference
 from keras_spiking import layers
@@ -30,6 +31,7 @@ __all__ = [
     "constraints",
     "conversion",
     "datasets",
+    "energy",
     "export",
     "inference",
     "layers",

@@ -3,9 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from keras_spiking.validation import check_number
+from keras_spiking.validation import check_array
+from keras_spiking.validation import check_fan_out
 from keras_spiking.validation import check_timesteps
 
 __all__ = [
@@ -72,8 +75,9 @@ class SynapticOperations(keras.metrics.Mean):
     """Synaptic operations per sample: spikes times the synapses behind each.
 
     Args:
-        fan_out: Float >= 0, the number of synapses per neuron: `units` of a following
-            `Dense`, `filters * kernel_size ** 2` of a `Conv2D` without strides.
+        fan_out: Float >= 0, the number of synapses per neuron, such as `units` of a
+            following `Dense`; or an array of the features' shape, one for each neuron,
+            such as `keras_spiking.energy.fan_out` returns it for a convolution.
         name: Name of the metric.
         dtype: Dtype of the metric. Defaults to `keras.config.floatx()`.
 
@@ -87,21 +91,23 @@ class SynapticOperations(keras.metrics.Mean):
 
     def __init__(
         self,
-        fan_out: float,
+        fan_out: ArrayLike,
         *,
         name: str = "synaptic_operations",
         dtype: Any = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.fan_out = check_number("fan_out", fan_out, minimum=0.0)
+        self.fan_out = check_array("fan_out", fan_out, minimum=0.0)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None):
-        spikes = ops.cast(ops.convert_to_tensor(y_pred) != 0.0, self.dtype)
-        count = ops.sum(spikes, axis=tuple(range(1, len(spikes.shape))))
-        return super().update_state(count * self.fan_out, sample_weight)
+        y_pred = ops.convert_to_tensor(y_pred)
+        check_fan_out(self.fan_out, y_pred)
+        operations = ops.cast(y_pred != 0.0, self.dtype) * self.fan_out
+        axes = tuple(range(1, len(operations.shape)))
+        return super().update_state(ops.sum(operations, axis=axes), sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "fan_out": self.fan_out}
+        return {**super().get_config(), "fan_out": np.asarray(self.fan_out).tolist()}
 
 
 @keras.saving.register_keras_serializable("keras_spiking.metrics")

@@ -1,14 +1,18 @@
-"""Regularizers of activity."""
+"""Regularizers of activity: firing rates, synaptic operations."""
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_spiking.ops.reduce import mean
+from keras_spiking.validation import check_array
+from keras_spiking.validation import check_fan_out
 from keras_spiking.validation import check_number
 
-__all__ = ["FiringRateRegularizer"]
+__all__ = ["FiringRateRegularizer", "SynapticOperationsRegularizer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -68,3 +72,54 @@ class FiringRateRegularizer(keras.regularizers.Regularizer):
             "maximum": self.maximum,
             "strength": self.strength,
         }
+
+
+@keras.saving.register_keras_serializable("keras_spiking")
+class SynapticOperationsRegularizer(keras.regularizers.Regularizer):
+    """Penalises synaptic operations: spikes, times the synapses behind each neuron.
+
+        L = strength sum_t,i |S_i[t]| fan_out_i
+
+    per sample. Use it as the `activity_regularizer` of a spiking layer; its gradient
+    passes through the spikes by their surrogate. `strength` may be the energy of an
+    operation.
+
+    Args:
+        fan_out: Float >= 0, the number of synapses per neuron, or an array of the
+            features' shape, one for each neuron, such as `keras_spiking.energy.fan_out`
+            returns it for the layer that follows. Where several follow, their sum.
+        strength: Float >= 0, the weight of the penalty for each operation. Defaults to
+            `1e-6`.
+
+    Example:
+
+    >>> convolution = keras.layers.Conv2D(16, 3, strides=2)
+    >>> fan_out = keras_spiking.energy.fan_out(convolution, (28, 28, 8))
+    >>> regularizer = keras_spiking.regularizers.SynapticOperationsRegularizer(fan_out)
+    >>> layer = keras_spiking.layers.LIFLayer(activity_regularizer=regularizer)
+
+    References:
+        - [Sorbaro et al., 2020](https://doi.org/10.3389/fnins.2020.00662)
+    """
+
+    def __init__(self, fan_out: ArrayLike, strength: float = 1e-6):
+        self.fan_out = check_array("fan_out", fan_out, minimum=0.0)
+        self.strength = check_number("strength", strength, minimum=0.0)
+
+    def __call__(self, x: Any) -> Any:
+        if len(x.shape) < 3:
+            raise ValueError(
+                "SynapticOperationsRegularizer needs the spikes of every time step, "
+                f"(batch, time, ...). Received spikes of shape {tuple(x.shape)}: use "
+                "`return_sequences=True`."
+            )
+        check_fan_out(self.fan_out, x)
+        if keras.backend.standardize_dtype(x.dtype) != "float64":
+            x = ops.cast(x, "float32")
+        # Keras divides activity losses by the batch size.
+        fan_out = ops.convert_to_tensor(self.fan_out, x.dtype)
+        return self.strength * ops.sum(ops.abs(x) * fan_out)
+
+    def get_config(self) -> dict[str, Any]:
+        fan_out = np.asarray(self.fan_out).tolist()
+        return {"fan_out": fan_out, "strength": self.strength}

@@ -208,3 +208,13 @@ def same_shape(shape, other):
     return len(shape) == len(other) and all(
         n is None or m is None or n == m for n, m in zip(shape, other)
     )
+
+
+def check_fan_out(fan_out, spikes):
+    """Checks that numbers of synapses fit spikes `(batch, time, ...)`."""
+    shape = np.shape(fan_out)
+    if shape and not same_shape(shape, tuple(spikes.shape[2:])):
+        raise ValueError(
+            "`fan_out` must be one number, or have one for each neuron. Received: "
+            f"`fan_out` of shape {shape} for spikes of shape {tuple(spikes.shape)}."
+        )

@@ -17,10 +17,11 @@ from keras_spiking.conversion.measure import neuron_layers
 from keras_spiking.conversion.measure import step_of
 from keras_spiking.conversion.spiking_model import SpikingModel
 from keras_spiking.conversion.spiking_model import check_spiking_model
+from keras_spiking.energy.costs import COSTS
 from keras_spiking.parameter import current_value
 from keras_spiking.validation import check_number
 
-ENERGY_45NM = {"mac": 4.6e-12, "ac": 0.9e-12}
+ENERGY_45NM = {"mac": COSTS["45nm"].mac, "ac": COSTS["45nm"].ac}
 """Joules for one 32-bit floating point operation in 45 nm: multiply-accumulate
 and accumulate (Horowitz, 2014)."""
 

@@ -83,11 +83,11 @@ def of_conv(
     if depthwise:
         depth, filters = 1, depth * filters
     every = (_all(v, size) for v in (strides, dilation_rate))
-    axes = [_axis(*axis, padding) for axis in zip(size, kernel, *every)]
+    axes = [conv_axis(*axis, padding) for axis in zip(size, kernel, *every)]
     return _make(size, channels, filters, kernel, axes, channels // depth)
 
 
-def _axis(size, kernel, stride, dilation, padding):
+def conv_axis(size, kernel, stride, dilation, padding):
     """Output size, padding, stride and dilation of an axis."""
     width = (kernel - 1) * dilation + 1
     if size is None:
@@ -106,11 +106,11 @@ def of_conv_transpose(
     size, channels = _split(shape, data_format)
     *kernel, filters, _ = kernel_shape
     every = (_all(v, size) for v in (strides, dilation_rate, output_padding))
-    axes = [_transposed(*axis, padding) for axis in zip(size, kernel, *every)]
+    axes = [transposed_axis(*axis, padding) for axis in zip(size, kernel, *every)]
     return _make(size, channels, filters, kernel, axes, 1, transposed=1)
 
 
-def _transposed(size, kernel, stride, dilation, extra, padding):
+def transposed_axis(size, kernel, stride, dilation, extra, padding):
     """Output size, padding, stride and dilation of an axis of a transposed product."""
     width = (kernel - 1) * dilation + 1
     if padding == "valid":

@@ -1,0 +1,239 @@
+"""Operations of a model on data, counted in what reaches its weights."""
+
+import collections
+import math
+import operator
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_spiking.energy.fan_out import fan_out
+from keras_spiking.energy.fan_out import feature_rank
+from keras_spiking.energy.observation import observe
+from keras_spiking.inspection.selection import all_layers
+from keras_spiking.inspection.selection import is_spiking
+from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.validation import check_integer
+
+
+class Inputs:
+    """What reached the weights of a layer: for each input, how often and how strongly.
+
+    Args:
+        layer: Keras layer.
+        part: Which weights of it, see `fan_out`.
+        after_neurons: Boolean, whether neurons have been called before.
+    """
+
+    def __init__(self, layer, part, after_neurons):
+        self.layer, self.part, self.after_neurons = layer, part, after_neurons
+        self.rows = 0  # how many inputs there were, over samples, steps and positions
+        self.binary = self.whole = True
+        self.active = self.total = self.largest = 0.0
+        self.smallest = np.inf
+
+    def add(self, x):
+        self.features = x.shape[x.ndim - feature_rank(self.layer, self.part) :]
+        x = np.abs(x.reshape(-1, *self.features).astype("float64"))
+        nonzero = x != 0.0
+        self.rows += len(x)
+        self.binary &= bool(np.all(x[nonzero] == 1.0))
+        self.whole &= bool(np.all(x[nonzero] % 1.0 == 0.0))
+        self.active = self.active + nonzero.sum(axis=0)
+        self.total = self.total + x.sum(axis=0)
+        self.largest = np.maximum(self.largest, x.max(axis=0))
+        smallest = np.where(nonzero, x, np.inf).min(axis=0)
+        self.smallest = np.minimum(self.smallest, smallest)
+
+    @property
+    def kind(self):
+        """What is counted: `"spikes"`, `"counts"` of spikes, or `"analog"` values."""
+        if self.binary:
+            return "spikes"
+        if self.after_neurons and self.whole:
+            return "counts"
+        # Scaled spikes, as converted networks have them: the weights absorb the scale.
+        # A value that is there all the time is not told apart from a current.
+        one_size = np.all((self.active == 0) | (self.largest == self.smallest))
+        come_and_go = np.any((self.active > 0) & (self.active < self.rows))
+        return "spikes" if self.after_neurons and one_size and come_and_go else "analog"
+
+    def operations(self):
+        """Effective operations: those with an input and a weight that are not 0."""
+        synapses = fan_out(self.layer, self.features, part=self.part)
+        # A number of spikes is as many spikes that arrive at once.
+        events = self.total if self.kind == "counts" else self.active
+        return float(np.sum(synapses * events))
+
+    def dense(self):
+        """Operations of a dense product for one input."""
+        every = fan_out(self.layer, self.features, part=self.part, pruned=False)
+        return int(np.sum(every))
+
+    @property
+    def share(self):
+        """The share of inputs that are not 0."""
+        return float(np.sum(self.active)) / (self.rows * math.prod(self.features))
+
+
+class Outputs:
+    """What left neurons, or other layers over time.
+
+    Args:
+        layer: Keras layer.
+    """
+
+    def __init__(self, layer):
+        self.layer = layer
+        self.rows = 0
+        self.active = 0
+
+    def add(self, outputs, has_time):
+        leading = 2 if has_time else 1
+        self.neurons = math.prod(outputs.shape[leading:])
+        self.rows += math.prod(outputs.shape[:leading])
+        self.active += int(np.count_nonzero(outputs))
+
+    @property
+    def has_state(self):
+        return isinstance(self.layer, TemporalLayer) or is_spiking(self.layer)
+
+
+class Counts:
+    """Counts of a model on data.
+
+    Args:
+        model: Keras model.
+
+    Attributes:
+        samples: Integer.
+        inputs: Dictionary from names of layers, or `"{name}/{part}"`, to `Inputs`.
+        outputs: Dictionary from names of neurons and activations to `Outputs`.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.samples = 0
+        self.inputs = {}
+        self.outputs = {}
+        self._neurons = False
+
+    def add(self, x):
+        """Runs the model on a batch and adds to the counts. Returns its outputs."""
+        self._neurons = False
+        self.samples += len(keras.tree.flatten(x)[0])
+        return observe(self.model, x, self._at_synapses, self._at_neurons)
+
+    def _at_synapses(self, name, layer, part, x):
+        key = name if part == "kernel" else f"{name}/{part.removesuffix('_kernel')}"
+        if key not in self.inputs:
+            self.inputs[key] = Inputs(layer, part, self._neurons)
+        self.inputs[key].add(x)
+
+    def _at_neurons(self, name, layer, outputs, has_time):
+        self._neurons = self._neurons or is_spiking(layer)
+        if name not in self.outputs:
+            self.outputs[name] = Outputs(layer)
+        self.outputs[name].add(outputs, has_time)
+
+    @property
+    def neurons(self):
+        """The `outputs` of layers of spiking neurons."""
+        return {n: x for n, x in self.outputs.items() if is_spiking(x.layer)}
+
+    @property
+    def timesteps(self):
+        """How many steps a sample takes: those of most layers of neurons."""
+        steps = [x.rows // self.samples for x in self.neurons.values()]
+        return collections.Counter(steps).most_common(1)[0][0]
+
+    @property
+    def uncounted(self):
+        """Names of the layers with matrices of weights whose operations are unknown."""
+        counted = {id(w) for x in self.inputs.values() for w in x.layer.weights}
+        # Layers hold those of others, too.
+        return [
+            name
+            for name, layer in all_layers(self.model).items()
+            for own in [{id(w) for w in layer.weights if len(w.shape) > 1}]
+            if own - counted - {id(w) for x in _inside(layer) for w in x.weights}
+        ]
+
+
+def _inside(layer):
+    return [x for x in all_layers(layer).values() if x is not layer]
+
+
+def count(model: keras.layers.Layer, data, batch_size: int = 32) -> Counts:
+    """Counts on all of the data, in batches.
+
+    Args:
+        model: Keras model with spiking neurons.
+        data: Array of inputs, or a structure of arrays as the model takes it.
+        batch_size: Integer >= 1.
+    """
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(
+            "`model` must be a Keras model or layer. Received: "
+            f"model={model!r} (of type {type(model).__name__})"
+        )
+    if not any(is_spiking(layer) for layer in all_layers(model).values()):
+        raise ValueError(
+            f"Model '{model.name}' has no spiking neurons, whose spikes could be "
+            "counted. See keras_spiking.conversion.convert, or use layers such as "
+            "keras_spiking.layers.LIFLayer in place of activations."
+        )
+    counts = Counts(model)
+    for batch in batches(model, data, batch_size):
+        if not model.built:
+            model(keras.tree.map_structure(_symbol, batch))
+        counts.add(batch)
+    return counts
+
+
+def batches(model, data, batch_size):
+    """Batches of data that fit a model's inputs and are finite."""
+    check_integer("batch_size", batch_size, minimum=1)
+    data = keras.tree.map_structure(_to_array, data)
+    arrays = keras.tree.flatten(data)
+    expected = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    if not arrays or expected and len(arrays) != len(expected):
+        raise ValueError(
+            f"Model '{model.name}' has {len(expected)} inputs, `data` must hold an "
+            f"array for each. Received: {len(arrays)} arrays."
+        )
+    for symbol, array in zip(expected, arrays):
+        shape = tuple(symbol.shape)
+        fits = array.ndim == len(shape) and all(
+            n is None or n == m for n, m in zip(shape[1:], array.shape[1:])
+        )
+        if not fits:
+            raise ValueError(
+                f"`data` must fit the input of model '{model.name}' of shape {shape}. "
+                f"Received: an array of shape {array.shape}."
+            )
+    lengths = [len(a) if a.ndim else 0 for a in arrays]
+    if min(lengths) == 0 or len(set(lengths)) > 1:
+        raise ValueError(
+            "`data` must have at least one sample, and as many for every input. "
+            f"Received: arrays of {lengths} samples."
+        )
+    for array in arrays:
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise ValueError(
+                "`data` must be finite. Received: "
+                f"{np.sum(~np.isfinite(array))} values that are NaN or infinite."
+            )
+    for start in range(0, lengths[0], batch_size):
+        part = slice(start, start + batch_size)
+        yield keras.tree.map_structure(operator.itemgetter(part), data)
+
+
+def _to_array(x):
+    return x if isinstance(x, np.ndarray) else ops.convert_to_numpy(x)
+
+
+def _symbol(array):
+    dtype = keras.backend.standardize_dtype(array.dtype)
+    return keras.KerasTensor((None, *array.shape[1:]), dtype)
