@@ -14,6 +14,7 @@ from keras_spiking import learning
 from keras_spiking import losses
 from keras_spiking import metrics
 from keras_spiking import models
+from keras_spiking import neurobench
 from keras_spiking import online
 from keras_spiking import ops
 from keras_spiking import quantizers
@@ -39,6 +40,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "neurobench",
     "online",
     "ops",
     "quantizers",

@@ -59,11 +59,15 @@ class Inputs:
         come_and_go = np.any((self.active > 0) & (self.active < self.rows))
         return "spikes" if self.after_neurons and one_size and come_and_go else "analog"
 
-    def operations(self):
-        """Effective operations: those with an input and a weight that are not 0."""
-        synapses = fan_out(self.layer, self.features, part=self.part)
+    @property
+    def events(self):
+        """How often each input caused operations."""
         # A number of spikes is as many spikes that arrive at once.
-        events = self.total if self.kind == "counts" else self.active
+        return self.total if self.kind == "counts" else self.active
+
+    def operations(self, events):
+        """Effective operations, those with an input and a weight that are not 0."""
+        synapses = fan_out(self.layer, self.features, part=self.part)
         return float(np.sum(synapses * events))
 
     def dense(self):
@@ -173,6 +177,16 @@ def count(model: keras.layers.Layer, data, batch_size: int = 32) -> Counts:
         data: Array of inputs, or a structure of arrays as the model takes it.
         batch_size: Integer >= 1.
     """
+    check_model(model)
+    counts = Counts(model)
+    for batch in batches(model, data, batch_size):
+        build(model, batch)
+        counts.add(batch)
+    return counts
+
+
+def check_model(model):
+    """Raises an error if a model has no spikes to count."""
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(
             "`model` must be a Keras model or layer. Received: "
@@ -184,12 +198,12 @@ def count(model: keras.layers.Layer, data, batch_size: int = 32) -> Counts:
             "counted. See keras_spiking.conversion.convert, or use layers such as "
             "keras_spiking.layers.LIFLayer in place of activations."
         )
-    counts = Counts(model)
-    for batch in batches(model, data, batch_size):
-        if not model.built:
-            model(keras.tree.map_structure(_symbol, batch))
-        counts.add(batch)
-    return counts
+
+
+def build(model, batch):
+    """Builds a model, if it is not built, for inputs like a batch of them."""
+    if not model.built:
+        model(keras.tree.map_structure(_symbol, batch))
 
 
 def batches(model, data, batch_size):

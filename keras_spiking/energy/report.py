@@ -338,7 +338,7 @@ def of_counts(counts: Counts, costs: list[Cost], ann_steps: int | None) -> Repor
         times = inputs.rows / counts.samples
         # What comes before the time axis is computed once.
         runs = times / steps * ann_steps if times % steps == 0 else times
-        operations = inputs.operations() / counts.samples
+        operations = inputs.operations(inputs.events) / counts.samples
         analog = inputs.kind == "analog"
         return Synapses(
             name=name,
