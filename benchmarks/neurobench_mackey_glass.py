@@ -28,17 +28,15 @@ def smape(predicted, target):
 
 
 def network(units):
-    return keras.Sequential(
-        [
-            keras.Input((WINDOW, 1)),
-            keras.layers.Dense(units, name="input"),
-            layers.LIFLayer(tau=4.0, surrogate="atan", name="first"),
-            keras.layers.Dense(units, name="hidden"),
-            layers.LIFLayer(tau=4.0, surrogate="atan", name="second"),
-            layers.LILayer(tau=4.0, reduce="last"),
-            keras.layers.Dense(1, name="output"),
-        ]
-    )
+    """Spikes say how far the next value is from the last one."""
+    inputs = keras.Input((WINDOW, 1))
+    x = keras.layers.Dense(units, name="input")(inputs)
+    x = layers.LIFLayer(surrogate="atan", decay_input=False, name="first")(x)
+    x = keras.layers.Dense(units, name="hidden")(x)
+    x = layers.LIFLayer(surrogate="atan", decay_input=False, name="second")(x)
+    x = layers.LILayer(tau=8.0, reduce="last")(x)
+    x = keras.layers.Dense(1, name="output")(x)
+    return keras.Model(inputs, keras.layers.Add()([x, inputs[:, -1]]))
 
 
 def windows(series):
