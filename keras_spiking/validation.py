@@ -218,3 +218,31 @@ def check_fan_out(fan_out, spikes):
             "`fan_out` must be one number, or have one for each neuron. Received: "
             f"`fan_out` of shape {shape} for spikes of shape {tuple(spikes.shape)}."
         )
+
+
+def check_samples(name, arrays, inputs):
+    """Checks that arrays of samples fit the inputs of a model, if these are known."""
+    if not arrays or inputs and len(arrays) != len(inputs):
+        raise ValueError(
+            f"The model has {len(inputs)} inputs, `{name}` must hold an array for "
+            f"each. Received: {len(arrays)} arrays."
+        )
+    for array, tensor in zip(arrays, inputs):
+        if array.ndim == 0 or not same_shape(tensor.shape[1:], array.shape[1:]):
+            raise ValueError(
+                f"`{name}` must fit the model's input '{tensor.name}' of shape "
+                f"{tuple(tensor.shape)}. Received: an array of shape {array.shape}."
+            )
+    lengths = [len(a) if a.ndim else 0 for a in arrays]
+    if min(lengths) == 0 or len(set(lengths)) > 1:
+        raise ValueError(
+            f"`{name}` must have at least one sample, and as many for every input. "
+            f"Received: arrays of {lengths} samples."
+        )
+    for number, array in enumerate(arrays):
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise ValueError(
+                f"`{name}` must be finite. Received: array {number} with "
+                f"{np.sum(~np.isfinite(array))} values that are NaN or infinite: "
+                "remove these samples."
+            )

@@ -7,6 +7,7 @@ from keras import ops
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.rules import Rectifier
 from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_samples
 
 METHODS = ("max", "percentile", "scale", "ltb")
 
@@ -17,32 +18,7 @@ def check_data(graph, data):
     if isinstance(data, dict) and not isinstance(graph.inputs, dict):
         data = [data.get(x.name) for x in inputs]  # as Keras does it
     arrays = [np.asarray(x) for x in keras.tree.flatten(data)]
-    if len(arrays) != len(inputs):
-        raise ValueError(
-            f"The model has {len(inputs)} inputs, `calibration_data` must hold an "
-            f"array for each. Received: {len(arrays)} arrays."
-        )
-    for array, tensor in zip(arrays, inputs):
-        shape = tuple(tensor.shape)
-        fits = array.ndim == len(shape) and all(
-            n is None or n == m for n, m in zip(shape[1:], array.shape[1:])
-        )
-        if not fits:
-            raise ValueError(
-                f"`calibration_data` must fit the model's input '{tensor.name}' of "
-                f"shape {shape}. Received: an array of shape {array.shape}."
-            )
-        if len(array) == 0 or len(array) != len(arrays[0]):
-            raise ValueError(
-                "`calibration_data` must have at least one sample, and as many for "
-                f"every input. Received: arrays of {[len(a) for a in arrays]} samples."
-            )
-        if not np.all(np.isfinite(array)):
-            raise ValueError(
-                "`calibration_data` must be finite. Received: an array for input "
-                f"'{tensor.name}' with {np.sum(~np.isfinite(array))} values that are "
-                "NaN or infinite: remove these samples."
-            )
+    check_samples("calibration_data", arrays, inputs)
     return arrays
 
 

@@ -15,6 +15,7 @@ from keras_spiking.inspection.selection import all_layers
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_samples
 
 
 class Inputs:
@@ -211,35 +212,9 @@ def batches(model, data, batch_size):
     check_integer("batch_size", batch_size, minimum=1)
     data = keras.tree.map_structure(_to_array, data)
     arrays = keras.tree.flatten(data)
-    expected = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    if not arrays or expected and len(arrays) != len(expected):
-        raise ValueError(
-            f"Model '{model.name}' has {len(expected)} inputs, `data` must hold an "
-            f"array for each. Received: {len(arrays)} arrays."
-        )
-    for symbol, array in zip(expected, arrays):
-        shape = tuple(symbol.shape)
-        fits = array.ndim == len(shape) and all(
-            n is None or n == m for n, m in zip(shape[1:], array.shape[1:])
-        )
-        if not fits:
-            raise ValueError(
-                f"`data` must fit the input of model '{model.name}' of shape {shape}. "
-                f"Received: an array of shape {array.shape}."
-            )
-    lengths = [len(a) if a.ndim else 0 for a in arrays]
-    if min(lengths) == 0 or len(set(lengths)) > 1:
-        raise ValueError(
-            "`data` must have at least one sample, and as many for every input. "
-            f"Received: arrays of {lengths} samples."
-        )
-    for array in arrays:
-        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-            raise ValueError(
-                "`data` must be finite. Received: "
-                f"{np.sum(~np.isfinite(array))} values that are NaN or infinite."
-            )
-    for start in range(0, lengths[0], batch_size):
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    check_samples("data", arrays, inputs)
+    for start in range(0, len(arrays[0]), batch_size):
         part = slice(start, start + batch_size)
         yield keras.tree.map_structure(operator.itemgetter(part), data)
 

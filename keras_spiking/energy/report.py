@@ -12,6 +12,7 @@ from keras_spiking.energy.costs import Cost
 from keras_spiking.energy.costs import get_costs
 from keras_spiking.energy.counting import Counts
 from keras_spiking.energy.counting import count
+from keras_spiking.export.files import complete_file
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.encoders.encoder import Encoder
@@ -246,14 +247,8 @@ class Report:
 
     def to_json(self, path: str | os.PathLike) -> None:
         """Writes all numbers to a file."""
-        temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(self.to_dict(), file, indent=2)
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+        with complete_file(path) as temporary, open(temporary, "w") as file:
+            json.dump(self.to_dict(), file, indent=2)
 
     def plot(self, figsize: tuple[float, float] = (10, 5)) -> Any:
         """A picture: operations of each layer, and energies of each cost.

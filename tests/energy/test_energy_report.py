@@ -308,7 +308,7 @@ def test_bad_input():
         )
     with pytest.raises(TypeError, match="`model` must be a Keras model"):
         energy.report(np.ones, x)
-    with pytest.raises(ValueError, match="must fit the input"):
+    with pytest.raises(ValueError, match="must fit the model.s input"):
         energy.report(model, np.ones((2, 4, 5)))
     with pytest.raises(ValueError, match="at least one sample"):
         energy.report(model, np.ones((0, 4, 3)))

@@ -121,7 +121,7 @@ def test_bad_input():
         neurobench.run(model, data(), harness="maybe")
     with pytest.raises(ValueError, match="has no spiking neurons"):
         neurobench.run(keras.Sequential([K.Dense(2)]), np.ones((1, 3)))
-    with pytest.raises(ValueError, match="must fit the input"):
+    with pytest.raises(ValueError, match="must fit the model.s input"):
         neurobench.run(model, np.ones((1, 9, 4)))
     if keras.config.backend() != "torch":
         with pytest.raises(ValueError, match="runs on PyTorch. Keras runs on"):
