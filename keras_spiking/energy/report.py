@@ -189,6 +189,7 @@ class Report:
 
     def __str__(self):
         lines = [
+            f"Per sample, measured on {self.samples}:",
             f"{'layer of weights':28}{'inputs':>8}{'active':>8}{'ACs':>15}{'MACs':>15}"
             f"{'ANN MACs':>15}"
         ]

@@ -6,7 +6,6 @@
 - `batches`: batches of any epoch from any step on, with mixed and smoothed labels,
 - `checkpoint`: everything that a training needs to go on, in one file,
 - `progress`: what is told while it trains,
-- `report`: what the trained network does, and costs,
 - `run`: all of it put together.
 """
 

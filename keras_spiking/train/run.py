@@ -5,17 +5,21 @@ import json
 import pathlib
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_spiking import callbacks
+from keras_spiking import energy
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import models
 from keras_spiking.export.files import complete_file
 from keras_spiking.train import data
 from keras_spiking.train import progress
-from keras_spiking.train import report
 from keras_spiking.train.checkpoint import Checkpoint
+
+# Of how many samples operations are counted.
+REPORTED = 64
 
 
 class Run:
@@ -146,14 +150,19 @@ class Run:
         """Evaluates the trained network, and tells what it costs."""
         found = self.model.evaluate(self.validation, verbose=0, return_dict=True)
         found["best_accuracy"] = self.checkpoint.best
-        found |= report.measure(self.model, self.validation)
+        steps = min(len(self.validation), -(-REPORTED // self.recipe.batch_size))
+        x = np.concatenate([self.validation[step][0] for step in range(steps)])
+        measured = energy.report(
+            self.model, x[:REPORTED], costs=["45nm", "45nm_int8", "45nm_int8_memory"]
+        )
+        found["report"] = measured.to_dict()
         with complete_file(self.folder / "report.json") as temporary:
             pathlib.Path(temporary).write_text(json.dumps(found, indent=2) + "\n")
         print(
             f"\nvalidation: accuracy {found['accuracy']:.4f} (best epoch "
             f"{found['best_accuracy']:.4f}), loss {found['loss']:.4f}\n"
         )
-        print(report.table(found), flush=True)
+        print(measured, flush=True)
 
     def how_to_resume(self):
         """What to do after an interruption, for the user."""

@@ -4,9 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_spiking import layers
 from keras_spiking.train import images
-from keras_spiking.train import report
 from keras_spiking.train import run
 from keras_spiking.train.batches import Batches
 from keras_spiking.train.recipe import Recipe
@@ -84,32 +82,6 @@ def test_augmentation():
 def test_what_are_no_images(shape):
     with pytest.raises(ValueError, match="samples, height, width"):
         images.Images(np.zeros(shape), np.arange(10))
-
-
-def test_operations_are_counted():
-    """A convolution of numbers, then a dense layer of spikes, over three steps."""
-    inputs = keras.Input((5, 6, 2))
-    x = keras.layers.Conv2D(4, 3, name="synapses")(inputs)
-    x = layers.DirectEncoder(3)(x)
-    x = spikes = layers.IFLayer(name="spikes")(x)
-    x = layers.SeqToBatch([keras.layers.Flatten(), keras.layers.Dense(7)])(x)
-    model = keras.Model(inputs, layers.FiringRate()(x))
-    x = random.uniform(0.0, 4.0, (8, 5, 6, 2)) * (random.random((8, 5, 6, 2)) < 0.5)
-    x = x.astype("float32")
-    found = report.measure(model, [(x[:5], None), (x[5:], None)])
-    emitted = keras.Model(inputs, spikes).predict(x, verbose=0)
-    assert found["samples"] == 8
-    assert found["spikes"] == pytest.approx(emitted.sum() / 8)
-    assert found["firing_rate"] == pytest.approx(emitted.mean())
-    assert found["additions"] == pytest.approx(emitted.sum() / 8 * 7)
-    # Each of 3 x 4 positions and 4 filters takes 3 x 3 x 2 inputs, half of them zeros.
-    convolution = 3 * 4 * 4 * 3 * 3 * 2
-    density = (x != 0.0).mean()
-    assert found["multiplications"] == pytest.approx(convolution * density)
-    dense = convolution + 3 * 4 * 4 * 7
-    assert found["multiplications_without_spikes"] == pytest.approx(dense)
-    assert found["joules_without_spikes"] == pytest.approx(dense * 4.6e-12)
-    assert "additions where spikes arrive" in report.table(found)
 
 
 def test_schedules():
