@@ -314,10 +314,7 @@ static inline BITS bits(REAL x) {
         for (int f = 0; f < n; f++) { \\
             const int i = c * n + f; \\
             __auto_type row = rows + (from + DIRECTION * c * length) * n; \\
-            if (count == TILE) \\
-                for (int k = 0; k < TILE; k++, row += DIRECTION * n) move; \\
-            else \\
-                for (int k = 0; k < count; k++, row += DIRECTION * n) move; \\
+            for (int k = 0; k < count; k++, row += DIRECTION * n) move; \\
         }
 
 /* The sum of a neuron over all that its lanes have kept. */
