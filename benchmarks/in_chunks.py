@@ -3,8 +3,7 @@
     KERAS_BACKEND=numpy python benchmarks/in_chunks.py
 
 The C kernels are called directly, without a framework, and take turns. Outputs are
-compared bit for bit. Above 4 neurons, layers do not use chunks; the table of the last
-argument tells why.
+compared bit for bit.
 """
 
 import argparse

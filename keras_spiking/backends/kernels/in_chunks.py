@@ -272,7 +272,7 @@ PASS = """        {{
 
 CHUNKS = """
 #define TILE 16
-#define LANES 128
+#define LANES 64
 #define WIDTH 16
 #define PLACES (LANES + WIDTH)
 #define SHORTEST 64
