@@ -81,4 +81,6 @@ def _choice(layer) -> tuple[Any, str]:
     if library is not None:
         kernel = f"C, {library.dtype}, for {keras.config.backend()}"
         reason = f"a kernel made from its equations ({kernel})"
+        if steps := fused.steps_in_chunks(library, layer.features):
+            reason += f"; from {steps} steps on, chunks of them run side by side"
     return library, reason

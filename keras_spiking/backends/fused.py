@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import math
 import threading
 import weakref
 
@@ -13,6 +14,8 @@ from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import library as libraries
 from keras_spiking.backends.kernels.expression import NotFusable
 from keras_spiking.backends.kernels.fingerprint import fingerprint
+from keras_spiking.backends.kernels.in_chunks import fewest_steps
+from keras_spiking.backends.kernels.in_chunks import refusal
 from keras_spiking.backends.kernels.program import Program
 from keras_spiking.backends.kernels.trace import Step
 from keras_spiking.backends.loading import active
@@ -80,10 +83,11 @@ def choose(layer, features, masked=False, fresh=False, inputs=None):
     if reason is not None:
         return Kernel(None, None, False, reason)
     # What arrives decides: JAX has float64 only if it is told so.
-    dtype = layer.compute_dtype
+    dtype, in_chunks = layer.compute_dtype, False
     if inputs is not None:
         dtype = keras.backend.standardize_dtype(inputs.dtype)
-    key = (features, masked, fresh, dtype)
+        in_chunks = _is_long(inputs.shape[1], features)
+    key = (features, masked, fresh, dtype, in_chunks)
     kernel = layer.kernels.get(key)
     if kernel is None or not (backend.is_compiling() or _is_valid(kernel, layer)):
         kernel = layer.kernels[key] = _make(layer, *key)
@@ -95,7 +99,21 @@ def _is_valid(kernel, layer):
     return step is None or fingerprint(layer, step.reads) == step.fingerprint
 
 
-def _make(layer, features, masked, fresh, dtype):
+def _is_long(time, features):
+    """Whether a sequence, of a known number of steps, is to run in chunks."""
+    if None in features or not isinstance(time, int) or active().is_compiling():
+        return False
+    fewest = fewest_steps(math.prod(features))
+    return fewest is not None and time >= fewest
+
+
+def steps_in_chunks(library, features):
+    """From how many time steps on a layer's kernel runs in chunks, or `None`."""
+    refused = refusal(library.program) is not None
+    return None if refused else fewest_steps(math.prod(features))
+
+
+def _make(layer, features, masked, fresh, dtype, in_chunks):
     """Makes the kernel of a layer, or finds one that another layer has."""
     if dtype not in DTYPES:
         return Kernel(None, None, False, f"there are no kernels for {dtype}")
@@ -110,7 +128,7 @@ def _make(layer, features, masked, fresh, dtype):
         if step.refusal is not None:
             return Kernel(step, None, False, step.refusal)
         try:
-            library = _library_of(step, masked, fresh, dtype)
+            library = _library_of(step, masked, fresh, dtype, in_chunks)
         except (NotFusable, RuntimeError, OSError) as error:
             return Kernel(step, None, False, str(error))
         return Kernel(step, library, library.program.fresh, None)
@@ -132,13 +150,14 @@ def _step_of(layer, features):
     return step
 
 
-def _library_of(step, masked, fresh, dtype):
+def _library_of(step, masked, fresh, dtype, in_chunks):
     """The library of a step. The step outlives its layers; the library does not."""
-    key = (masked, fresh, dtype)
+    key = (masked, fresh, dtype, in_chunks)
     library = step.libraries.get(key, lambda: None)()
     if library is None:
         program = Program(step, masked, fresh)
-        library = libraries.make(program, dtype, active().register)
+        in_chunks = in_chunks and refusal(program) is None
+        library = libraries.make(program, dtype, active().register, in_chunks)
         step.libraries[key] = weakref.ref(library)
     return library
 

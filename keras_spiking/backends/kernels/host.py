@@ -17,20 +17,6 @@ def source(program, dtype):
 
 
 def _function(kernel):
-    pointers = [
-        f"{type_of(a, const)} *RESTRICT {pointer_name(a)} = {table}[{k}];"
-        for arrays, table, const in (
-            (kernel.inputs, "in", True),
-            (kernel.outputs, "out", False),
-        )
-        for k, a in enumerate(arrays)
-    ]
-    of_sequence = "sizeof(STORED) * batch * time * features"
-    pages = [
-        f"if (part == 0) prefer_large_pages({array.name}, {of_sequence});"
-        for array in kernel.outputs
-        if array.kind == "sequence"
-    ]
     scratch, release = [], []
     if kernel.scratch:
         size = f"sizeof(REAL) * time * block * {len(kernel.scratch)}"
@@ -45,14 +31,36 @@ def _function(kernel):
     return fill(
         FUNCTION,
         name=kernel.name,
-        pointers=indent(pointers + kernel.constants.numbers, 1),
-        pages=indent(pages, 1),
+        pointers=indent(pointers_of(kernel) + kernel.constants.numbers, 1),
+        pages=indent(pages_of(kernel), 1),
         scratch=indent(scratch, 1),
         constants=indent(_registers(kernel.constants.names), 2),
         compute_constants=indent(_each_neuron(kernel.constants.setup), 2),
         passes="\n".join(_pass(kernel, loop) for loop in kernel.passes),
         release=indent(release, 1),
     ) + TEAM.format(name=kernel.name)
+
+
+def pointers_of(kernel):
+    """Lines that find the arrays of a kernel."""
+    return [
+        f"{type_of(a, const)} *RESTRICT {pointer_name(a)} = {table}[{k}];"
+        for arrays, table, const in (
+            (kernel.inputs, "in", True),
+            (kernel.outputs, "out", False),
+        )
+        for k, a in enumerate(arrays)
+    ]
+
+
+def pages_of(kernel):
+    """Lines that ask for large pages for what a kernel writes."""
+    of_sequence = "sizeof(STORED) * batch * time * features"
+    return [
+        f"if (part == 0) prefer_large_pages({array.name}, {of_sequence});"
+        for array in kernel.outputs
+        if array.kind == "sequence"
+    ]
 
 
 def _pass(kernel, loop):

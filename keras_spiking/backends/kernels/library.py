@@ -7,6 +7,7 @@ import weakref
 from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import cuda
 from keras_spiking.backends.kernels import host
+from keras_spiking.backends.kernels import in_chunks as chunks
 from keras_spiking.backends.kernels.passes import kernels
 
 NO_SECOND_DERIVATIVES = (
@@ -27,15 +28,17 @@ class Library:
     Attributes:
         program: The `Program`.
         dtype: Dtype of the sequences; states have `state_dtype`.
+        in_chunks: Whether the host runs chunks of time side by side.
         key: Name of the library: the hash of its text.
         kernels: `{"forward" | "backward": Kernel}`.
         operators: What a backend has made of the kernels, by name.
         gpu_functions: What CuPy has made of them, by name and device.
     """
 
-    def __init__(self, program, dtype, source):
+    def __init__(self, program, dtype, in_chunks, source):
         self.program = program
         self.dtype = dtype
+        self.in_chunks = in_chunks
         self.state_dtype = "float64" if dtype == "float64" else "float32"
         self.kernels = {k.name: k for k in kernels(program)}
         self.source = source
@@ -66,8 +69,10 @@ class Library:
         """Index of the input whose memory the first output may take, or `None`.
 
         After the way back the gradient of the output is of no use any more: it
-        can become the gradient of the input.
+        can become the gradient of the input. Chunks of time may need it again.
         """
+        if self.in_chunks:
+            return None
         names = [array.name for array in self.kernels[name].inputs]
         return names.index("grad_output") if "grad_output" in names else None
 
@@ -106,18 +111,19 @@ def shape_of(array, batch, time, features):
     return shapes.get(array.kind, (batch, time, features))
 
 
-def make(program, dtype, register=lambda library: None):
+def make(program, dtype, register=lambda library: None, in_chunks=False):
     """The library of a program, which all programs with the same text share.
 
     Args:
         program: The `Program`.
         dtype: Dtype of the sequences.
         register: Callable, makes a new library known to a framework.
+        in_chunks: Whether the host runs chunks of time side by side.
     """
-    source = host.source(program, dtype)
+    source = (chunks if in_chunks else host).source(program, dtype)
     library = _libraries.get(compiler.digest(source))
     if library is None:
-        library = Library(program, dtype, source)
+        library = Library(program, dtype, in_chunks, source)
         register(library)
         _libraries[library.key] = library
         _recent.append(library)

@@ -70,13 +70,14 @@ class Pass:
         back: Whether time runs backwards.
         sequences: `Array`s that a step reads or writes.
         states: Names of values that live in a register over the whole loop.
+        sums: Those of them that only add up what the steps give.
         setup, body, finish: Lines of C: before the loop, in it, after it.
     """
 
     def __init__(self, constants, sequences, back=False):
         self.back = back
         self.sequences = sequences
-        self.states = []
+        self.states, self.sums = [], []
         self.setup, self.body, self.finish = [], [], []
         self._constants = constants
         self._names = ChainMap({}, constants.known)
@@ -212,6 +213,7 @@ def _way_back(program, constants, saved):
         loop.body.append(f"const REAL grad_state{i} = AT(g{i});")
     for i, _ in enumerate(step.parameters):
         loop.state(f"w{i}", "ZERO")
+        loop.sums.append(f"w{i}")
         loop.finish.append(f"grad_parameter{i}[here] = AT(w{i});")
     loop.body.append("const REAL grad_output = LOAD(grad_output_row[i]);")
     loop.body.append("const REAL x = LOAD(x_row[i]);")

@@ -27,8 +27,9 @@ class ParallelLIFLayer(LIFLayer):
 
     This pays off where launching a step costs more than computing it: in PyTorch
     and TensorFlow without a fused kernel. A fused kernel is faster still on a CPU,
-    and runs the layer where there is one; `keras_spiking.config.set_fused("never")`
-    insists on the parallel steps. The loop that JAX compiles is faster on a CPU, too
+    and runs the layer where there is one (a few neurons over a long sequence in chunks
+    of its own); `keras_spiking.config.set_fused("never")` insists on the parallel steps
+    in `keras.ops`. The loop that JAX compiles is faster on a CPU, too
     (`benchmarks/results/zoo.md`).
 
     A sequence of up to `chunk_length` steps, or of unknown length, runs as in
