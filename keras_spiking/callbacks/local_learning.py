@@ -9,14 +9,15 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.inspection import wiring
+from keras_spiking.inspection.capture import Capture
 from keras_spiking.inspection.hooks import HookedTraining
 from keras_spiking.inspection.selection import select_layer
-from keras_spiking.layers.containers import contained
-from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.learning.learner import Learner
 from keras_spiking.learning.learner import check_layer
 from keras_spiking.learning.learner import check_synapse
+from keras_spiking.online.online_model import OnlineModel
+from keras_spiking.ops.time_loop import unrolled
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_number
 
@@ -104,6 +105,12 @@ class LocalLearning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         model = self.model
+        if isinstance(model, OnlineModel):
+            raise ValueError(
+                f"The {type(model).__name__} '{model.name}' learns online, step by "
+                "step: local rules learn from whole sequences. Train another model of "
+                "its layers by the rule."
+            )
         learner = copy.copy(self.learner)
         learner.synapse = select_layer(model, learner.synapse)
         neuron = select_layer(model, self.neuron)
@@ -117,7 +124,7 @@ class LocalLearning(keras.callbacks.Callback):
         # After a `fit` like this one nothing has to be checked and compiled again.
         if self._learning is None or self._learning.key != learning.key:
             check_synapse(learner.synapse)
-            _check_neuron(model, neuron)
+            _check_neuron(neuron)
             _check_follows(model, learner.synapse, neuron)
             self._learning = learning
         self._learning.make_variables()
@@ -175,8 +182,6 @@ class _Learning:
     def hooks(self):
         return [
             (self.model, "call", self.around_model),
-            (self.learner.synapse, "call", self.around_synapse),
-            (self.neuron, "call", self.around_neuron),
             (self.model, "compute_loss", self.around_loss),
         ]
 
@@ -191,27 +196,40 @@ class _Learning:
             pre = synapse.get_build_config()["input_shape"][-rank:]
             post = neuron.get_build_config()["input_shape"][2:]
             shapes = ((neuron.batch_size, *features) for features in (pre, post))
-            names = ("trace_pre", "trace_post", "eligibility")
+            shapes = self.learner.trace_shapes(*shapes)
             self.traces = [
                 neuron.probe.variable(f"{name}_{trace}", shape, save=True)
-                for trace, shape in zip(names, self.learner.trace_shapes(*shapes))
+                for trace, shape in shapes.items()
             ]
 
     def around_model(self, call, *args, **kwargs):
-        self.pre, self.spikes = None, []
-        return call(*args, **kwargs)
-
-    def around_synapse(self, call, inputs, *args, **kwargs):
-        self.pre = inputs
-        return call(inputs, *args, **kwargs)
-
-    def around_neuron(self, call, inputs, *args, **kwargs):
-        outputs = call(inputs, *args, **kwargs)
-        if self.pre is not None:
-            spikes = outputs[0] if self.neuron.return_state else outputs
-            self.spikes.append((self.pre, spikes))
-            self.pre = None
+        layers = {"pre": self.learner.synapse, "post": self.neuron}
+        capture = Capture(self.model, layers, {"call": self.note})
+        outputs = capture.run(lambda: call(*args, **kwargs))
+        self.spikes = self.pairs(capture.assembled())
         return outputs
+
+    def note(self, capture, name, call, inputs, *args, **kwargs):
+        outputs = call(inputs, *args, **kwargs)
+        if name == "pre":
+            capture.note(name, inputs)
+        else:
+            capture.note(name, outputs[0] if self.neuron.return_state else outputs)
+        return outputs
+
+    def pairs(self, spikes):
+        """What entered the synapse and what the neuron sent, for each of its calls."""
+        pre, post = (
+            [x for name, x in spikes.items() if name.startswith(side)]
+            for side in ("pre", "post")
+        )
+        if len(pre) != len(post):
+            raise ValueError(
+                f"Synapse '{self.learner.synapse.name}' is called {len(pre)} times for "
+                f"{len(post)} calls of neuron '{self.neuron.name}'. Local rules need "
+                "as many: give each synapse a neuron of its own."
+            )
+        return list(zip(pre, post))
 
     def around_loss(
         self, compute_loss, x=None, y=None, y_pred=None, sample_weight=None, **kwargs
@@ -269,23 +287,11 @@ def _check_bounds(bounds):
     return tuple(numbers)
 
 
-def _check_neuron(model, neuron):
+def _check_neuron(neuron):
     if not isinstance(neuron, TemporalLayer) or not neuron.return_sequences:
         raise ValueError(
             "The neuron must be a spiking layer with `return_sequences=True`. "
             f"Received: {type(neuron).__name__} '{neuron.name}'"
-        )
-
-    def holds_neuron(layer):
-        is_neuron = contained.find(layer, lambda inner: inner is neuron)
-        return isinstance(layer, StepByStep) and is_neuron is not None
-
-    if (container := contained.find(model, holds_neuron)) is not None:
-        raise ValueError(
-            f"Neuron '{neuron.name}' is in the {type(container).__name__} "
-            f"'{container.name}', which goes through time step by step. Local "
-            "rules learn from whole sequences: use `SeqToBatch` for the synapse, "
-            "and the neuron after it."
         )
 
 
@@ -296,7 +302,10 @@ def _check_follows(model, synapse, neuron):
     if follows and getattr(model, "inputs", None):
         x = [_zeros(symbol) for symbol in model.inputs]
         x = x[0] if len(x) == 1 else x
-        reached = wiring.reached(lambda: model(x, training=False), synapse, [neuron])
+        with unrolled():  # so that values can be looked at
+            reached = wiring.reached(
+                lambda: model(x, training=False), synapse, [neuron]
+            )
         follows = bool(reached)
     if not follows:
         raise ValueError(

@@ -1,11 +1,7 @@
-from typing import Any
-
 import keras
 from keras import ops
-from numpy.typing import ArrayLike
 
 from keras_spiking.learning.learner import Learner
-from keras_spiking.validation import check_bool
 
 
 class Hebbian(Learner):
@@ -41,23 +37,13 @@ class Hebbian(Learner):
     def __init__(self, synapse: keras.layers.Layer | str):
         super().__init__(synapse)
 
-    def trace_shapes(self, pre, post):
-        return []
+    def trace_constants(self):
+        return {}
 
-    def __call__(
-        self,
-        pre: ArrayLike,
-        post: ArrayLike,
-        reward: ArrayLike | None = None,
-        traces: tuple | None = None,
-        return_traces: bool = False,
-    ) -> Any:
-        check_bool("return_traces", return_traces)
+    def learn(self, pre, post, reward, traces):
         # Rates are a sequence of one step.
-        pre = self.over_time(ops.convert_to_tensor(pre, "float32"), post)
         pre, post = (ops.mean(x, axis=1, keepdims=True) for x in (pre, post))
-        delta = super().__call__(pre, post, reward)
-        return (delta, ()) if return_traces else delta
+        return super().learn(pre, post, reward, traces)
 
     def update(self, pre, post, traces, weights):
         return self.correlate(pre, post)

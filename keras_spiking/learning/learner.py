@@ -1,5 +1,6 @@
 """The base class of local learning rules."""
 
+import copy
 from typing import Any
 
 import keras
@@ -21,8 +22,9 @@ class Learner:
 
     For a rule of your own, override `update`, in terms of spikes, traces,
     weights and `correlate`. The rule then holds for every layer with a kernel:
-    dense, convolutions with any strides, padding, dilation and groups, and
-    depthwise convolutions.
+    dense, convolutions with any strides, padding, dilation and groups, transposed and
+    depthwise convolutions. For more traces override `trace_constants`; a rule with a
+    third factor, such as a reward, is a `ThreeFactor`.
 
     Args:
         synapse: Keras layer with a `kernel` and no activation function. For a
@@ -32,9 +34,10 @@ class Learner:
         tau_post: Float >= 1, the same after the synapse. Defaults to `2.0`.
 
     Call arguments:
-        pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse.
+        pre: Tensor `(batch, time, ...)`, the spikes that enter the synapse. For a
+            recurrent one those are the spikes of the time step before.
         post: Tensor `(batch, time, ...)`, the spikes of the neurons after it.
-        reward: See `MSTDP`. Other rules take none.
+        reward: See `ThreeFactor`. Other rules take none.
         traces: Tuple of the traces before the first step, `(batch, ...)` each, as
             an earlier call has returned them. A sequence in parts, each with the
             traces of the part before, changes a synapse as the whole does.
@@ -44,6 +47,10 @@ class Learner:
 
     Output shape:
         That of the kernel: the change, summed over batch and time.
+
+    Raises:
+        ValueError: if the synapse has no kernel or an activation function, or if there
+            are more or fewer traces than the rule has.
 
     Example:
 
@@ -60,6 +67,7 @@ class Learner:
 
     takes_reward = False
     smallest_tau = {"minimum": 1.0}
+    _worth = None  # of the present step, for each sample
 
     def __init__(
         self,
@@ -77,8 +85,8 @@ class Learner:
         Args:
             pre: Tensor `(batch, ...)`, presynaptic spikes.
             post: Tensor `(batch, ...)`, postsynaptic spikes.
-            traces: Tuple of the pre- and the postsynaptic traces, which include
-                the spikes of this step.
+            traces: Tuple of the pre- and the postsynaptic traces and of those that
+                `trace_constants` adds. They include the spikes of this step.
             weights: Tensor, the kernel.
 
         Returns:
@@ -89,76 +97,122 @@ class Learner:
             "weights)`."
         )
 
-    def modulation(self, post: Any, reward: ArrayLike | None) -> Any:
-        """What to multiply the postsynaptic side by, `(batch, time)`, or `None`."""
-        if reward is not None:
-            raise ValueError(
-                f"{type(self).__name__} takes no reward. Received: reward={reward!r}"
-            )
-        return None
+    def trace_constants(self) -> dict[str, tuple[str, float]]:
+        """For the name of each trace its side, `"pre"` or `"post"`, and its `tau`."""
+        return {
+            "trace_pre": ("pre", self.tau_pre),
+            "trace_post": ("post", self.tau_post),
+        }
 
-    def trace_shapes(self, pre: tuple, post: tuple) -> list[tuple]:
-        """Shapes of the traces.
+    def kept(self, tau: float) -> float:
+        """What a time step leaves of a trace."""
+        return 1.0 - 1.0 / tau
+
+    def trace_shapes(self, pre: tuple, post: tuple) -> dict[str, tuple]:
+        """Shapes of all that goes on from one call to the next, by name.
 
         Args:
             pre: Shape `(batch, ...)` of the spikes of a step that enter the synapse.
             post: Shape `(batch, ...)` of the spikes of a step after it.
         """
-        return [pre, post]
+        sides = {"pre": pre, "post": post}
+        constants = self.trace_constants()
+        return {name: sides[side] for name, (side, _) in constants.items()}
 
     def __call__(
         self,
-        pre: Any,
-        post: Any,
-        reward: Any | None = None,
+        pre: ArrayLike,
+        post: ArrayLike,
+        reward: ArrayLike | None = None,
         traces: tuple | None = None,
         return_traces: bool = False,
     ) -> Any:
         check_bool("return_traces", return_traces)
+        if not self.takes_reward and reward is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes no reward. Received: reward={reward!r}"
+            )
         post = ops.stop_gradient(ops.convert_to_tensor(post, "float32"))
         pre = ops.stop_gradient(ops.convert_to_tensor(pre, "float32"))
         pre = self.over_time(pre, post)
+        before = self.zeros(pre, post)
+        if traces is not None:
+            if len(traces) != len(before):
+                raise ValueError(
+                    f"{type(self).__name__} has {len(before)} traces: "
+                    f"{', '.join(before) or 'none'}. Received {len(traces)} `traces`."
+                )
+            pairs = zip(before, traces)
+            before = {k: ops.convert_to_tensor(v, "float32") for k, v in pairs}
+        delta, after = self.learn(pre, post, reward, before)
+        if not return_traces:
+            return delta
+        after = {**after, **self.memory(pre, post, before)}
+        return delta, tuple(after[name] for name in before)
+
+    def zeros(self, pre: Any, post: Any) -> dict:
+        """The traces before a first call."""
+        sides = {"pre": pre[:, 0], "post": post[:, 0]}
+        constants = self.trace_constants()
+        return {k: ops.zeros_like(sides[side]) for k, (side, _) in constants.items()}
+
+    def learn(self, pre: Any, post: Any, reward: Any, traces: dict) -> tuple:
+        """What a call changes, and the traces after it."""
+        return self.accumulate(pre, post, traces)
+
+    def memory(self, pre: Any, post: Any, traces: dict) -> dict:
+        """What else goes on to the next call, and is found only if asked for."""
+        return {}
+
+    def accumulate(self, pre: Any, post: Any, traces: dict, worth: Any = None) -> tuple:
+        """Sum of the updates of all time steps, and the traces after them.
+
+        Args:
+            pre: Tensor `(batch, time, ...)`.
+            post: Tensor `(batch, time, ...)`.
+            traces: Dictionary from names to the traces before.
+            worth: Tensor `(batch, time)`, what the update of a step counts for, or
+                `None`, 1.
+        """
         weights = ops.stop_gradient(ops.convert_to_tensor(self.synapse.kernel))
-        if traces is None:
-            traces = (ops.zeros_like(pre[:, 0]), ops.zeros_like(post[:, 0]))
-        traces = tuple(ops.convert_to_tensor(trace, "float32") for trace in traces)
 
         # Step by step: float32 would not hold the sums over all steps, most of
         # which cancel, to the precision that their difference needs.
         def step(x, carry):
-            spikes, delta = x["spikes"], carry["delta"]
-            traces = self.next_traces(carry["traces"], spikes)
-            pre, post = spikes
-            pre_trace, post_trace = traces
-            if "modulation" in x:
-                # Every term of a rule has one factor of the postsynaptic side.
-                ones = (1,) * (len(post.shape) - 1)
-                modulation = ops.reshape(x["modulation"], (-1, *ones))
-                post, post_trace = post * modulation, post_trace * modulation
-            change = self.update(pre, post, (pre_trace, post_trace), weights)
-            return (), {"traces": traces, "delta": delta + change}
+            pre, post = x["spikes"]
+            traces = self.next_traces(carry["traces"], pre, post)
+            rule = copy.copy(self)
+            rule._worth = x.get("worth")
+            change = rule.update(pre, post, tuple(traces.values()), weights)
+            return (), {"traces": traces, "delta": carry["delta"] + change}
 
         sequences = {"spikes": (pre, post)}
-        if (modulation := self.modulation(post, reward)) is not None:
-            sequences["modulation"] = modulation
+        if worth is not None:
+            sequences["worth"] = worth
+        traces = {name: traces[name] for name in self.trace_constants()}
         carry = {"traces": traces, "delta": ops.zeros_like(weights)}
         _, carry = time_loop(step, sequences, carry)
-        if return_traces:
-            return carry["delta"], carry["traces"]
-        return carry["delta"]
+        return carry["delta"], carry["traces"]
 
-    def next_traces(self, traces: tuple, spikes: tuple) -> tuple:
-        """The pre- and the postsynaptic traces after one more time step."""
-        triples = zip(traces, (self.tau_pre, self.tau_post), spikes)
-        return tuple(trace - trace / tau + s for trace, tau, s in triples)
+    def next_traces(self, traces: dict, pre: Any, post: Any) -> dict:
+        """The traces after one more time step."""
+        spikes = {"pre": pre, "post": post}
+        return {
+            name: self.kept(tau) * traces[name] + spikes[side]
+            for name, (side, tau) in self.trace_constants().items()
+        }
 
     def correlate(self, pre: Any, post: Any) -> Any:
         """Sum over the batch of `pre_i post_j` for every weight `w_ij`.
 
         It is the gradient of `sum(post * synapse(pre))` with respect to the
-        kernel, which backends compute fast for every kind of layer.
+        kernel, which backends compute fast for every kind of layer. In a rule with a
+        third factor samples count for what that says.
         """
         synapse = self.synapse
+        if self._worth is not None:
+            ones = (1,) * (len(post.shape) - 1)
+            post = post * ops.reshape(self._worth, (-1, *ones))
         kernel = synapse.kernel
         others = [
             (v, ops.convert_to_tensor(v)) for v in synapse.variables if v is not kernel

@@ -1,6 +1,10 @@
 import functools
+import math
+import random
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_spiking import backends
@@ -11,6 +15,11 @@ from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.online.online_model import OnlineModel
 from keras_spiking.online.ottt import frozen
 from keras_spiking.online.wiring import find_synapses
+from keras_spiking.online.wiring import has_channels_first
+from keras_spiking.online.wiring import kernel
+from keras_spiking.online.wiring import patches
+from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_integer
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -34,19 +43,31 @@ class EProp(OnlineModel):
 
     The derivatives are those of the neuron's own step, for `LIFLayer`, `ALIFLayer`
     and every other neuron that does not look at its neighbours, through its reset
-    unless `detach_reset=True`. Memory is needed for every synapse and sample.
+    unless `detach_reset=True`. Memory is needed for every synapse and sample: with
+    convolutions for every weight at every place of their outputs.
+
+    With `feedback="random"` learning signals need no weights of the synapses after a
+    neuron: the gradient at the outputs `y` of the readout, its last layer with weights,
+    reaches all neurons directly, by fixed random weights,
+
+        l_j[t] = sum_k B_jk dL[t]/dy_k[t],    B_jk ~ N(0, 1 / neurons of the layer)
 
     Args:
         layer: See `OnlineModel`. Recurrent connections are those of
             `RecurrentGraph` or `ElementwiseRecurrent`. What is trained must be
-            `Dense` layers; those before neurons without an activation.
+            `Dense`, `Conv1D`, `Conv2D` and `Conv3D` layers, with standardised weights
+            or not; those before neurons without an activation.
         timesteps: See `OnlineModel`.
         reduce: See `OnlineModel`. Defaults to `"mean"`.
+        feedback: How learning signals reach neurons: `"symmetric"`, through the layers
+            after them, or `"random"`. Defaults to `"symmetric"`.
+        seed: Integer >= 0, for the random feedback, or `None`: another one for each
+            model, which is saved with it. Defaults to `None`.
 
     Raises:
         ValueError: when training starts, if other layers have trainable weights,
-            the input of neurons is not a sum of outputs of `Dense` layers, or the
-            readout has several time constants.
+            the input of neurons is not a sum of outputs of dense and convolutional
+            layers, or the readout has several time constants.
 
     Example:
 
@@ -75,25 +96,86 @@ class EProp(OnlineModel):
         - [Bellec et al., 2020](https://doi.org/10.1038/s41467-020-17236-y)
     """
 
+    def __init__(
+        self,
+        layer: Any,
+        timesteps: int | None = None,
+        reduce: str = "mean",
+        feedback: str = "symmetric",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(layer, timesteps, reduce, **kwargs)
+        self.feedback = check_choice("feedback", feedback, ("symmetric", "random"))
+        if seed is not None:
+            check_integer("seed", seed, minimum=0)
+        self.seed = random.randint(1, 10**9) if seed is None else seed
+
     def build(self, input_shape):
         super().build(input_shape)
         batch, *features = self.network.step_shape(input_shape)
         self._step_shape = (batch or 1, *features)
         self._synapses = None
+        self._feedback_weights = None
 
-    def hooks(self):
+    def synapses(self) -> dict:
+        """The synapses of each layer of neurons, see `find_synapses`."""
         if self._synapses is None:
             self._synapses = find_synapses(self.network, self._step_shape)
-        layers = all_layers(self.network)
+        return self._synapses
+
+    def feedback_weights(self) -> dict[str, np.ndarray]:
+        """Random weights from the outputs of the readout to each layer of neurons.
+
+        Returns:
+            Dictionary from names of neurons to arrays `(neurons, outputs)`.
+        """
+        if self._feedback_weights is None:
+            layers = all_layers(self.network)
+            *hidden, (_, (*_, readout)) = self.synapses().items()
+            outputs = _size(self, layers[readout])
+            self._feedback_weights = {}
+            for i, (name, (synapse, *_)) in enumerate(hidden):
+                neurons = _size(self, layers[synapse])
+                values = np.random.default_rng([self.seed, i])
+                values = values.normal(0.0, neurons**-0.5, (neurons, outputs))
+                self._feedback_weights[name] = values.astype("float32")
+        return self._feedback_weights
+
+    def hooks(self):
+        found, layers = self.synapses(), all_layers(self.network)
         *_, readout = [x for x in layers.values() if isinstance(x, TemporalLayer)]
         seen, around = {}, []
-        for name, synapses in self._synapses.items():
-            neuron, synapses = layers[name], [layers[synapse] for synapse in synapses]
-            kappa = 0.0 if neuron is readout else _kept_by(readout)
-            hook = functools.partial(_at_neuron, neuron, synapses, seen, kappa)
-            around.append((neuron, hook))
-            around += [(s, functools.partial(_at_synapse, s, seen)) for s in synapses]
+        is_random = self.feedback == "random"
+        feedback = self.feedback_weights() if is_random else {}
+        for name, synapses in found.items():
+            synapses = [layers[synapse] for synapse in synapses]
+            if name is not None:
+                neuron = layers[name]
+                kappa = 0.0 if neuron is readout else _kept_by(readout)
+                arguments = (neuron, synapses, seen, kappa, name in feedback)
+                around.append((neuron, functools.partial(_at_neuron, *arguments)))
+                at_synapse = functools.partial(_at_synapse, seen)
+                around += [(s, functools.partial(at_synapse, s)) for s in synapses]
+        if feedback:
+            sources = [(layers[name], b) for name, b in feedback.items()]
+            hook = functools.partial(_at_readout, seen, sources)
+            around.append((synapses[-1], hook))  # of the last neurons, or after them
         return around
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, "feedback": self.feedback, "seed": self.seed}
+
+
+def _size(model, synapse):
+    shape = synapse.compute_output_shape(synapse.get_build_config()["input_shape"])
+    if None in shape[1:]:
+        raise ValueError(
+            f"{type(model).__name__} with random feedback needs layers of known size. "
+            f"Received: '{synapse.name}' with outputs of shape {tuple(shape)}"
+        )
+    return math.prod(shape[1:])
 
 
 def _kept_by(readout):
@@ -108,23 +190,45 @@ def _kept_by(readout):
     return 1.0 - 1.0 / readout.tau
 
 
-def _at_synapse(layer, seen, call, x, *args, **kwargs):
+def _at_synapse(seen, layer, call, x, *args, **kwargs):
     seen[layer] = ops.stop_gradient(x)
     with frozen(layer):
         return call(x, *args, **kwargs)
 
 
-def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
+def _at_readout(seen, sources, call, x, *args, **kwargs):
+    """Sends the gradient at the readout to all neurons, by random weights."""
+    outputs = call(x, *args, **kwargs)
+    for neuron, feedback in sources:
+        # Of value 0, as what it gives a gradient to.
+        credit = ops.reshape(seen[neuron], (-1, len(feedback)))
+        sent = ops.matmul(credit, ops.convert_to_tensor(feedback, credit.dtype))
+        outputs = outputs + ops.cast(
+            ops.reshape(sent, ops.shape(outputs)), outputs.dtype
+        )
+    return outputs
+
+
+def _at_neuron(layer, synapses, seen, kappa, is_apart, call, inputs, *args, **kwargs):
     states = layer.states_before(inputs)
     outputs = call(inputs, *args, **kwargs)
     slot = streaming.Slot()
+    channels_first = has_channels_first(synapses[0])
+
+    def at_places(tensor):
+        """`(batch, ...)` to `(batch, places, 1, neurons at a place)`."""
+        tensor = ops.moveaxis(tensor, 1, -1) if channels_first else tensor
+        shape = ops.shape(tensor)
+        return ops.reshape(tensor, (shape[0], math.prod(shape[1:-1]), 1, shape[-1]))
+
     derivatives = _derivatives(layer, inputs[:, 0], states)
+    derivatives = [[at_places(d) for d in row] for row in derivatives]
     x, weights = _joined(synapses, seen, layer.state_dtype)
-    x = ops.expand_dims(x, 2)
+    x = ops.expand_dims(x, 3)
     vectors, trace = slot.previous or ([0.0] * len(states), 0.0)
 
     def by_weights(by_input, *by_states):
-        """How a result of the step depends on the weights, `(batch, i, j)`."""
+        """How a result of the step depends on the weights, `(batch, place, i, j)`."""
         terms = [d * vector for d, vector in zip(by_states, vectors)]
         return sum(terms, by_input * x)
 
@@ -133,7 +237,13 @@ def _at_neuron(layer, synapses, seen, kappa, call, inputs, *args, **kwargs):
     slot.put((vectors, trace))
     # Adds nothing but a gradient, which goes to the weights only.
     zeros = weights - ops.stop_gradient(weights)
-    credit = ops.sum(trace * zeros, axis=1)
+    credit = ops.sum(trace * zeros, axis=2)
+    if channels_first:
+        credit = ops.swapaxes(credit, 1, 2)
+    credit = ops.reshape(credit, (-1, *inputs.shape[2:]))
+    if is_apart:
+        seen[layer] = credit
+        return ops.stop_gradient(outputs)
     return outputs + ops.cast(ops.expand_dims(credit, 1), outputs.dtype)
 
 
@@ -148,7 +258,7 @@ def _derivatives(layer, x, states):
             return ops.sum([outputs, *states][i]), ()
 
         gradients = backends.active().value_and_gradients(function, before)[1]
-        return [ops.stop_gradient(ops.expand_dims(g, 1)) for g in gradients]
+        return [ops.stop_gradient(g) for g in gradients]
 
     return [row(i) for i in range(len(before))]
 
@@ -157,11 +267,11 @@ def _joined(synapses, seen, dtype):
     """The inputs of all synapses as one, and their weights; 1 is a bias' input."""
     inputs, weights = [], []
     for synapse in synapses:
-        x = ops.cast(seen[synapse], dtype)
+        x = ops.cast(patches(synapse, seen[synapse]), dtype)
         inputs.append(x)
-        weights.append(synapse.kernel)
+        weights.append(kernel(synapse))
         if synapse.use_bias:
-            inputs.append(ops.ones_like(x[:, :1]))
+            inputs.append(ops.ones_like(x[..., :1]))
             weights.append(ops.expand_dims(synapse.bias, 0))
     weights = [ops.cast(w, dtype) for w in weights]
-    return ops.concatenate(inputs, axis=1), ops.concatenate(weights, axis=0)
+    return ops.concatenate(inputs, axis=-1), ops.concatenate(weights, axis=0)

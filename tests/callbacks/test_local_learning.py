@@ -7,6 +7,8 @@ from keras import ops
 from keras_spiking import callbacks
 from keras_spiking import layers
 from keras_spiking import learning
+from keras_spiking import online
+from keras_spiking.inspection.selection import select_layer
 
 pytestmark = pytest.mark.trains
 X = (np.random.default_rng(0).random((6, 5, 4)) < 0.5).astype("float32")
@@ -118,6 +120,38 @@ def test_rewards_come_from_targets_and_outputs():
     np.testing.assert_allclose(moved, 0.1 * expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("container", ["RecurrentGraph", "LinearRecurrent"])
+def test_recurrent_weights_learn_from_the_spikes_of_the_step_before(container):
+    neuron = layers.LIFLayer(name="neuron", decay_input=False)
+    if container == "LinearRecurrent":
+        network, name = layers.LinearRecurrent(neuron, units=3), "connection"
+    else:
+        nodes = {"encode": keras.layers.Dense(3), "neurons": neuron}
+        nodes["feedback"] = keras.layers.Dense(3, name="feedback")
+        edges = [("input", "encode"), ("encode", "neurons"), ("feedback", "neurons")]
+        edges += [("neurons", "feedback"), ("neurons", "output")]
+        network, name = layers.RecurrentGraph(nodes, edges), "feedback"
+    model = keras.Sequential([keras.Input((5, 4)), network])
+    for weight in model.trainable_variables:
+        values = np.linspace(-0.6, 0.8, int(np.prod(weight.shape)))
+        weight.assign(values.reshape(weight.shape))
+    post = to_numpy(model(X))
+    pre = np.concatenate([0.0 * post[:, :1], post[:, :-1]], axis=1)
+    assert 0.1 < post.mean() < 0.9
+    if container == "LinearRecurrent":
+        pre = np.concatenate([X, pre], axis=-1)
+    synapse = select_layer(model, name)
+    before = to_numpy(synapse.kernel)
+    rule = learning.TripletSTDP(name, 3.0, 2.0)
+    learn = callbacks.LocalLearning(rule, "neuron", 10.0)
+    model.compile(keras.optimizers.SGD(0.0))
+    expected = to_numpy(learning.TripletSTDP(synapse, 3.0, 2.0)(pre, post))
+    model.fit(X, None, 6, verbose=0, callbacks=[learn])
+    moved = to_numpy(synapse.kernel) - before
+    assert np.abs(expected).max() > 1e-2
+    np.testing.assert_allclose(moved, 10.0 * expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("jit_compile", [False, "auto"])
 def test_eligibility_goes_on_from_batch_to_batch(jit_compile):
     def one(w):
@@ -171,6 +205,13 @@ def test_bad_input():
         model.fit(X, verbose=0, callbacks=[callback])
 
     rule = learning.Hebbian
+    with pytest.raises(ValueError, match="SLTT.*learns online"):
+        stack = [keras.layers.Dense(3, name="a"), layers.IFLayer(name="b")]
+        online_model = online.SLTT(stack)
+        online_model.build(X.shape)
+        online_model.compile("sgd", "mse")
+        learn = callbacks.Hebbian("a", "b")
+        online_model.fit(X, Y[:, 0], verbose=0, callbacks=[learn])
     with pytest.raises(ValueError, match="'nothing'.*'synapse'"):
         fit(callbacks.Hebbian("nothing", "neuron"))
     with pytest.raises(ValueError, match="kernel"):

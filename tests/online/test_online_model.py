@@ -10,6 +10,7 @@ pytestmark = pytest.mark.trains
 random = np.random.default_rng(0)
 X = random.random((5, 7, 4)).astype("float32") * 3.0
 Y = random.random((5, 3)).astype("float32")
+IMAGES = random.random((5, 6, 4, 3, 2)).astype("float32") * 3.0
 
 
 def weight_gradient(model, x, y):
@@ -89,18 +90,67 @@ def test_each_synapse_takes_the_neurons_that_it_feeds():
 
 @pytest.mark.parametrize("method", [online.SLTT, online.OTTT])
 def test_one_step_is_backpropagation(method):
-    def stack():
+    def stack(wrapper):
         keras.utils.set_random_seed(1)
-        dense = keras.layers.Dense(6)
-        return [dense, layers.LIFLayer(), keras.layers.Dense(3)]
+        convolution = layers.WeightStandardizedConv2D(4, 2, use_gain=True)
+        neurons = layers.LIFLayer(v_threshold=0.2)
+        rest = [keras.layers.Flatten(), keras.layers.Dense(3)]
+        return [wrapper(convolution), neurons, *map(wrapper, rest)]
 
-    plain = keras.Sequential(
-        [keras.Input((1, 4)), *stack(), keras.layers.Reshape((3,))]
-    )
-    found = weight_gradient(method(stack()), X[:, :1], Y)
-    expected = weight_gradient(plain, X[:, :1], Y)
-    assert np.abs(expected).max() > 1e-4
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    x, moved = IMAGES[:, :1], []
+    reshape = keras.layers.Reshape((3,))
+    plain = [keras.Input(x.shape[1:]), *stack(layers.SeqToBatch), reshape]
+    for model in (method(stack(lambda layer: layer)), keras.Sequential(plain)):
+        model(x)  # builds it
+        before = [to_numpy(v.value) for v in model.trainable_variables]
+        model.compile(keras.optimizers.SGD(1.0), "mse")
+        model.fit(x, Y, len(x), verbose=0)
+        after = [to_numpy(v.value) for v in model.trainable_variables]
+        moved.append([b - a for b, a in zip(before, after)])
+    for found, expected in zip(*moved):
+        assert np.abs(expected).max() > 1e-4
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def standardized(kernel, layer):
+    """The kernel, and what takes a gradient of it back to the weights."""
+    axes, n = (0, 1, 2), layer.fan_in
+    factor = n * n / (n - 1) if layer.unbiased else n
+    centred = kernel - kernel.mean(axis=axes)
+    scale = (factor * np.mean(centred**2, axis=axes) + layer.epsilon) ** -0.5
+
+    def back(gradient):
+        overlap = np.sum(gradient * centred, axis=axes)
+        gradient = scale * gradient - scale**3 * factor / n * overlap * centred
+        return gradient - gradient.mean(axis=axes)
+
+    return centred * scale, back
+
+
+@pytest.mark.parametrize("method", [online.SLTT, online.OTTT])
+def test_gradient_of_standardized_convolutions_is_the_published_one(method):
+    arguments = {"use_bias": False, "use_gain": False}
+    convolution = layers.WeightStandardizedConv2D(3, 2, **arguments)
+    model = method([convolution, layers.LIFLayer(tau=3.0, v_threshold=0.2)])
+    model.build(IMAGES.shape)
+    raw = to_numpy(convolution.kernel).astype("float64")
+    kernel, back = standardized(raw, convolution)
+    places = [(i, j) for i in range(3) for j in range(2)]
+    y = random.random((5, 6, 3))
+    v, trace, gradient = np.zeros((5, 6, 3)), 0.0, 0.0
+    for t in range(6):
+        x = [IMAGES[:, t, i : i + 2, j : j + 2] for i, j in places]
+        x = np.stack(x, axis=1)
+        h = v + (np.einsum("bpijc,ijcf->bpf", x, kernel) - v) / 3.0
+        z = (h >= 0.2).astype("float64")
+        v = h * (1.0 - z)
+        s = 1.0 / (1.0 + np.exp(-4.0 * (h - 0.2)))
+        at_input = 2.0 / y.size * (z - y) * 4.0 * s * (1.0 - s) / 3.0
+        trace = x if method is online.SLTT else 2.0 / 3.0 * trace + x
+        gradient += np.einsum("bpijc,bpf->ijcf", trace, at_input) / 6
+    found = weight_gradient(model, IMAGES, y.reshape(5, 3, 2, 3).astype("float32"))
+    assert np.abs(gradient).max() > 1e-2
+    np.testing.assert_allclose(found, back(gradient), atol=1e-5)
 
 
 def test_inference_and_saving(tmp_path):
