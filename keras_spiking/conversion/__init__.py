@@ -2,6 +2,7 @@
 
 from keras_spiking.conversion.convert import convert
 from keras_spiking.conversion.cumulative_maximum import CumulativeMaximum
+from keras_spiking.conversion.differences import Differences
 from keras_spiking.conversion.fold_normalizations import fold_normalizations
 from keras_spiking.conversion.neurons import RateIFLayer
 from keras_spiking.conversion.neurons import SignedIFLayer
@@ -15,6 +16,7 @@ from keras_spiking.conversion.spiking_model import SpikingModel
 
 __all__ = [
     "CumulativeMaximum",
+    "Differences",
     "PoissonInput",
     "QCFS",
     "RateIFLayer",

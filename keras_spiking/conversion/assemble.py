@@ -5,6 +5,7 @@ from keras import layers
 
 from keras_spiking.conversion import rules
 from keras_spiking.conversion.cumulative_maximum import CumulativeMaximum
+from keras_spiking.conversion.differences import Differences
 from keras_spiking.conversion.folding import copy_layer
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.graph import single
@@ -31,7 +32,7 @@ def build(graph, neurons, encoders, timesteps, delay, name):
         delay: Integer, number of steps that the readout leaves out.
         name: String, the name of the ANN.
     """
-    before, spiking, heads = _split(graph, static=encoders is None)
+    before, spiking, heads = split(graph, static=encoders is None)
     inputs = keras.tree.map_structure(
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name),
         graph.inputs,
@@ -61,6 +62,8 @@ def build(graph, neurons, encoders, timesteps, delay, name):
             return SingleStep(copy_layer(neurons[call.name]), name=call.name)
         if rules.is_maximum(call):
             return CumulativeMaximum(copy_layer(call.operation), name=call.name)
+        if rules.is_function(call):
+            return _differences(call)
         layer = copy_layer(call.operation)
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False  # so that statistics stay as they are
@@ -82,7 +85,24 @@ def build(graph, neurons, encoders, timesteps, delay, name):
     return SpikingModel(inputs, outputs, name=f"spiking_{name}")
 
 
-def _split(graph, static):
+def _differences(call):
+    """What computes the function of a call in each step, to call in its place."""
+    tensors = list({id(x): x for x in call.inputs}.values())
+    inputs = [keras.Input(batch_shape=x.shape, dtype=x.dtype) for x in tensors]
+    values = {id(x): y for x, y in zip(tensors, inputs)}
+    run([call], values, lambda call: copy_layer(call.operation))
+    function = keras.Model(single(inputs), values[id(call.outputs[0])])
+    layer = Differences(function, name=call.name)
+
+    def compute(*args, **kwargs):
+        arguments = keras.tree.flatten((args, kwargs))
+        symbols = [x for x in arguments if isinstance(x, keras.KerasTensor)]
+        return layer(single(list({id(x): x for x in symbols}.values())))
+
+    return compute
+
+
+def split(graph, static=True):
     """The calls before the first neurons, the spiking part, and the heads."""
     before, spiking, heads = [], [], []
     constant = {id(x) for x in keras.tree.flatten(graph.inputs)} if static else set()

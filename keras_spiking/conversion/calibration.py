@@ -37,7 +37,7 @@ def thresholds(graph, data, timesteps, method, percentile, scale, channel_wise, 
         over the features.
     """
     calls = [c for c in graph.calls if isinstance(c.operation, Rectifier)]
-    axes = {c.name: channels(graph, c) if channel_wise else None for c in calls}
+    axes = {c.name: _known_channels(graph, c) if channel_wise else None for c in calls}
 
     def rows():
         for batch in batches(data, size):
@@ -87,18 +87,26 @@ def channel_rows(x, axis):
     return np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
 
 
+def _known_channels(graph, call):
+    """The axis of channels, or `None` if the number of channels is left open, as that
+    of the keys of attention weights may be."""
+    axis = channels(graph, call)
+    return None if call.inputs[0].shape[axis] is None else axis
+
+
 def channels(graph, call):
     """The axis of channels of a call's output: 1 after a convolution whose
     channels come first, else the last."""
     (tensor,) = call.inputs
-    while True:
+    last = len(tensor.shape) - 1
+    while len(tensor.shape) == last + 1 > 2:
         call = next((c for c in graph.calls if tensor in c.outputs), None)
         if call is None:
-            return len(tensor.shape) - 1
-        if len(tensor.shape) > 2 and hasattr(call.operation, "data_format"):
-            first = call.operation.data_format == "channels_first"
-            return 1 if first else len(tensor.shape) - 1
+            break
+        if hasattr(call.operation, "data_format"):
+            return 1 if call.operation.data_format == "channels_first" else last
         tensor = call.inputs[0]
+    return last
 
 
 def _threshold(call, values, axis):

@@ -9,7 +9,10 @@ import numpy as np
 from keras_spiking.conversion import calibration
 from keras_spiking.conversion import rules
 from keras_spiking.conversion.assemble import build
+from keras_spiking.conversion.assemble import split
 from keras_spiking.conversion.correction import correct
+from keras_spiking.conversion.dissolve import dissolve
+from keras_spiking.conversion.encode import insert_neurons
 from keras_spiking.conversion.folding import prepare
 from keras_spiking.conversion.graph import is_graph
 from keras_spiking.conversion.graph import trace
@@ -43,10 +46,11 @@ def convert(
 ) -> SpikingModel:
     """Converts a trained ANN to a spiking network.
 
-    Neurons replace ReLU. The mean output of a neuron over time approximates the
-    activation, with an error that falls like `1 / timesteps`; all layers in between
-    are linear and preserve means. The network has three parts: the layers before the
-    first neurons are computed once, since an analog input stays the same; then the
+    Neurons replace ReLU, and follow on other functions. The mean output of a neuron
+    over time approximates the activation, with an error that falls like
+    `1 / timesteps`; all that is in between preserves means. The network has three
+    parts: the layers before the first neurons are computed once, since an analog
+    input stays the same; then the
     spiking part is simulated, in a loop whose memory does not grow with the number of
     steps; the activation of an output, such as softmax, is applied to the mean over
     time.
@@ -58,6 +62,12 @@ def convert(
       PReLU become `SignedIFLayer`. `QCFS` becomes `SignedIFLayer(burst=True)`,
       which is lossless if `timesteps` is the number of levels.
     - Maxima: `CumulativeMaximum`, exact after every number of steps.
+    - Other functions, such as `LayerNormalization`, softmax, GELU and the products
+      of `MultiHeadAttention`: `Differences`, exact for the mean of its inputs. Its
+      outputs are no spikes; where weights or products follow, `SignedIFLayer`
+      turns them into spikes. So transformers are converted, without training.
+    - Layers of one's own: their `call` is taken apart if it consists of Keras
+      layers and functions of `keras.ops`.
     - Dropout and its like are left out.
 
     Args:
@@ -120,6 +130,9 @@ def convert(
         - [Bu et al., 2024](https://arxiv.org/abs/2409.03368), local threshold
           balancing and delayed readout
         - [Li et al., 2021](https://arxiv.org/abs/2106.06984), correction
+        - [You et al., 2024](https://arxiv.org/abs/2406.03470), transformers
+        - [Jiang et al., 2024](https://openreview.net/forum?id=XrunSYwoLr),
+          transformers without training
     """
     timesteps = check_timesteps(timesteps)
     check_choice("method", method, calibration.METHODS)
@@ -138,6 +151,8 @@ def convert(
             f"timesteps. Received: delay={delay}, timesteps={timesteps}"
         )
     graph = analog_graph(ann)
+    if encoding == "poisson":
+        _check_takes_spikes(graph)
     data = calibration.check_data(graph, calibration_data)
     thresholds = calibration.thresholds(
         graph, data, timesteps, method, percentile, scale, channel_wise, batch_size
@@ -184,27 +199,49 @@ def analog_graph(ann):
             "outputs)`."
         )
     graph = trace(ann)
+    dissolve(graph)
     prepare(graph)
+    insert_neurons(graph)
     _check(graph)
     return graph
 
 
 def _check(graph):
+    before, *_ = split(graph)
     failed = [
         rules.explain(call)
-        for call in graph.calls
-        if not isinstance(call.operation, Rectifier)
-        and not rules.is_affine(call)
-        and not rules.is_maximum(call)
-        and not rules.is_head(graph, call)
+        for call in _others(graph)
+        if call not in before or not rules.is_allowed_before_neurons(call)
     ]
     if failed:
         raise ValueError("These layers cannot be converted:\n- " + "\n- ".join(failed))
     if not any(isinstance(call.operation, Rectifier) for call in graph.calls):
         raise ValueError(
-            "The model has no ReLU, LeakyReLU, PReLU or QCFS that neurons could "
-            "replace: there is nothing to convert."
+            "The model has no activations that neurons could replace, such as ReLU: "
+            "there is nothing to convert."
         )
+
+
+def _check_takes_spikes(graph):
+    if failed := [f"'{call.place}'" for call in _others(graph)]:
+        raise ValueError(
+            "These are computed once, on inputs that stay the same, and cannot take "
+            f"random spikes: {', '.join(failed)}. Received: encoding='poisson'. Use "
+            "encoding='constant'."
+        )
+
+
+def _others(graph):
+    """The calls that cannot run in every step."""
+    return [
+        call
+        for call in graph.calls
+        if not isinstance(call.operation, Rectifier)
+        and not rules.is_affine(call)
+        and not rules.is_maximum(call)
+        and not rules.is_function(call)
+        and not rules.is_head(graph, call)
+    ]
 
 
 def _neurons(rectifier, threshold, neuron):
@@ -213,8 +250,9 @@ def _neurons(rectifier, threshold, neuron):
         neuron = "signed" if leaky else "burst" if rectifier.levels else "if"
     if leaky and neuron == "if":
         raise ValueError(
-            "A LeakyReLU needs neurons with negative spikes. Received: neuron='if'. "
-            "Use neuron=None or neuron='signed'."
+            "LeakyReLU, and functions such as LayerNormalization, softmax and GELU, "
+            "need neurons with negative spikes. Received: neuron='if'. Use "
+            "neuron=None or neuron='signed'."
         )
     arguments = {"v_threshold": threshold, "v_init": 0.5 * np.asarray(threshold)}
     if neuron == "if":

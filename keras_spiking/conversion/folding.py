@@ -29,7 +29,14 @@ def copy_layer(operation, **changes):
         # Some functions take no name.
         changes = {key: changes[key] for key in changes if key in config}
         return type(operation).from_config({**config, **changes})
-    copy = type(operation).from_config({**config, **changes})
+    try:
+        copy = type(operation).from_config({**config, **changes})
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The layer '{operation.name}' ({type(operation).__name__}) cannot be "
+            "copied: its `get_config` must return the arguments of its `__init__`. "
+            f"Received: {error}"
+        ) from error
     if operation.built:
         copy.build_from_config(operation.get_build_config())
         weights = operation.get_weights()
@@ -42,11 +49,10 @@ def copy_layer(operation, **changes):
 def prepare(graph):
     """Brings a graph into the form that is converted.
 
-    Afterwards all layers are copies, activations are calls of their own (those
-    that neurons can replace are `Rectifier`s), calls without effect are gone,
-    and normalisations are folded into weights where that is exact.
+    Afterwards all layers are copies, activations that neurons can replace are
+    `Rectifier`s, calls without effect are gone, and normalisations are folded into
+    weights where that is exact.
     """
-    _split_activations(graph)
     for call in list(graph.calls):
         if rules.is_identity(call.operation):
             graph.remove(call)
@@ -60,7 +66,7 @@ def prepare(graph):
             # The layer takes a list, as `CumulativeMaximum` does, the function not.
             call.operation = layers.Maximum(name=call.name)
             call.args, call.kwargs = (call.inputs,), {}
-        elif rules.is_affine(call) or rules.is_maximum(call):
+        elif rules.is_known(call):
             call.operation = copy_layer(call.operation, name=call.name)
     for call in list(graph.calls):
         affine = _affine(call)
@@ -68,7 +74,8 @@ def prepare(graph):
             _fold(graph, call, *affine)
 
 
-def _split_activations(graph):
+def split_activations(graph):
+    """Activations that layers apply at their end become calls of their own."""
     calls = []
     for call in graph.calls:
         calls.append(call)

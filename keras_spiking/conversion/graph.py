@@ -4,7 +4,9 @@ This is the only place that looks into Keras's record of a model: `trace` reads
 it and leaves the model as it is.
 """
 
+import contextlib
 import dataclasses
+import re
 
 import keras
 
@@ -23,6 +25,7 @@ class Call:
         outputs: List of the tensors that it returns.
         name: String, unique in the graph.
         place: String, where the user finds the operation.
+        trouble: String, why a look inside of the operation failed, or `None`.
     """
 
     operation: object
@@ -31,6 +34,7 @@ class Call:
     outputs: list
     name: str
     place: str
+    trouble: str | None = None
 
     @property
     def inputs(self):
@@ -122,6 +126,43 @@ def trace(model):
     inputs = keras.tree.map_structure(symbol, model._inputs_struct)
     calls, outputs = _trace(model, inputs, "", names)
     return Graph(inputs, outputs, list(model.output_names), calls)
+
+
+def trace_inner(model, inputs, call, names):
+    """The calls of a model that computes what one call of a graph does.
+
+    Args:
+        model: Functional model.
+        inputs: List of the tensors of the graph that it takes.
+        call: `Call` that they replace, which gives them their places and names.
+        names: Dictionary from the names in the graph to how often they were given,
+            which is updated.
+
+    Returns:
+        List of `Call`s, and the structure of their outputs.
+    """
+    calls, outputs = _trace(model, inputs, call.place, {})
+    for inner in calls:
+        inner.name = _unique(f"{call.name}_{_own_name(inner.operation)}", names)
+    return calls, outputs
+
+
+def _own_name(operation):
+    """The name of an operation without the number that Keras gave it."""
+    kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(operation).__name__).lower()
+    return kind if re.fullmatch(rf"{kind}(_\d+)?", operation.name) else operation.name
+
+
+@contextlib.contextmanager
+def without_traces(operation):
+    """Lets symbolic calls of a layer, and of those inside, leave it as it was."""
+    flatten = getattr(operation, "_flatten_layers", lambda: [operation])
+    kept = [(x, list(x._inbound_nodes), list(x._outbound_nodes)) for x in flatten()]
+    try:
+        yield
+    finally:
+        for x, inbound, outbound in kept:
+            x._inbound_nodes[:], x._outbound_nodes[:] = inbound, outbound
 
 
 def _functional(model):

@@ -5,12 +5,16 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import layers
 from keras import ops
 
+from keras_spiking.conversion import rules
 from keras_spiking.conversion.calibration import batches
 from keras_spiking.conversion.calibration import check_data
 from keras_spiking.conversion.calibration import run_graph
 from keras_spiking.conversion.convert import analog_graph
+from keras_spiking.conversion.differences import Differences
+from keras_spiking.conversion.encode import SYNAPSES
 from keras_spiking.conversion.folding import WEIGHTED
 from keras_spiking.conversion.measure import means_over_time
 from keras_spiking.conversion.measure import neuron_layers
@@ -21,9 +25,14 @@ from keras_spiking.energy.costs import COSTS
 from keras_spiking.parameter import current_value
 from keras_spiking.validation import check_number
 
-ENERGY_45NM = {"mac": COSTS["45nm"].mac, "ac": COSTS["45nm"].ac}
+ENERGY_45NM = {
+    "mac": COSTS["45nm"].mac,
+    "ac": COSTS["45nm"].ac,
+    "function": 5.0 * COSTS["45nm"].mac,
+}
 """Joules for one 32-bit floating point operation in 45 nm: multiply-accumulate
-and accumulate (Horowitz, 2014)."""
+and accumulate (Horowitz, 2014). A value of a function, such as GELU, is taken for
+five multiply-accumulations, a polynomial's."""
 
 
 @dataclasses.dataclass
@@ -57,7 +66,12 @@ class Report:
         synaptic_operations: Float per inference: accumulations that spikes cause.
         snn_macs: Integer per inference: multiplications before the first neurons.
         ann_macs: Integer per inference of the ANN.
-        energy: Dictionary, joules for one `"mac"` and one `"ac"`.
+        snn_functions: Integer per inference: values of functions that are no spikes,
+            such as those of layer normalisation, softmax, GELU and products. The SNN
+            computes them again in each step.
+        ann_functions: Integer per inference of the ANN.
+        energy: Dictionary, joules for one `"mac"`, one `"ac"` and one value of a
+            `"function"`.
     """
 
     layers: list
@@ -66,23 +80,29 @@ class Report:
     synaptic_operations: float
     snn_macs: int
     ann_macs: int
+    snn_functions: int
+    ann_functions: int
     energy: dict
 
     @property
     def ann_energy(self):
         """Joules per inference of the ANN."""
-        return self.ann_macs * self.energy["mac"]
+        functions = self.ann_functions * self.energy["function"]
+        return self.ann_macs * self.energy["mac"] + functions
 
     @property
     def snn_energy(self):
         """Joules per inference of the SNN."""
         spiking = self.synaptic_operations * self.energy["ac"]
-        return spiking + self.snn_macs * self.energy["mac"]
+        functions = self.snn_functions * self.energy["function"]
+        return spiking + self.snn_macs * self.energy["mac"] + functions
 
     def __str__(self):
-        lines = [f"{'layer':32}{'scale':>10}{'rate':>9}{'spikes':>14}{'error':>9}"]
+        width = max(32, *(len(x.name) + 1 for x in self.layers))
+        titles = f"{'scale':>10}{'rate':>9}{'spikes':>14}{'error':>9}"
+        lines = [f"{'layer':{width}}{titles}"]
         lines += [
-            f"{x.name[:31]:32}{x.scale:10.4g}{x.firing_rate:9.4f}{x.spikes:14,.0f}"
+            f"{x.name:{width}}{x.scale:10.4g}{x.firing_rate:9.4f}{x.spikes:14,.0f}"
             f"{x.error:9.4f}"
             for x in self.layers
         ]
@@ -92,6 +112,8 @@ class Report:
             f"{'spikes':32}{'':>14}{self.spikes:14,.0f}",
             f"{'accumulations':32}{'':>14}{self.synaptic_operations:14,.0f}",
             f"{'multiply-accumulations':32}{self.ann_macs:14,}{self.snn_macs:14,}",
+            f"{'values of functions':32}{self.ann_functions:14,}"
+            f"{self.snn_functions:14,}",
             f"{'energy (microjoules)':32}{self.ann_energy * 1e6:14.4g}"
             f"{self.snn_energy * 1e6:14.4g}",
         ]
@@ -110,15 +132,19 @@ def report(
 
     A synaptic operation is one accumulation: a spike that arrives at a neuron. A
     layer of weights performs the ANN's number of multiply-accumulations, times
-    the share of its inputs that are not zero, in each step. Weights before the
-    first neurons are applied to the analog input once.
+    the share of its inputs that are not zero, in each step. The product of two spike
+    trains, as in attention, does so for each of them: the spikes of one select from
+    the sum of the other's. Weights before the first neurons are applied to the analog
+    input once. Functions that are no neurons, such as layer normalisation, have their
+    own count.
 
     Args:
         snn: `SpikingModel`, as `convert` returns it.
         ann: The model that it was converted from.
         data: Array of inputs, or a structure of arrays as the models take it.
-        energy: Dictionary, joules for one `"mac"` and one `"ac"`. Defaults to
-            `None`, the figures for 45 nm in `ENERGY_45NM`.
+        energy: Dictionary, joules for one `"mac"`, one `"ac"` and, optionally, one
+            value of a `"function"`. Defaults to `None`, the figures for 45 nm in
+            `ENERGY_45NM`.
         batch_size: Integer >= 1. Defaults to `32`.
 
     Returns:
@@ -143,26 +169,37 @@ def report(
     """
     check_spiking_model(snn)
     energy = ENERGY_45NM if energy is None else energy
-    if not isinstance(energy, dict) or set(energy) != {"mac", "ac"}:
+    if not isinstance(energy, dict) or set(energy) - {"function"} != {"mac", "ac"}:
         raise ValueError(
-            "`energy` must have the joules for one 'mac' and one 'ac'. "
-            f"Received: energy={energy}"
+            "`energy` must have the joules for one 'mac' and one 'ac', and may have "
+            f"those for one value of a 'function'. Received: energy={energy}"
         )
+    energy = {"function": ENERGY_45NM["function"], **energy}
     for name, value in energy.items():
         check_number(f"energy[{name!r}]", value, minimum=0.0)
     graph = analog_graph(ann)
     data = check_data(graph, data)
     neurons = neuron_layers(snn)
-    weighted = [x for x in step_of(snn).layers if isinstance(x, WEIGHTED)]
-    names = {call.name for call in graph.calls}
-    if unknown := [x.name for x in (*neurons, *weighted) if x.name not in names]:
+    calls = {call.name: call for call in graph.calls}
+    synapses = [
+        x for x in step_of(snn).layers if isinstance(x, (*SYNAPSES, Differences))
+    ]
+    if unknown := [x.name for x in (*neurons, *synapses) if x.name not in calls]:
         raise ValueError(
             f"`snn` must have been converted from `ann`: '{ann.name}' has no layers "
             f"of the names {unknown}."
         )
     tensors = [x.output for x in neurons]
     tensors += [_share(x.output) for x in neurons]
-    tensors += [_share(x.input) for x in weighted]
+    functions = [x.name for x in synapses if isinstance(x, Differences)]
+    synapses = [
+        x
+        for x in synapses
+        if x.name not in functions or rules.is_product(calls[x.name])
+    ]
+    tensors += [
+        sum(_share(factor) for factor in keras.tree.flatten(x.input)) for x in synapses
+    ]
     means = means_over_time(snn, tensors, data, batch_size)
     n = len(neurons)
     rates, firing = means[:n], [float(np.mean(m)) for m in means[n : 2 * n]]
@@ -178,8 +215,10 @@ def report(
         )
         for layer, rate, share, error in zip(neurons, rates, firing, errors)
     ]
-    costs = _costs(graph, data)
-    in_step = [costs[x.name] for x in weighted]
+    costs, sizes = _costs(graph, data)
+    in_step = [costs[x.name] for x in synapses]
+    once = sum(sizes[name] for name in sizes if name not in functions)
+    products = sum(sizes[x.name] for x in synapses if x.name in functions)
     return Report(
         layers=reports,
         timesteps=snn.timesteps,
@@ -187,37 +226,75 @@ def report(
         synaptic_operations=snn.timesteps * float(np.dot(in_step, shares)),
         snn_macs=sum(costs.values()) - sum(in_step),
         ann_macs=sum(costs.values()),
+        snn_functions=once + snn.timesteps * sum(sizes[name] for name in functions),
+        ann_functions=sum(sizes.values()) - products,
         energy=energy,
     )
 
 
 def _costs(graph, data):
-    """Multiply-accumulations of the layers of weights, by the names of their calls."""
+    """Multiply-accumulations of weights and products, and the numbers of values of
+    functions, by the names of their calls."""
     # From values, since a model may leave open how large its inputs are.
     values = run_graph(graph, [x[:1] for x in data])
-    return {
-        call.name: macs(
-            call.operation,
-            values[id(call.inputs[0])].shape,
-            values[id(call.outputs[0])].shape,
-        )
-        for call in graph.calls
-        if isinstance(call.operation, WEIGHTED)
-    }
+    costs, sizes = {}, {}
+    for call in graph.calls:
+        inputs = [values[id(x)].shape for x in call.inputs]
+        output = values[id(call.outputs[0])].shape
+        if isinstance(call.operation, SYNAPSES) or rules.is_product(call):
+            costs[call.name] = macs(call.operation, *inputs, output)
+        if rules.is_function(call):
+            sizes[call.name] = int(np.prod(output))
+    return costs, sizes
 
 
-def macs(layer, input_shape, output_shape):
-    """Multiply-accumulations of a layer of weights for one sample."""
-    kernels = [w for w in layer.weights if "kernel" in w.name]
-    first = getattr(layer, "data_format", "channels_last") == "channels_first"
+def macs(operation, *shapes):
+    """Multiply-accumulations of a layer of weights, or of a product, for one sample.
+
+    Args:
+        operation: Layer or operation.
+        *shapes: The shapes of its inputs and of its output, of one sample.
+    """
+    *inputs, output = shapes
+    if isinstance(operation, layers.EinsumDense):
+        shapes = [*inputs, operation.kernel.shape]
+        return int(np.prod(output)) * _contracted(operation.equation, shapes)
+    if not isinstance(operation, WEIGHTED):
+        return int(np.prod(output)) * _summed(operation, inputs)
+    kernels = [w for w in operation.weights if "kernel" in w.name]
+    format = getattr(operation, "data_format", "channels_last")
+    first = format == "channels_first"
 
     def places(shape):
         return int(np.prod(shape[2:] if first else shape[1:-1]))
 
     # A transposed convolution applies its kernel at every place of its input.
-    transposed = "Transpose" in type(layer).__name__
-    positions = places(input_shape if transposed else output_shape)
+    transposed = "Transpose" in type(operation).__name__
+    positions = places(inputs[0] if transposed else output)
     return positions * sum(int(np.prod(w.shape)) for w in kernels)
+
+
+def _summed(operation, shapes):
+    """How many products one value of a product of two inputs sums."""
+    if isinstance(operation, layers.Dot):
+        axes = np.ravel(operation.axes)
+        return shapes[0][axes[0]]
+    if hasattr(operation, "subscripts"):
+        return _contracted(operation.subscripts, shapes)
+    return shapes[0][-1]
+
+
+def _contracted(equation, shapes):
+    """The product of the sizes of all axes over which an equation sums."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    if not arrow:
+        right = "".join(x for x in left if left.count(x) == 1)
+    sizes = {}
+    for labels, shape in zip(left.split(","), shapes):
+        start, _, end = labels.partition("...")
+        sizes.update(zip(start, shape))
+        sizes.update(zip(end, shape[len(shape) - len(end) :]))
+    return int(np.prod([size for label, size in sizes.items() if label not in right]))
 
 
 def _share(x):

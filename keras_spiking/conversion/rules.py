@@ -69,7 +69,7 @@ _AFFINE_OPERATIONS = {
     "Sum",
     "Transpose",
 }
-_AFFINE_WITH_ONE_TENSOR = {"Matmul", "Multiply"}
+_AFFINE_WITH_ONE_TENSOR = {"Einsum", "Matmul", "Multiply"}
 _AFFINE_IN_FIRST = {"Conv", "Divide", "TrueDivide"}
 
 _MAXIMUM_LAYERS = (
@@ -82,6 +82,72 @@ _MAXIMUM_LAYERS = (
     layers.Maximum,
 )
 _MAXIMUM_OPERATIONS = {"Amax", "Max", "MaxPool"}
+
+# Other functions, of one input or several: `Differences` keeps the means of these.
+_FUNCTION_LAYERS = (
+    layers.Dot,
+    layers.ELU,
+    layers.GroupNormalization,
+    layers.LayerNormalization,
+    layers.Minimum,
+    layers.Multiply,
+    layers.RMSNormalization,
+    layers.Softmax,
+    layers.UnitNormalization,
+)
+_FUNCTION_ACTIVATIONS = (
+    "celu",
+    "elu",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "softsign",
+    "tanh",
+)
+_FUNCTION_OPERATIONS = {
+    "Celu",
+    "Dot",
+    "Einsum",
+    "Elu",
+    "Erf",
+    "Gelu",
+    "HardSigmoid",
+    "HardSilu",
+    "HardTanh",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "Matmul",
+    "Minimum",
+    "Multiply",
+    "Divide",
+    "LayerNorm",
+    "Power",
+    "RMSNorm",
+    "Rsqrt",
+    "Selu",
+    "Sigmoid",
+    "Silu",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Square",
+    "Tanh",
+    "TrueDivide",
+    "Var",
+}
+# Sums of products: synapses, if the factors are spikes.
+_PRODUCT_OPERATIONS = {"Dot", "Einsum", "Matmul"}
 
 _IDENTITY_AT_INFERENCE = (
     layers.ActivityRegularization,
@@ -103,18 +169,15 @@ _IDENTITY_AT_INFERENCE = (
     SpikingDropout,
 )
 
-_HEADS = (layers.Activation, layers.Softmax, layers.ELU)
+_HEADS = (layers.Activation, *_FUNCTION_LAYERS)
 
 _REMEDIES = {
     "Activation": "use ReLU, LeakyReLU or keras_spiking.conversion.QCFS and train "
     "again; the last layer of an output may have any activation",
-    "Multiply": "gates have no spiking counterpart: use Add or Concatenate",
-    "Dot": "gates have no spiking counterpart: use Add or Concatenate",
-    "LayerNormalization": "use BatchNormalization, which folds into the weights",
-    "GroupNormalization": "use BatchNormalization, which folds into the weights",
-    "UnitNormalization": "use BatchNormalization, which folds into the weights",
     "Lambda": "use Keras layers or functions of keras.ops",
-    "Embedding": "start the model at the embedded vectors",
+    "Embedding": "look tokens up at the start of the model, with mask_zero=False; "
+    "attention takes a mask as `attention_mask`",
+    "Masking": "attention takes a mask as `attention_mask`",
     "ReLU": "use a ReLU with threshold=0, and with one of max_value and "
     "negative_slope at most",
     "TemporalLayer": "it spikes or integrates over time already; only networks that "
@@ -206,6 +269,57 @@ def is_maximum(call):
     return name in _MAXIMUM_OPERATIONS or (name == "Maximum" and not _constants(call))
 
 
+def is_function(call):
+    """Whether a call is a function that `Differences` computes."""
+    operation = call.operation
+    if is_affine(call) or is_maximum(call):
+        return False
+    if isinstance(operation, layers.Activation):
+        activations = [getattr(keras.activations, x) for x in _FUNCTION_ACTIVATIONS]
+        return operation.activation in activations
+    if isinstance(operation, keras.layers.Layer):
+        return computes(operation, _FUNCTION_LAYERS)
+    return type(operation).__name__ in _FUNCTION_OPERATIONS
+
+
+def is_product(call):
+    """Whether a call sums products of two inputs, as attention does."""
+    operation = call.operation
+    if not is_function(call) or len(call.inputs) < 2:
+        return False
+    return isinstance(operation, layers.Dot) or (
+        type(operation).__name__ in _PRODUCT_OPERATIONS
+    )
+
+
+def is_allowed_before_neurons(call):
+    """Whether a call may be computed once, on inputs that are the same in all steps.
+
+    Functions of `keras.ops`, such as those that make masks, and embeddings may. So may
+    layers of one's own that cannot be looked into, if all layers inside are affine.
+    """
+    operation = call.operation
+    if not isinstance(operation, keras.layers.Layer):
+        return True
+    if isinstance(operation, layers.Embedding):
+        return not operation.mask_zero
+    inside = [x for x in operation._flatten_layers() if x is not operation]
+    kinds = (*_AFFINE_LAYERS, *_IDENTITY_AT_INFERENCE, layers.Embedding)
+    return call.trouble is not None and all(computes(x, kinds) for x in inside)
+
+
+def is_known(call):
+    """Whether an operation is one that these rules speak of."""
+    return (
+        isinstance(call.operation, (Rectifier, layers.Embedding))
+        or as_rectifier(call) is not None
+        or is_identity(call.operation)
+        or is_affine(call)
+        or is_maximum(call)
+        or is_function(call)
+    )
+
+
 def is_identity(operation):
     """Whether an operation returns its input at inference."""
     if isinstance(operation, layers.Activation):
@@ -218,7 +332,7 @@ def is_head(graph, call):
 
     It is applied to the mean of its input over time.
     """
-    if not isinstance(call.operation, _HEADS):
+    if not isinstance(call.operation, _HEADS) or len(call.inputs) != 1:
         if isinstance(call.operation, keras.layers.Layer) or len(call.inputs) != 1:
             return False
         if call.inputs[0].shape != call.outputs[0].shape:
@@ -242,6 +356,11 @@ def explain(call):
     )
     remedy = _REMEDIES.get("Activation" if is_activation else kind)
     remedy = remedy or "replace it with layers that are linear in their input, and ReLU"
+    if call.trouble is not None:
+        remedy = (
+            "a layer of one's own must call Keras layers and functions of keras.ops "
+            f"only, for any batch size, but this was raised: {call.trouble}"
+        )
     return f"'{call.place}' ({what}): {remedy}"
 
 
