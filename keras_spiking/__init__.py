@@ -17,6 +17,7 @@ from keras_spiking import models
 from keras_spiking import neurobench
 from keras_spiking import online
 from keras_spiking import ops
+from keras_spiking import pruning
 from keras_spiking import quantizers
 from keras_spiking import regularizers
 from keras_spiking import surrogates
@@ -43,6 +44,7 @@ __all__ = [
     "neurobench",
     "online",
     "ops",
+    "pruning",
     "quantizers",
     "regularizers",
     "surrogates",

@@ -8,6 +8,7 @@ from keras_spiking.backends.kernels import compiler
 from keras_spiking.backends.kernels import host
 from keras_spiking.backends.kernels.text import prelude
 from keras_spiking.inference import plan
+from keras_spiking.inference import sparse
 from keras_spiking.inference import texts
 from keras_spiking.inference.chain import Chain
 from keras_spiking.inference.graph import END
@@ -41,11 +42,13 @@ class Text:
         arena: `Arena`.
         kernels: List of `Kernel`s.
         quantized: Dictionary from `Product`s to int8 arrays and their scales.
+        sparse: Dictionary from `Product`s that take the weights that are not 0 only to
+            the bytes of these.
     """
 
     def __init__(self, graph, weights):
         self.graph, self.weights = graph, weights
-        self.tables, self.quantized = [], {}
+        self.tables, self.quantized, self.sparse = [], {}, {}
         self.kernels = plan.kernels_of(graph)
         self._memories = {}
         scratch = max([_scratch_of(k.source) for k in self.kernels], default=0)
@@ -98,6 +101,8 @@ class Text:
         """Bytes of the weights of an operation, as many as it has."""
         if not isinstance(op, Product):
             return 0
+        if op in self.sparse:
+            return self.sparse[op]
         is_int8 = self.weights == "int8" and not op.depthwise
         return op.kernel.size * (1 if is_int8 else 4)
 
@@ -153,6 +158,8 @@ class Text:
             self.quantized[op] = values, scale
         if op.depthwise:
             return self._depthwise(kernel, op, values, scale)
+        if not int8 and sparse.pays(op, 64 if most_vectors() > 4 else 32):
+            return self._sparse(kernel, op)
         binary = op.inputs[0].binary
         vectors, parallel = _block_of(op, int8)
         lanes = 64 if int8 else 16
@@ -168,6 +175,7 @@ class Text:
             **self._geometry(op),
             PARALLEL=parallel,
             WIDTH=width,
+            ROW=width,
             BLOCKS=blocks,
             LAST=op.filters - (blocks - 1) * width,
             TOGETHER=op.dilation[1] == 1,
@@ -193,6 +201,36 @@ class Text:
         text = text.replace("SCALING", scaling)
         text = text.replace("INPUT", self.memory(op.inputs[0]))
         return text.replace("TABLE", self.table(split))
+
+    def _sparse(self, kernel, op):
+        """A product with the weights that are not 0."""
+        starts, places, weights = sparse.rows_of(op)
+        self.sparse[op] = weights.nbytes + places.nbytes
+        constants = self._constants(
+            **self._geometry(op),
+            WIDTH=op.filters,
+            ROW=1,
+            BLOCKS=1,
+            LAST=op.filters,
+            TOGETHER=op.dilation[1] == 1,
+            SINK=LOAD_BLOCK,
+            PARTS=sparse.PARTS,
+            BITS=self._bits(kernel),
+        )
+        binary = op.inputs[0].binary
+        text = texts.PRODUCT_OF_BITS if binary else texts.PRODUCT_OF_NUMBERS
+        text = texts.GATHER_SPARSE + text.replace("GATHER_ONES", "gather")
+        for name, value in (
+            ("CONSTANTS", constants),
+            ("PLACES_OF", self.table(places)),
+            ("WEIGHTS_OF", self.table(weights)),
+            ("OUTPUTS", _UNSIGNED[places.dtype.itemsize]),
+            ("WEIGHT", "int"),
+            ("INPUT", self.memory(op.inputs[0])),
+            ("TABLE", self.table(starts)),
+        ):
+            text = text.replace(name, value)
+        return text
 
     def _geometry(self, op):
         return {
@@ -368,6 +406,8 @@ def _interleaved(levels):
     words = (upper << 8) | lower
     return words.reshape(*levels.shape[:-1], -1).view("int8")
 
+
+_UNSIGNED = {2: "unsigned short", 4: "unsigned"}
 
 _COPIES = {
     (False, False): "to[place] = from[source];",

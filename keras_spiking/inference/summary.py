@@ -75,6 +75,8 @@ def _product(text, op):
         return "product of all inputs, by channel"
     over = "bits" if op.inputs[0].binary else "non-zeros"
     kind = text.weights
+    if op in text.sparse:
+        return f"product over {over} of weights that are not 0, {kind}"
     if kind == "int8":
         kind = "int8 in int32"
         if not op.inputs[0].binary:

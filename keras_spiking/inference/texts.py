@@ -235,7 +235,7 @@ _LOOPS = """
                 if (end <= 0 || begin >= end || (c < 0 && !TOGETHER)) continue;
                 const WEIGHT *w =
                     weights + ((a * KERNEL_COLUMNS + tap - c)
-                        - (g * ROWS + r) * COLUMNS) * CHANNELS * WIDTH;
+                        - (g * ROWS + r) * COLUMNS) * CHANNELS * ROW;
                 const int *pixels = starts + r * COLUMNS;
                 WALK
             }
@@ -243,12 +243,13 @@ _LOOPS = """
         const INDEX at =
             ((g * OUT_ROWS + row) * OUT_COLUMNS + column) * FILTERS + block * WIDTH;
         const INDEX channel = g * FILTERS + block * WIDTH;
-        REAL values[WIDTH] ALIGNED;
         RESULT
-        SCALING
-        FINISH(b, s, at, channel, values, n);
     }
 """
+_VALUES = """REAL values[WIDTH] ALIGNED;
+        SUMS
+        SCALING
+        FINISH(b, s, at, channel, values, n);"""
 
 
 def _gather(name, declare, walk, result):
@@ -261,7 +262,7 @@ static ALWAYS_INLINE void NAME_@(
     enum { CONSTANTS };
 """
     loops = _LOOPS.replace("DECLARE", declare).replace("WALK", walk)
-    loops = loops.replace("RESULT", result)
+    loops = loops.replace("RESULT", _VALUES.replace("SUMS", result))
     return head.replace("NAME", name) + loops + "}\n"
 
 
@@ -365,6 +366,43 @@ ADD_INT8 = """
     } \\
 }
 """
+# The weights that are not 0, of which `w[i]` come before row i.
+GATHER_SPARSE = """
+static ALWAYS_INLINE void gather_@(
+    const BLOCK *b, INDEX s, INDEX g, INDEX block, const WEIGHT *weights,
+    const int *events, const REAL *amounts, const int graded, const int *starts,
+    const int n
+) {
+    enum { CONSTANTS };
+    const OUTPUTS *places = (const OUTPUTS *)PLACES_OF;
+    const REAL *parts = (const REAL *)WEIGHTS_OF;
+LOOPS}
+""".replace(
+    "LOOPS",
+    _LOOPS.replace("DECLARE", "REAL values[WIDTH + 1] ALIGNED = {0};")
+    .replace(
+        "WALK",
+        """for (int e = pixels[begin]; e < pixels[end]; e++) {
+                    const int from = w[events[e]], to = w[events[e] + 1];
+                    if (graded)
+                        for (int k = from; k < to; k += PARTS)
+                            UNROLL for (int i = k; i < k + PARTS; i++)
+                                values[places[i]] += amounts[e] * parts[i];
+                    else
+                        for (int k = from; k < to; k += PARTS)
+                            UNROLL for (int i = k; i < k + PARTS; i++)
+                                values[places[i]] += parts[i];
+                }""",
+    )
+    .replace(
+        "RESULT",
+        """INDEX i = 0;
+        for (; i + SINK <= WIDTH; i += SINK)
+            FINISH(b, s, at + i, channel + i, values + i, SINK);
+        if (WIDTH % SINK)
+            FINISH(b, s, at + i, channel + i, values + i, WIDTH % SINK);""",
+    ),
+)
 SCALE = """const REAL *scale = (const REAL *)TABLE + channel;
         for (int i = 0; i < n; i++) values[i] = values[i] * scale[i];"""
 
@@ -377,7 +415,7 @@ static void kernel_@(const BLOCK *b) {
     for (INDEX g = 0; g < GROUPS; g++)
     for (INDEX block = 0; block < BLOCKS; block++) {
         const WEIGHT *weights = (const WEIGHT *)TABLE
-            + (g * BLOCKS + block) * KERNEL_ROWS * KERNEL_COLUMNS * CHANNELS * WIDTH;
+            + (g * BLOCKS + block) * KERNEL_ROWS * KERNEL_COLUMNS * CHANNELS * ROW;
         for (INDEX s = 0; s < b->samples; s++) {
             const int *starts = (const int *)scratch(b, s) + g * ROWS * COLUMNS;
             const int *events = (const int *)scratch(b, s) + PIXELS + 1;
