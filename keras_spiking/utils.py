@@ -1,13 +1,15 @@
-"""Small helpers around labels and thresholds."""
+"""Small helpers around labels, thresholds and delays."""
 
 from typing import Any
 
 from keras import ops
 
+from keras_spiking.round_delays import DelayReport
+from keras_spiking.round_delays import round_delays
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
-__all__ = ["redundant_one_hot", "threshold_margin"]
+__all__ = ["DelayReport", "redundant_one_hot", "round_delays", "threshold_margin"]
 
 
 def redundant_one_hot(labels: Any, num_classes: int, n: int) -> Any:

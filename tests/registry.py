@@ -45,6 +45,7 @@ TABLE = ("theta", "h", "d")
 ARGUMENTS = {
     "CountToSpikes": {"slots": 2, "always_convert": True},
     "Delay": {"delay_steps": 2},
+    "DelayedDense": {"units": 4, "max_delay": 3},
     "DendriticBranches": {"branches": 2},
     "DropConnectDense": {"units": 4},
     "MaskedPSN": {"k": 2, "T": 6},
@@ -59,6 +60,7 @@ ARGUMENTS = {
         "gate_thresholds": [2.0],
     },
     "Dropout": {"rate": 0.5, "seed": 1},
+    "LearnableDelay": {"max_delay": 3},
     "ElementwiseRecurrent": {"layer": "dense"},
     "LinearRecurrent": {"layer": "dense"},
     "Rematerialize": {"layer": "dense"},

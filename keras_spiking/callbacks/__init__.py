@@ -1,5 +1,6 @@
-"""Callbacks: monitors, firing rates, energy and local learning rules."""
+"""Callbacks: monitors, firing rates, energy, delays and local learning rules."""
 
+from keras_spiking.callbacks.delay_annealing import DelayAnnealing
 from keras_spiking.callbacks.energy_logger import EnergyLogger
 from keras_spiking.callbacks.firing_rate_logger import FiringRateLogger
 from keras_spiking.callbacks.local_learning import LocalLearning
@@ -13,6 +14,7 @@ from keras_spiking.callbacks.stdp import STDP
 from keras_spiking.callbacks.stdp import Hebbian
 
 __all__ = [
+    "DelayAnnealing",
     "EnergyLogger",
     "FiringRateLogger",
     "Hebbian",

@@ -164,6 +164,21 @@ def weights(stage):
     return arrays
 
 
+def delays(stage):
+    """The learned delays of a layer in whole time steps, an array."""
+    layer = stage.layer
+    delay = keras.ops.convert_to_numpy(layer.delay)
+    if not np.all(np.isfinite(delay)):
+        raise ValueError(f"{stage} has delays that are NaN or infinite.")
+    whole = np.clip(np.rint(delay), 0, layer.max_delay)
+    if not layer.round_at_inference and np.any(whole != delay):
+        raise ValueError(
+            f"{stage} delays by fractions of time steps. Round them by "
+            "keras_spiking.utils.round_delays first."
+        )
+    return whole
+
+
 def scale_and_shift(stage):
     """A normalisation at inference: `scale * x + shift` along the last axis."""
     layer = stage.layer

@@ -82,6 +82,11 @@ def to_lava(
         if isinstance(stage.layer, (layers.Delay, layers.LearnableDelay)):
             _set_delay(stage, blocks, synapses)
             continue
+        if isinstance(stage.layer, layers.DelayedDense):
+            raise ValueError(
+                f"{stage}: Lava delays the spikes of neurons, not each synapse. Train "
+                "with a LearnableDelay after the neurons and a Dense instead."
+            )
         if synapses is None:
             synapses = Synapses(stage.input_shape, flat=not blocks)
         if isinstance(stage.layer, layers.TemporalLayer):
@@ -114,7 +119,7 @@ def _set_delay(stage, blocks, synapses):
         )
     steps = getattr(stage.layer, "delay_steps", None)
     if steps is None:
-        steps = np.rint(keras.ops.convert_to_numpy(stage.layer.delay))
+        steps = chain.delays(stage)
     blocks[-1].delay = np.broadcast_to(steps, blocks[-1].shape[:1]).astype(int)
 
 

@@ -31,8 +31,8 @@ def to_nir(
 
     What can be written: Dense, Conv1D, Conv2D, DepthwiseConv1D and 2D,
     ZeroPadding1D and 2D before these and BatchNormalization after them,
-    AveragePooling2D, Flatten, Rescaling, `Delay`, `LearnableDelay`, the neurons
-    `IFLayer`, `LIFLayer`, `ParametricLIFLayer`, `CubaLayer`, `LILayer` and
+    AveragePooling2D, Flatten, Rescaling, `Delay`, `LearnableDelay`, `DelayedDense`,
+    the neurons `IFLayer`, `LIFLayer`, `ParametricLIFLayer`, `CubaLayer`, `LILayer` and
     `Integrator`, and around them `ElementwiseRecurrent` (with `"add"`) and
     `RecurrentGraph`. Layers that do nothing at inference, such as dropout and noise,
     are left out. Arrays are written with channels first, as NIR defines them, and
@@ -40,7 +40,8 @@ def to_nir(
 
     An `LILayer` before leaky neurons is their synaptic current: both become CubaLI or
     CubaLIF. An `LIFLayer` with `tau=1` becomes Threshold, and the average of a pooling
-    that is rescaled to the sum SumPool2d.
+    that is rescaled to the sum SumPool2d. A `DelayedDense` becomes a Delay and a Linear
+    for each delay of its synapses, side by side.
 
     A time constant of `tau` steps becomes `tau * dt`. The resistance `r` is 1 for
     `decay_input=True`, `tau` for `False`, and `1 / dt` for `IFLayer`, so that Euler
@@ -174,6 +175,8 @@ class _Writer:
             return self._put(name, synapses.scale(stage), before)
         if isinstance(layer, (layers.Delay, layers.LearnableDelay)):
             return self._put(name, neurons.delay(stage, self.dt), before)
+        if isinstance(layer, layers.DelayedDense):
+            return self._delayed_dense(stage, stages, before)
         if isinstance(layer, synapses.POOLING):
             summed = bool(stages) and synapses.is_sum(layer, stages[0].layer)
             if summed:
@@ -184,24 +187,51 @@ class _Writer:
                 f"NIR has no {stage}. It takes Dense, Conv1D, Conv2D, "
                 "DepthwiseConv1D, DepthwiseConv2D, AveragePooling2D, Flatten, "
                 "BatchNormalization after one of these, Rescaling, Delay, "
-                "LearnableDelay, IFLayer, LIFLayer, LILayer, CubaLayer, Integrator, "
-                "RecurrentGraph and Dropout. Encoders and readouts are not part of a "
-                "graph: export what is between them."
+                "LearnableDelay, DelayedDense, IFLayer, LIFLayer, LILayer, CubaLayer, "
+                "Integrator, RecurrentGraph and Dropout. Encoders and readouts are not "
+                "part of a graph: export what is between them."
             )
         if getattr(layer, "activation", None) not in (None, keras.activations.linear):
             raise ValueError(f"{stage}: NIR has no activation functions.")
         if getattr(layer, "data_format", None) == "channels_first":
             raise ValueError(f"{stage}: export takes `data_format='channels_last'`.")
-        normalization = None
-        if stages and chain.is_a(stages[0].layer, FOLDABLE):
-            normalization = stages.pop(0)
-        kernel, bias = synapses.weights(stage, normalization)
+        kernel, bias = self._weights(stage, stages)
         if isinstance(layer, keras.layers.Dense):
             node = synapses.dense(stage, kernel, bias, self.pixels)
             self.pixels = None
         else:
             node = synapses.convolution(stage, kernel, bias, padding)
         return self._put(name, node, before)
+
+    def _weights(self, stage, stages):
+        normalization = None
+        if stages and chain.is_a(stages[0].layer, FOLDABLE):
+            normalization = stages.pop(0)
+        return synapses.weights(stage, normalization)
+
+    def _delayed_dense(self, stage, stages, before):
+        """A Delay and a Linear for the synapses of each delay, which add up."""
+        name, steps = stage.layer.name, chain.delays(stage)
+        kernel, bias = self._weights(stage, stages)
+        shortest = steps.min()
+
+        def delay(steps):
+            delays = synapses.per_neuron(steps * self.dt, stage.input_shape)
+            return nir().Delay(delays)
+
+        # All begin with the shortest delay: what comes before has one way in.
+        start = self._put(f"{name}_delay", delay(shortest), before)
+        last = []
+        for d in np.unique(steps):
+            late = start
+            if d > shortest:
+                late = self._put(f"{name}_delay_{d:.0f}", delay(d - shortest), start)
+            weight = np.where(steps == d, kernel, 0).astype(kernel.dtype)
+            node = synapses.dense(stage, weight, bias, self.pixels)
+            last += self._put(f"{name}_after_{d:.0f}", node, late)
+            bias = None
+        self.pixels = None
+        return last
 
     # The shape that a Flatten before the next Dense layer has flattened with channels
     # last.
@@ -219,9 +249,8 @@ class _Writer:
                 )
             stage = stages.pop(0)
         elif len(shape) > 1:
-            if not stages or not isinstance(
-                chain.inner(stages[0].layer), keras.layers.Dense
-            ):
+            dense = (keras.layers.Dense, layers.DelayedDense)
+            if not stages or not isinstance(chain.inner(stages[0].layer), dense):
                 raise ValueError(
                     f"{stage} must be followed by Dense: NIR flattens with channels "
                     "first, and only its weights can be reordered."

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
+from keras_spiking.export import chain
 from keras_spiking.export.firing import above
 from keras_spiking.export.firing import below
 from keras_spiking.export.firing import check_spikes
@@ -26,7 +27,7 @@ NOTED = {kind.__name__: kind for kind in (*_NEURONS, layers.CubaLIFLayer)}
 def delay(stage, dt):
     layer = stage.layer
     if isinstance(layer, layers.LearnableDelay):
-        steps = np.round(_array(layer.delay))  # as at inference
+        steps = chain.delays(stage)
     else:
         steps = layer.delay_steps
     return nir().Delay(per_neuron(steps * dt, stage.output_shape))

@@ -111,6 +111,7 @@ from keras_spiking.layers.regularization.dropout import Dropout
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.layers.synapses.delay import Delay
 from keras_spiking.layers.synapses.delay import LearnableDelay
+from keras_spiking.layers.synapses.delayed_dense import DelayedDense
 from keras_spiking.layers.synapses.dendrites import DendriticBranches
 from keras_spiking.layers.synapses.short_term_plasticity import ShortTermPlasticity
 from keras_spiking.layers.synapses.synapse_filters import AlphaSynapse
@@ -175,6 +176,7 @@ __all__ = [
     "CubaLIFLayer",
     "DCT",
     "Delay",
+    "DelayedDense",
     "DirectEncoder",
     "DropConnectDense",
     "Dropout",

@@ -119,13 +119,7 @@ class TemporalLayer(Layer):
         fused.prepare(self)
 
     def _build_state(self, shape):
-        if None in shape:
-            raise ValueError(
-                f"A layer with `stateful=True` needs a fixed batch size and fixed "
-                f"features: use `keras.Input(batch_shape=...)` or "
-                f"`stateful=False`. Layer '{self.name}' received an input of "
-                f"shape {(shape[0], None, *shape[1:])}."
-            )
+        check_fixed_shape(self, shape)
         self.batch_size = shape[0]
 
         def initial(i):
@@ -261,7 +255,7 @@ class TemporalLayer(Layer):
         if self.stateful:
             # Copies: PyTorch assigns in place, and the gradient needs the old ones.
             states = tuple(ops.copy(s) for s in self.states)
-            return _for_batch_of(self, inputs, states)
+            return for_batch_of(self, inputs, states)
         return self.get_initial_state(ops.cast(inputs[:, 0], self.state_dtype))
 
     def compute_output_shape(self, inputs_shape, initial_state_shape=None):
@@ -323,7 +317,18 @@ def _in_state_dtype(step):
     return converted
 
 
-def _for_batch_of(layer, inputs, states):
+def check_fixed_shape(layer, shape):
+    """Checks that the state `(batch, ...)` of a stateful layer has a known shape."""
+    if None in shape:
+        raise ValueError(
+            f"A layer with `stateful=True` needs a fixed batch size and fixed "
+            f"features: use `keras.Input(batch_shape=...)` or "
+            f"`stateful=False`. Layer '{layer.name}' received an input of "
+            f"shape {(shape[0], None, *shape[1:])}."
+        )
+
+
+def for_batch_of(layer, inputs, states):
     """The states, if they are for as many samples as the inputs have."""
     received = inputs.shape[0]
     message = (

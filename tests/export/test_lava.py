@@ -212,6 +212,14 @@ def test_file_has_the_layout_of_netx(tmp_path):
         ([dense(3), dense(3), CubaLIFLayer()], "cannot be merged"),
         ([dense(3)], "returns spikes"),
         ([dense(3), CubaLIFLayer(), layers.Delay(63)], "62"),
+        (
+            [layers.DelayedDense(3), CubaLIFLayer()],
+            "'delayed_dense.*not each synapse.*LearnableDelay",
+        ),
+        (
+            [dense(3), CubaLIFLayer(), layers.LearnableDelay(round_at_inference=False)],
+            "fractions of time steps.*round_delays",
+        ),
         ([dense(3), layers.LILayer()], "LILayer"),
     ],
 )

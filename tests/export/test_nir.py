@@ -434,6 +434,35 @@ def test_refuses_time_constants_below_a_step():
         export.from_nir(graph_of(node, (3,)))
 
 
+def test_delays_of_synapses_become_branches(tmp_path):
+    late = keras.initializers.RandomUniform(2.0, 4.0)
+    model = sequential(
+        (2, 3, 4),
+        SeqToBatch(keras.layers.Flatten()),
+        layers.DelayedDense(5, max_delay=3, bias_initializer="ones", name="first"),
+        keras.layers.BatchNormalization(),
+        layers.LIFLayer(v_threshold=0.3),
+        layers.DelayedDense(3, max_delay=4, delay_initializer=late, name="last"),
+        layers.LIFLayer(v_threshold=0.1),
+    )
+    graph = assert_round_trip(model, tmp_path / "network.nir")
+    np.testing.assert_allclose(graph.nodes["last_delay"].delay, 2 * DT)
+    np.testing.assert_allclose(graph.nodes["last_delay_4"].delay, 2 * DT)
+    assert sum(type(n).__name__ == "Affine" for n in graph.nodes.values()) == 2
+
+
+def test_refuses_fractions_of_steps(tmp_path):
+    for layer in (
+        layers.DelayedDense(3, round_at_inference=False),
+        layers.LearnableDelay(round_at_inference=False),
+    ):
+        with pytest.raises(ValueError, match=f"'{layer.name}'.*round_delays"):
+            export.to_nir(sequential((4,), layer), tmp_path / "network.nir")
+        layer.delay.assign(np.full(layer.delay.shape, np.nan))
+        with pytest.raises(ValueError, match="NaN"):
+            export.to_nir(sequential((4,), layer), tmp_path / "network.nir")
+
+
 def test_refuses_delays_that_are_not_whole_steps_of_a_channel():
     for delay in ([DT, 1.5 * DT, DT], [[DT, 2 * DT], [DT, DT]]):
         node = nir.Delay(np.array(delay))

@@ -27,6 +27,7 @@ LAYERS = [
     (layers.CubaLayer(current_decay=0.3), VECTORS),
     (layers.DCT(3), (2, 4, 6, 6)),
     (layers.Delay(2), VECTORS),
+    (layers.DelayedDense(5, max_delay=3, delay_kernel="interpolated"), VECTORS),
     (layers.DropConnectDense(5, rate=0.3, activation="tanh"), VECTORS),
     (layers.DualExponentialSynapse(4.0, tau_s=1.0), VECTORS),
     (layers.EIFLayer(delta_T=0.5), VECTORS),
@@ -104,6 +105,7 @@ STREAMED = [
     if identifier(pair[0])
     in (
         "Delay",
+        "DelayedDense",
         "LearnableDelay",
         "NeuNorm",
         "AlphaSynapse",

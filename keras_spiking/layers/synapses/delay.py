@@ -6,58 +6,34 @@ from typing import Unpack
 import keras
 from keras import ops
 
-from keras_spiking.constraints import Interval
-from keras_spiking.layers import streaming
-from keras_spiking.layers.layer import Layer
-from keras_spiking.layers.options import LayerOptions
+from keras_spiking.layers.synapses.delay_line import DelayLine
+from keras_spiking.layers.synapses.delay_line import DelayLineOptions
+from keras_spiking.layers.synapses.delay_line import LearnedDelays
 from keras_spiking.validation import check_integer
-from keras_spiking.validation import check_time_axis
-
-
-class _DelayLine(Layer):
-    """Puts the last `length` steps before a sequence."""
-
-    has_time_axis = True
-
-    def __init__(self, **kwargs: Unpack[LayerOptions]):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-
-    def build(self, input_shape):
-        check_time_axis(self, input_shape)
-
-    def _with_past(self, inputs, length):
-        slot = streaming.Slot()
-        past = slot.previous
-        if past is None:
-            batch, _, *features = ops.shape(inputs)
-            past = ops.zeros((batch, length, *features), dtype=inputs.dtype)
-        sequence = ops.concatenate([past, inputs], axis=1)
-        slot.put(sequence[:, ops.shape(inputs)[1] :])
-        return sequence
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Delay(_DelayLine):
+class Delay(DelayLine):
     """Delays a sequence by a number of time steps.
 
         Y[t] = X[t - delay_steps],    Y[t] = 0 for t < delay_steps
 
     Args:
         delay_steps: Integer >= 0.
+        stateful: Boolean, whether a call goes on where the last one ended;
+            `reset_state()` starts afresh. Needs a fixed batch size. Defaults to
+            `False`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
     Input shape:
-        `(batch, time, ...)`.
+        `(batch, time, ...)`, with more than `delay_steps` steps.
 
     Output shape:
         As the input.
 
     Raises:
-        ValueError: if `delay_steps` is negative.
+        ValueError: if `delay_steps` is negative, or not less than the steps of the
+            sequence.
 
     Example:
 
@@ -67,48 +43,62 @@ class Delay(_DelayLine):
     [0, 0, 1, 0]
     """
 
-    def __init__(self, delay_steps: int, **kwargs: Unpack[LayerOptions]):
+    def __init__(self, delay_steps: int, **kwargs: Unpack[DelayLineOptions]):
         super().__init__(**kwargs)
         self.delay_steps = check_integer("delay_steps", delay_steps, minimum=0)
+
+    @property
+    def length(self):
+        return self.delay_steps
 
     def call(self, inputs):
         if self.delay_steps == 0:
             return inputs
-        sequence = self._with_past(inputs, self.delay_steps)
-        return sequence[:, : ops.shape(inputs)[1]]
+        return self.with_past(inputs)[:, : ops.shape(inputs)[1]]
 
     def get_config(self):
         return {**super().get_config(), "delay_steps": self.delay_steps}
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class LearnableDelay(_DelayLine):
+class LearnableDelay(LearnedDelays):
     """A learned delay for each channel.
 
-        Y[t] = (1 - f) X[t - n] + f X[t - n - 1],    d = n + f
+        Y[t] = sum_n k(n - d) X[t - n]
 
-    In training, a delay `d` between two steps interpolates, so that it has a
-    gradient. At inference it is rounded: spikes stay spikes.
+    In training, the kernel `k` spreads a delay `d` over whole steps, so that it has a
+    gradient: by linear interpolation between the two steps next to it, or as a
+    Gaussian. At inference delays are rounded: spikes stay spikes.
+
+    After neurons and before a dense layer, these are axonal delays; between a dense
+    layer and its neurons, dendritic ones. For delays of each synapse, see
+    `DelayedDense`.
 
     Args:
         max_delay: Integer >= 1, the longest delay in time steps. Defaults to
             `8`.
         initializer: Initializer of the delays, which are kept within `[0,
             max_delay]`. Defaults to uniform over that range.
+        delay_kernel: `"interpolated"` or `"gaussian"`, see `DelayedDense`. Defaults to
+            `"interpolated"`.
+        sigma: Float > 0 or `None`, see `DelayedDense`. Defaults to `None`.
+        round_at_inference: Boolean, see `DelayedDense`. Defaults to `True`.
+        stateful: Boolean, see `Delay`. Defaults to `False`.
         **kwargs: The arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor `(batch, time, ..., channels)`.
-        training: Boolean, whether to interpolate.
+        training: Boolean, whether delays are real numbers.
 
     Input shape:
-        `(batch, time, ..., channels)`.
+        `(batch, time, ..., channels)`, with more than `max_delay` steps.
 
     Output shape:
         As the input.
 
     Raises:
-        ValueError: if `max_delay` is less than 1.
+        ValueError: if `max_delay` is less than 1, or not less than the steps of the
+            sequence.
 
     Example:
 
@@ -126,44 +116,33 @@ class LearnableDelay(_DelayLine):
         max_delay: int = 8,
         *,
         initializer: Any = None,
-        **kwargs: Unpack[LayerOptions],
+        delay_kernel: str = "interpolated",
+        sigma: float | None = None,
+        round_at_inference: bool = True,
+        **kwargs: Unpack[DelayLineOptions],
     ):
-        super().__init__(**kwargs)
-        self.max_delay = check_integer("max_delay", max_delay, minimum=1)
-        if initializer is None:
-            initializer = keras.initializers.RandomUniform(0.0, self.max_delay)
-        self.initializer = keras.initializers.get(initializer)
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.delay = self.add_weight(
-            name="delay",
-            shape=(input_shape[-1],),
-            initializer=self.initializer,
-            constraint=Interval(0.0, self.max_delay),
-            autocast=False,
+        super().__init__(
+            max_delay,
+            delay_kernel=delay_kernel,
+            sigma=sigma,
+            delay_initializer=initializer,
+            round_at_inference=round_at_inference,
+            **kwargs,
         )
 
     def call(self, inputs, training=False):
-        delay = ops.clip(ops.convert_to_tensor(self.delay), 0.0, self.max_delay)
-        if not training:
-            delay = ops.round(delay)
-        sequence = self._with_past(inputs, self.max_delay)
+        sequence = self.with_past(inputs)
         timesteps = ops.shape(inputs)[1]
+        taps = ops.cast(self.taps(training), inputs.dtype)
         outputs = 0.0
         for steps in range(self.max_delay + 1):
-            # A tent: 1 at a delay of `steps`, 0 from one step away. OpenVINO drops
-            # the `abs` of constants.
-            distance = ops.relu(delay - steps) + ops.relu(steps - delay)
-            weight = ops.relu(1.0 - distance)
             start = self.max_delay - steps
             delayed = sequence[:, start : start + timesteps]
-            outputs = outputs + ops.cast(weight, inputs.dtype) * delayed
+            outputs = outputs + taps[steps] * delayed
         return ops.cast(outputs, self.compute_dtype)
 
     def get_config(self):
         return {
             **super().get_config(),
-            "max_delay": self.max_delay,
-            "initializer": keras.initializers.serialize(self.initializer),
+            "initializer": keras.initializers.serialize(self.delay_initializer),
         }
