@@ -25,11 +25,8 @@ from keras_spiking.energy.costs import COSTS
 from keras_spiking.parameter import current_value
 from keras_spiking.validation import check_number
 
-ENERGY_45NM = {
-    "mac": COSTS["45nm"].mac,
-    "ac": COSTS["45nm"].ac,
-    "function": 5.0 * COSTS["45nm"].mac,
-}
+_MAC, _AC = COSTS["45nm"].mac or 0.0, COSTS["45nm"].ac
+ENERGY_45NM = {"mac": _MAC, "ac": _AC, "function": 5.0 * _MAC}
 """Joules for one 32-bit floating point operation in 45 nm: multiply-accumulate
 and accumulate (Horowitz, 2014). A value of a function, such as GELU, is taken for
 five multiply-accumulations, a polynomial's."""

@@ -191,7 +191,7 @@ class Report:
         lines = [
             f"Per sample, measured on {self.samples}:",
             f"{'layer of weights':28}{'inputs':>8}{'active':>8}{'ACs':>15}{'MACs':>15}"
-            f"{'ANN MACs':>15}"
+            f"{'ANN MACs':>15}",
         ]
         lines += [
             f"{x.name[-27:]:28}{x.inputs:>8}{x.active:8.3f}{x.acs:15,.0f}{x.macs:15,.0f}"

@@ -312,7 +312,9 @@ def test_bad_input():
         energy.report(model, np.ones((2, 4, 5)))
     with pytest.raises(ValueError, match="at least one sample"):
         energy.report(model, np.ones((0, 4, 3)))
-    with pytest.raises(ValueError, match="must be finite. Received: array 0 with 1 values"):
+    with pytest.raises(
+        ValueError, match="must be finite. Received: array 0 with 1 values"
+    ):
         energy.report(model, np.where(np.arange(24).reshape(x.shape), x, np.nan))
     with pytest.raises(ValueError, match="must hold an array for each"):
         energy.report(model, [x, x])
