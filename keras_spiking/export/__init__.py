@@ -1,9 +1,10 @@
-"""Networks for other systems: Lava (Loihi) and NIR."""
+"""Networks for other systems: Lava (Loihi), NIR, and microcontrollers (C)."""
 
 from keras_spiking.export.from_nir import from_nir
 from keras_spiking.export.lava import from_lava
 from keras_spiking.export.lava import to_lava
 from keras_spiking.export.lava_simulation import simulate_lava
+from keras_spiking.export.to_c import to_c
 from keras_spiking.export.to_nir import to_nir
 
-__all__ = ["from_lava", "from_nir", "simulate_lava", "to_lava", "to_nir"]
+__all__ = ["from_lava", "from_nir", "simulate_lava", "to_c", "to_lava", "to_nir"]

@@ -43,7 +43,7 @@ class Chain:
         bias = source.bias.astype("float32").ravel()
         if np.any(bias):
             name = self._pointer(self._network.table(bias), "channel")
-            self._body.append(f"value = value + {name}[i];")
+            self._body.append(f"value = value + {name};")
 
     def _print(self, op, position):
         if isinstance(op, Affine):
@@ -58,14 +58,15 @@ class Chain:
     def _affine(self, op):
         scale = self._values(op.scale.astype("float32"))
         shift = self._values(op.shift.astype("float32"))
-        self._body.append(f"value = {scale}[i] * value + {shift}[i];")
+        self._body.append(f"value = {scale} * value + {shift};")
 
     def _combine(self, op, position):
         names = [
             "value" if i == position else f"{self._operand(memory)}[i]"
             for i, memory in enumerate(op.inputs)
         ]
-        self._body.append(f"value = {op.code.format(*names)};")
+        if op.code != "{0}":
+            self._body.append(f"value = {op.code.format(*names)};")
 
     def _operand(self, memory):
         """An array of a block of another memory."""
@@ -83,7 +84,7 @@ class Chain:
         constants = _Known(step, self)
         for i, array in enumerate(op.parameters):
             name = self._values(array)
-            constants.known[step.graph.input(f"parameter{i}")] = f"{name}[i]"
+            constants.known[step.graph.input(f"parameter{i}")] = name
         for i, _ in enumerate(op.states):
             name = f"held{len(self._setup)}"
             place = self._network.state(op, i)
@@ -100,8 +101,10 @@ class Chain:
         self._body += ["{", *(f"    {line}" for line in lines), "}"]
 
     def _values(self, array):
-        """The name of an array of a block of values, of each step or of all."""
+        """A value of an array, which may have rows for each step, as C."""
         steps = array.ndim == 2
+        if np.all(array == array.flat[0]):
+            return _literal(float(array.flat[0]))
         array = np.atleast_2d(array)
         length, index = array.shape[1], "at"
         if self._channels is not None:
@@ -116,7 +119,7 @@ class Chain:
     def _pointer(self, table, index):
         name = f"table{len(self._setup)}"
         self._setup.append(f"const REAL *{name} = (const REAL *){table} + {index};")
-        return name
+        return f"{name}[i]"
 
     def _sink(self):
         kernel = self._kernel

@@ -173,6 +173,27 @@ class Copy(Operation):
 
 
 @dataclasses.dataclass(eq=False)
+class Delay(Operation):
+    """What the input was some steps ago, 0 before the first step.
+
+    Attributes:
+        steps: Integer array `(size,)`, the delays.
+        past: `Memory` of the inputs of `slots` steps, each after `stride` numbers.
+        slots, stride: Integers.
+    """
+
+    steps: Any
+    past: Memory
+    slots: int
+    stride: int
+
+    @property
+    def uniform(self):
+        """Whether all delays are the same."""
+        return bool(np.all(self.steps == self.steps[0]))
+
+
+@dataclasses.dataclass(eq=False)
 class Reduce(Operation):
     """Over time: `"sum"`, `"last"`, `"max"` or `"max_abs"`."""
 
@@ -292,10 +313,36 @@ class Builder:
         memory = self.add(Combine, name, values, size, code, binary=binary)
         return Value(memory, first.positions, any(v.time for v in values))
 
-    def before(self, value):
-        """What `feed_back` writes in a step, as the next step reads it: like another
-        value that has a memory to itself."""
-        return Value(Memory(value.memory.size, STEP, kept=True), value.positions, True)
+    def delay(self, name, value, steps):
+        """A value as it was some steps ago, as many as `steps` has for each feature."""
+        value = self.whole(name, value)
+        memory = value.memory
+        steps = value.arrange(np.asarray(steps))
+        uniform = np.all(steps == steps[0])
+        slots = int(steps.max()) + (0 if uniform else 1)
+        stride = -(-memory.size // 64) * 64 if memory.binary else memory.size
+        past = Memory(slots * stride, STEP, memory.binary)
+        return Value(
+            self.add(
+                *(Delay, name, [value], memory.size, steps, past, slots, stride),
+                binary=memory.binary,
+                phase=STEP,
+            ),
+            value.positions,
+            True,
+        )
+
+    def before(self, positions):
+        """What `feed_back` writes in a step, as the next step reads it: features at
+        `positions` of a memory of their own. It starts at 0."""
+        return Value(Memory(positions.size, STEP, kept=True), positions, True)
+
+    def copy(self, name, value):
+        """A value in a memory that nobody else writes."""
+        places = np.arange(value.memory.size)
+        tables = [(places, places)]
+        memory = self.add(Copy, name, [value], value.memory.size, tables)
+        return Value(memory, value.positions, value.time)
 
     def feed_back(self, name, value, before):
         """Writes a value where `before` is, as which it returns it."""

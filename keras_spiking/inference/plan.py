@@ -17,6 +17,7 @@ from keras_spiking.inference.graph import Apply
 from keras_spiking.inference.graph import Attention
 from keras_spiking.inference.graph import Combine
 from keras_spiking.inference.graph import Copy
+from keras_spiking.inference.graph import Delay
 from keras_spiking.inference.graph import Memory
 from keras_spiking.inference.graph import Pool
 from keras_spiking.inference.graph import Product
@@ -25,7 +26,7 @@ from keras_spiking.inference.graph import Softmax
 
 ALIGNMENT = 64  # bytes
 LOAD_BLOCK = 256  # features
-ALONE = (Copy, Softmax, Attention)  # sources that write their output themselves
+ALONE = (Copy, Delay, Softmax, Attention)  # sources that write their output themselves
 
 
 @dataclasses.dataclass(eq=False)
@@ -69,6 +70,19 @@ class Kernel:
     def states(self):
         """The `Apply`s with states."""
         return [op for op, _ in self.chain if isinstance(op, Apply) and op.states]
+
+    @property
+    def kept(self):
+        """The memories that it keeps from one step to the next, and that start at 0."""
+        own = [self.output] if self.output.kept else []
+        return own + [op.past for op in self.operations if isinstance(op, Delay)]
+
+    @property
+    def takes_more(self):
+        """Whether element-wise operations can follow before it writes its output."""
+        source = self.source
+        pools_bits = isinstance(source, Pool) and source.inputs[0].binary
+        return not isinstance(source, ALONE) and not pools_bits and not self.reduces
 
     @property
     def reduces(self):
@@ -117,8 +131,7 @@ def _tail(kernels, op, uses, phase):
                 kernel.output is memory
                 and uses[memory] == 1
                 and kernel.phase == phase
-                and not isinstance(kernel.source, ALONE)
-                and kernel.reduces is None
+                and kernel.takes_more
             )
             if joins:
                 return kernel, i
@@ -211,7 +224,7 @@ class Arena:
         self.size += size
 
 
-def arena_of(graph, kernels, scratch):
+def arena_of(graph, kernels, scratch, bytes_of=bytes_of):
     """Plans the memory of one sample.
 
     What a step has made and another one does not need shares its place with others.
@@ -222,8 +235,9 @@ def arena_of(graph, kernels, scratch):
             for i, state in enumerate(op.states):
                 arena.place((op, i), bytes_of(Memory(len(state), STEP)))
     for kernel in kernels:
-        if kernel.phase == ONCE or kernel.reduces is not None or kernel.output.kept:
-            arena.place(kernel.output, bytes_of(kernel.output))
+        stays = kernel.phase == ONCE or kernel.reduces is not None
+        for memory in kernel.kept + [kernel.output] * stays:
+            arena.place(memory, bytes_of(memory))
     arena.states = arena.size
     arena.place("scratch", -(-scratch // ALIGNMENT) * ALIGNMENT)
     last = {}

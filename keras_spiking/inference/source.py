@@ -1,6 +1,7 @@
 """C text of a network."""
 
 import functools
+import re
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from keras_spiking.inference.graph import ONCE
 from keras_spiking.inference.graph import STEP
 from keras_spiking.inference.graph import Attention
 from keras_spiking.inference.graph import Copy
+from keras_spiking.inference.graph import Delay
+from keras_spiking.inference.graph import Memory
 from keras_spiking.inference.graph import Pool
 from keras_spiking.inference.graph import Product
 from keras_spiking.inference.graph import Softmax
@@ -46,24 +49,36 @@ class Text:
             the bytes of these.
     """
 
+    bytes_of = staticmethod(plan.bytes_of)
+    word = 64  # bits
+    width = LOAD_BLOCK  # features that an element-wise kernel takes together
+    _emit_head = texts.EMIT_HEAD
+
     def __init__(self, graph, weights):
         self.graph, self.weights = graph, weights
         self.tables, self.quantized, self.sparse = [], {}, {}
         self.kernels = plan.kernels_of(graph)
         self._memories = {}
-        scratch = max([_scratch_of(k.source) for k in self.kernels], default=0)
-        self.arena = plan.arena_of(graph, self.kernels, scratch)
+        self.arena = self._arena()
         functions = [self._function(i, k) for i, k in enumerate(self.kernels)]
         functions.append(self._main())
+        self.source = self._program("".join(functions))
+
+    def _arena(self):
+        self._scratch = max([_scratch_of(k.source) for k in self.kernels], default=0)
+        return plan.arena_of(self.graph, self.kernels, self._scratch)
+
+    def _program(self, functions):
         place = texts.SCRATCH.replace("OFFSET", str(self.arena.offsets["scratch"]))
         pieces = [
             prelude("float32"),
             host.PRELUDE,
             texts.PRELUDE.replace("MOST", str(max(LOAD_BLOCK, 32 * most_vectors()))),
             *(text for _, text in self._memories.values()),
-            place.replace("SIZE", str(scratch)),
+            place.replace("SIZE", str(self._scratch)),
+            functions,
         ]
-        self.source = "".join(pieces + functions)
+        return "".join(pieces)
 
     def table(self, array):
         """An array as an expression of C."""
@@ -72,15 +87,18 @@ class Text:
         self.tables.append(table)
         return f"b->tables[{len(self.tables) - 1}]"
 
+    def places(self, array):
+        """The same of an array of places in memories."""
+        return self.table(array.astype("int32"))
+
     def memory(self, memory):
         """Name of the function that finds a memory of a sample."""
         if memory not in self._memories:
             name = f"memory{len(self._memories)}"
             if memory.argument is not None:
-                text = texts.ARGUMENT.replace("INDEX_OF", str(memory.argument))
+                text = self._argument(memory.argument)
             else:
-                kind = "WORD" if memory.binary else "REAL"
-                text = self._place(memory, kind, plan.bytes_of(memory))
+                text = self._place(memory, _kind(memory), self.bytes_of(memory))
             self._memories[memory] = name, text.replace("NAME", name)
         return self._memories[memory][0]
 
@@ -88,10 +106,13 @@ class Text:
         """Name of the function that finds a state of a neuron."""
         if (op, i) not in self._memories:
             name = f"memory{len(self._memories)}"
-            size = plan.bytes_of(plan.Memory(len(op.states[i]), STEP))
+            size = self.bytes_of(Memory(len(op.states[i]), STEP))
             text = self._place((op, i), "REAL", size)
             self._memories[op, i] = name, text.replace("NAME", name)
         return self._memories[op, i][0]
+
+    def _argument(self, index):
+        return texts.ARGUMENT.replace("INDEX_OF", str(index))
 
     def _place(self, key, kind, size):
         text = texts.PLACE.replace("KIND", kind).replace("SIZE", str(size))
@@ -118,6 +139,7 @@ class Text:
         source = kernel.source
         kinds = {Product: self._product, Pool: self._pool, Copy: self._copy}
         kinds |= {Softmax: self._softmax, Attention: self._attention}
+        kinds |= {Delay: self._delay}
         if source is None:
             body = self._load(kernel)
         else:
@@ -127,7 +149,7 @@ class Text:
             finish = Chain(index, kernel, self).text
         output = self.memory(kernel.output)
         body = body.replace("FINISH", f"finish_{index}").replace("OUTPUT", output)
-        label = kernel.name.replace("*/", "")
+        label = re.sub(r"[^\w ,.()-]", "_", kernel.name, flags=re.ASCII)
         body = body.replace("@", str(index)).replace("LABEL", label)
         return finish + body
 
@@ -139,23 +161,33 @@ class Text:
         read = "unpack" if kernel.input.binary else "load"
         return text.replace("READ", read).replace(
             "CONSTANTS",
-            self._constants(SIZE=kernel.input.size, BITS=self._bits(kernel)),
+            self._constants(
+                SIZE=kernel.input.size, WIDTH=self.width, BITS=self._bits(kernel)
+            ),
         )
 
     def _bits(self, kernel):
         """Words to be zeroed, since bits are set one by one."""
         zeroes = kernel.output.binary and not self.packs_words(kernel)
-        return kernel.output.size // 64 + 1 if zeroes else 0
+        return self._words(kernel.output) if zeroes else 0
+
+    def _words(self, memory):
+        """Words of bits, or numbers, of a memory."""
+        return -(-memory.size // self.word) if memory.binary else memory.size
+
+    def _levels(self, op):
+        """Weights of a product, and with int8 weights their scales."""
+        if self.weights == "float32":
+            return op.kernel.astype("float32"), None
+        weights = op.kernel
+        if op.depthwise:
+            weights = weights.reshape(*weights.shape[:3], 1, -1)
+        self.quantized[op] = quantize(weights, op.quantized)
+        return self.quantized[op]
 
     def _product(self, kernel, op):
         int8 = self.weights == "int8"
-        values, scale = op.kernel, None
-        if int8:
-            weights = op.kernel
-            if op.depthwise:
-                weights = weights.reshape(*weights.shape[:3], 1, -1)
-            values, scale = quantize(weights, op.quantized)
-            self.quantized[op] = values, scale
+        values, scale = self._levels(op)
         if op.depthwise:
             return self._depthwise(kernel, op, values, scale)
         if not int8 and sparse.pays(op, 64 if most_vectors() > 4 else 32):
@@ -165,11 +197,8 @@ class Text:
         lanes = 64 if int8 else 16
         width = vectors * lanes
         blocks = -(-op.filters // width)
-        padded = np.zeros((*values.shape[:4], blocks * width), values.dtype)
-        padded[..., : op.filters] = values
-        split = padded.reshape(*values.shape[:4], blocks, width)
-        split = split.transpose(0, 4, 1, 2, 3, 5)
-        split = _interleaved(split) if int8 else split.astype("float32")
+        split = in_blocks(values, blocks, width)
+        split = _interleaved(split) if int8 else split
         taps = op.kernel.shape[1:3]
         constants = self._constants(
             **self._geometry(op),
@@ -182,10 +211,6 @@ class Text:
             SPILLS=taps[0] * taps[1] * op.channels > 256,
             BITS=self._bits(kernel),
         )
-        scaling = ""
-        if int8:
-            table = self.table(scale.ravel())
-            scaling = texts.SCALE.replace("TABLE", table)
         text = texts.PRODUCT_OF_BITS if binary else texts.PRODUCT_OF_NUMBERS
         if not int8:
             gather = texts.ADD + texts.GATHER
@@ -198,7 +223,7 @@ class Text:
         text = (gather + text).replace("CONSTANTS", constants)
         text = text.replace("GATHER_ONES", "gather_int8" if int8 else "gather")
         text = text.replace("WEIGHT", "BYTE" if int8 else "REAL")
-        text = text.replace("SCALING", scaling)
+        text = text.replace("SCALING", self._scaling(scale))
         text = text.replace("INPUT", self.memory(op.inputs[0]))
         return text.replace("TABLE", self.table(split))
 
@@ -232,6 +257,11 @@ class Text:
             text = text.replace(name, value)
         return text
 
+    def _scaling(self, scale):
+        if scale is None:
+            return ""
+        return texts.SCALE.replace("TABLE", self.table(scale.ravel()))
+
     def _geometry(self, op):
         return {
             "GROUPS": op.groups,
@@ -256,18 +286,19 @@ class Text:
         constants = self._constants(
             **self._geometry(op),
             MULTIPLIER=op.filters // op.channels,
-            WIDTH=min(op.filters, LOAD_BLOCK),
+            WIDTH=min(op.filters, self.width),
             BITS=self._bits(kernel),
         )
-        scaling = ""
-        if scale is not None:
-            scaling = texts.SCALE.replace("TABLE", self.table(scale.ravel()))
-        text = texts.DEPTHWISE.replace("CONSTANTS", constants).replace(
-            "SCALING", scaling
-        )
+        text = texts.DEPTHWISE.replace("CONSTANTS", constants)
+        text = text.replace("SCALING", self._scaling(scale))
         text = text.replace("INPUT", self.memory(op.inputs[0]))
-        table = values.astype("float32").reshape(taps, -1)
+        table = self._of_depthwise(values).reshape(taps, -1)
+        kind = "BYTE" if table.dtype == "int8" else "REAL"
+        text = text.replace("WEIGHT", kind)
         return text.replace("TABLE", self.table(table))
+
+    def _of_depthwise(self, values):
+        return values.astype("float32")
 
     def _pool(self, kernel, op):
         constants = {
@@ -283,12 +314,13 @@ class Text:
             "PAD_COLUMNS": op.padding[1],
         }
         if op.inputs[0].binary and not kernel.chain:
-            bits = next(n for n in (64, 32, 16, 8) if op.channels % n == 0)
+            sizes = (n for n in (64, 32, 16, 8) if n <= self.word)
+            bits = next(n for n in sizes if op.channels % n == 0)
             constants["CHANNELS"] = op.channels // bits
             text = texts.POOL_BITS.replace("ELEMENT", texts.ELEMENTS[bits])
         else:
             constants["CHANNELS"] = op.channels
-            constants["WIDTH"] = min(op.channels, LOAD_BLOCK)
+            constants["WIDTH"] = min(op.channels, self.width)
             constants["BITS"] = self._bits(kernel)
             text = texts.POOL.replace("START", texts.POOL_START[op.mode])
             text = text.replace("TAKE", texts.POOL_TAKE[op.mode])
@@ -300,15 +332,32 @@ class Text:
         moves = []
         for memory, (sources, places) in zip(op.inputs, op.tables):
             kept = sources >= 0
-            pairs = np.stack([sources[kept], places[kept]]).astype("int32")
+            pairs = np.stack([sources[kept], places[kept]])
             text = texts.MOVE.replace("COUNT", str(pairs.shape[1]))
             text = text.replace("INPUT", self.memory(memory))
-            text = text.replace("TABLE", self.table(pairs))
+            text = text.replace("TABLE", self.places(pairs))
+            text = text.replace("KIND", _kind(memory))
             copies = _COPIES[memory.binary, op.output.binary]
             moves.append(text.replace("COPY", copies))
-        words = op.output.size // 64 + 1
-        size = f"{8 * words}" if op.output.binary else f"{4 * op.output.size}"
-        return texts.COPY.replace("MOVES", "".join(moves)).replace("BYTES", size)
+        text = texts.COPY.replace("KIND", _kind(op.output))
+        size = f"sizeof({_kind(op.output)}) * {self._words(op.output)}"
+        return text.replace("MOVES", "".join(moves)).replace("BYTES", size)
+
+    def _delay(self, kernel, op):
+        text = texts.DELAY if op.uniform else texts.DELAYS
+        stride = op.stride // self.word if op.output.binary else op.stride
+        constants = self._constants(
+            SIZE=self._words(op.output),
+            COUNT=op.output.size,
+            SLOTS=op.slots,
+            STRIDE=stride,
+        )
+        text = text.replace("CONSTANTS", constants)
+        text = text.replace("KIND", _kind(op.output))
+        text = text.replace("COPY", _COPIES[op.output.binary, op.output.binary])
+        text = text.replace("PAST", self.memory(op.past))
+        text = text.replace("INPUT", self.memory(op.inputs[0]))
+        return text if op.uniform else text.replace("TABLE", self.places(op.steps))
 
     def _softmax(self, kernel, op):
         constants = self._constants(LENGTH=op.length, SIZE=op.output.size)
@@ -338,10 +387,14 @@ class Text:
             for op in kernel.states:
                 for i, values in enumerate(op.states):
                     start.append(self._start(op, i, values))
+            for memory in kernel.kept:
+                text = texts.START_ZEROS.replace("PLACE", self.memory(memory))
+                size = f"sizeof({_kind(memory)}) * {self._words(memory)}"
+                start.append(text.replace("LENGTH", size))
         emits = {True: [], False: []}
         for i, value in enumerate(self.graph.outputs):
             emits[value.time].append(self._emit(i, value))
-        text = texts.MAIN
+        text = self._main_text()
         for name, phase in (
             ("ONCE", ONCE),
             ("STEP_KERNELS", STEP),
@@ -351,7 +404,10 @@ class Text:
         text = text.replace("START", "\n".join(start))
         text = text.replace("EMIT_STEP", "".join(emits[True]))
         text = text.replace("EMIT_END", "".join(emits[False]))
-        text = text.replace("INPUTS", str(len(self.graph.inputs)))
+        return text
+
+    def _main_text(self):
+        text = texts.MAIN.replace("INPUTS", str(len(self.graph.inputs)))
         return text.replace("SAMPLE_BYTES", str(self.arena.size))
 
     def _start(self, op, i, values):
@@ -367,19 +423,31 @@ class Text:
 
     def _emit(self, i, value):
         positions = value.positions.ravel()
-        text = texts.EMIT_TABLE
-        table = ""
         if np.array_equal(positions, np.arange(len(positions))):
             text = texts.EMIT_BITS if value.memory.binary else texts.EMIT
         else:
-            table = self.table(positions.astype("int32"))
             copies = _COPIES[value.memory.binary, False]
-            text = text.replace("COPY", copies).replace("TABLE", table)
+            text = texts.EMIT_TABLE.replace("KIND", _kind(value.memory))
+            text = text.replace("COPY", copies)
+            text = text.replace("TABLE", self.places(positions))
+        text = self._emit_head + text
         text = text.replace("INPUT", self.memory(value.memory))
         text = text.replace("COUNT", str(len(positions))).replace("NUMBER", str(i))
         return text.replace("AT_STEP", "b->row" if value.time else "0").replace(
             "STEPS_OF", "b->time" if value.time else "1"
         )
+
+
+def _kind(memory):
+    return "WORD" if memory.binary else "REAL"
+
+
+def in_blocks(values, blocks, width):
+    """Weights with those of a block of `width` outputs next to one another."""
+    padded = np.zeros((*values.shape[:4], blocks * width), values.dtype)
+    padded[..., : values.shape[4]] = values
+    split = padded.reshape(*values.shape[:4], blocks, width)
+    return split.transpose(0, 4, 1, 2, 3, 5)
 
 
 def _block_of(op, int8):

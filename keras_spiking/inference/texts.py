@@ -19,6 +19,7 @@ void *memset(void *, int, __SIZE_TYPE__);
 #define MAX_BLOCK MOST
 typedef unsigned long long WORD;
 typedef signed char BYTE;
+typedef int EVENT; /* a place in a memory */
 typedef REAL VECTOR __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int INTS __attribute__((vector_size(64), aligned(4), may_alias));
 /* Sums in them may wrap around. */
@@ -105,7 +106,7 @@ static ALWAYS_INLINE void unpack16(unsigned bits, REAL *x) {
     for (int i = 0; i < 16; i++) x[i] = (REAL)(bits >> i & 1);
 #endif
 }
-static ALWAYS_INLINE void unpack_all(const WORD *bits, INDEX at, INDEX n, REAL *x) {
+static ALWAYS_INLINE void unpack(const WORD *bits, INDEX at, INDEX n, REAL *x) {
     if (at % 16) {
         for (INDEX i = 0; i < n; i++) x[i] = (REAL)bit(bits, at + i);
         return;
@@ -114,9 +115,6 @@ static ALWAYS_INLINE void unpack_all(const WORD *bits, INDEX at, INDEX n, REAL *
     INDEX i = 0;
     for (; i + 16 <= n; i += 16) unpack16(*place++, x + i);
     for (; i < n; i++) x[i] = (REAL)bit(bits, at + i);
-}
-static ALWAYS_INLINE void unpack(const WORD *bits, INDEX at, int n, REAL *x) {
-    unpack_all(bits, at, n, x);
 }
 static ALWAYS_INLINE void load(const REAL *from, INDEX at, int n, REAL *x) {
     memcpy(x, from + at, sizeof(REAL) * n);
@@ -204,15 +202,15 @@ static void kernel_@(const BLOCK *b) {
     enum { CONSTANTS };
     for (INDEX s = 0; s < b->samples; s++) {
         if (BITS) zero((WORD *)OUTPUT(b, s), BITS);
-        REAL values[256] ALIGNED;
+        REAL values[WIDTH] ALIGNED;
         INDEX at = 0;
-        for (; at + 256 <= SIZE; at += 256) {
-            READ(INPUT(b, s), at, 256, values);
-            FINISH(b, s, at, at, values, 256);
+        for (; at + WIDTH <= SIZE; at += WIDTH) {
+            READ(INPUT(b, s), at, WIDTH, values);
+            FINISH(b, s, at, at, values, WIDTH);
         }
-        if (SIZE % 256) {
-            READ(INPUT(b, s), at, SIZE % 256, values);
-            FINISH(b, s, at, at, values, SIZE % 256);
+        if (SIZE % WIDTH) {
+            READ(INPUT(b, s), at, SIZE % WIDTH, values);
+            FINISH(b, s, at, at, values, SIZE % WIDTH);
         }
     }
 }
@@ -233,10 +231,9 @@ _LOOPS = """
                 const INDEX begin = c < 0 ? 0 : c;
                 const INDEX end = least(c + (TOGETHER ? KERNEL_COLUMNS : 1), COLUMNS);
                 if (end <= 0 || begin >= end || (c < 0 && !TOGETHER)) continue;
-                const WEIGHT *w =
-                    weights + ((a * KERNEL_COLUMNS + tap - c)
-                        - (g * ROWS + r) * COLUMNS) * CHANNELS * ROW;
-                const int *pixels = starts + r * COLUMNS;
+                const INDEX first = ((a * KERNEL_COLUMNS + tap - c)
+                    - (g * ROWS + r) * COLUMNS) * CHANNELS;
+                const EVENT *pixels = starts + r * COLUMNS;
                 WALK
             }
         }
@@ -256,7 +253,7 @@ def _gather(name, declare, walk, result):
     head = """
 static ALWAYS_INLINE void NAME_@(
     const BLOCK *b, INDEX s, INDEX g, INDEX block, const WEIGHT *weights,
-    const int *events, const REAL *amounts, const int graded, const int *starts,
+    const EVENT *events, const REAL *amounts, const int graded, const EVENT *starts,
     const int n
 ) {
     enum { CONSTANTS };
@@ -287,7 +284,7 @@ GATHER = _gather(
 # Float sums of non-zeros, in order if there is one way.
 ADD = """
 #define ADD_@(way, e) { \\
-    const REAL *from = w + (INDEX)events[e] * WIDTH; \\
+    const REAL *from = weights + (first + events[e]) * WIDTH; \\
     UNROLL for (int k = 0; k < WIDTH / 16; k++) { \\
         const VECTOR v = *(const VECTOR *)(from + 16 * k); \\
         if (graded) sums[(way) * (WIDTH / 16) + k] += amounts[e] * v; \\
@@ -344,7 +341,7 @@ GATHER_INT8 = _gather(
 )
 ADD_INTEGERS = """
 #define ADD_INT8_@(way, e) { \\
-    const BYTE *from = w + (INDEX)events[e] * WIDTH; \\
+    const BYTE *from = weights + (first + events[e]) * WIDTH; \\
     UNROLL for (int k = 0; k < WIDTH / 64; k++) { \\
         const SHORTS v = *(const SHORTS *)(from + 64 * k); \\
         both[(way) * (WIDTH / 64) + k] += v; \\
@@ -355,7 +352,7 @@ ADD_INTEGERS = """
 # The same bytes as numbers: 16 lower ones, 16 more, and the upper ones.
 ADD_INT8 = """
 #define ADD_@(way, e) { \\
-    const BYTE *from = w + (INDEX)events[e] * WIDTH; \\
+    const BYTE *from = weights + (first + events[e]) * WIDTH; \\
     UNROLL for (int k = 0; k < WIDTH / 64; k++) { \\
         const SHORTS v = *(const SHORTS *)(from + 64 * k); \\
         const SHORTS lower = (v & 255) - 128, upper = upper_of(v); \\
@@ -370,7 +367,7 @@ ADD_INT8 = """
 GATHER_SPARSE = """
 static ALWAYS_INLINE void gather_@(
     const BLOCK *b, INDEX s, INDEX g, INDEX block, const WEIGHT *weights,
-    const int *events, const REAL *amounts, const int graded, const int *starts,
+    const EVENT *events, const REAL *amounts, const int graded, const EVENT *starts,
     const int n
 ) {
     enum { CONSTANTS };
@@ -383,7 +380,8 @@ LOOPS}
     .replace(
         "WALK",
         """for (int e = pixels[begin]; e < pixels[end]; e++) {
-                    const int from = w[events[e]], to = w[events[e] + 1];
+                    const INDEX at_row = first + events[e];
+                    const int from = weights[at_row], to = weights[at_row + 1];
                     if (graded)
                         for (int k = from; k < to; k += PARTS)
                             UNROLL for (int i = k; i < k + PARTS; i++)
@@ -472,7 +470,7 @@ DEPTHWISE = """
 /* LABEL */
 static void kernel_@(const BLOCK *b) {
     enum { CONSTANTS };
-    const REAL *weights = (const REAL *)TABLE;
+    const WEIGHT *weights = (const WEIGHT *)TABLE;
     for (INDEX s = 0; s < b->samples; s++) {
         if (BITS) zero((WORD *)OUTPUT(b, s), BITS);
         const REAL *x = INPUT(b, s);
@@ -489,7 +487,7 @@ static void kernel_@(const BLOCK *b) {
                         column * STRIDE_COLUMNS + tap * DILATION_COLUMNS - PAD_COLUMNS;
                     if (c < 0 || c >= COLUMNS) continue;
                     const REAL *from = x + (r * COLUMNS + c) * CHANNELS;
-                    const REAL *w =
+                    const WEIGHT *w =
                         weights + (a * KERNEL_COLUMNS + tap) * FILTERS + channel;
                     if (MULTIPLIER == 1)
                         for (int i = 0; i < n; i++)
@@ -595,7 +593,7 @@ COPY = """
 /* LABEL */
 static void kernel_@(const BLOCK *b) {
     for (INDEX s = 0; s < b->samples; s++) {
-        __typeof__(OUTPUT(b, s)) to = OUTPUT(b, s);
+        KIND *to = OUTPUT(b, s);
         memset(to, 0, BYTES);
 MOVES
     }
@@ -603,13 +601,44 @@ MOVES
 """
 MOVE = """
         {
-            const int *sources = (const int *)TABLE, *places = sources + COUNT;
-            __typeof__(INPUT(b, s)) from = INPUT(b, s);
+            const EVENT *sources = (const EVENT *)TABLE, *places = sources + COUNT;
+            const KIND *from = INPUT(b, s);
             for (INDEX i = 0; i < COUNT; i++) {
                 const INDEX source = sources[i], place = places[i];
                 COPY
             }
         }
+"""
+
+DELAY = """
+/* LABEL */
+static void kernel_@(const BLOCK *b) {
+    enum { CONSTANTS };
+    for (INDEX s = 0; s < b->samples; s++) {
+        KIND *past = PAST(b, s) + b->step % SLOTS * STRIDE;
+        memcpy(OUTPUT(b, s), past, sizeof(KIND) * SIZE);
+        memcpy(past, INPUT(b, s), sizeof(KIND) * SIZE);
+    }
+}
+"""
+DELAYS = """
+/* LABEL */
+static void kernel_@(const BLOCK *b) {
+    enum { CONSTANTS };
+    const EVENT *delays = (const EVENT *)TABLE;
+    const INDEX now = (INDEX)(b->step % SLOTS);
+    for (INDEX s = 0; s < b->samples; s++) {
+        KIND *past = PAST(b, s), *to = OUTPUT(b, s);
+        memcpy(past + now * STRIDE, INPUT(b, s), sizeof(KIND) * SIZE);
+        memset(to, 0, sizeof(KIND) * SIZE);
+        for (INDEX place = 0; place < COUNT; place++) {
+            const INDEX slot = now - delays[place];
+            const KIND *from = past + (slot < 0 ? slot + SLOTS : slot) * STRIDE;
+            const INDEX source = place;
+            COPY
+        }
+    }
+}
 """
 
 SOFTMAX = """
@@ -672,24 +701,24 @@ START_NUMBER = """    for (INDEX s = 0; s < b->samples; s++) {
 START_TABLE = """    for (INDEX s = 0; s < b->samples; s++)
         memcpy(PLACE(b, s), TABLE, sizeof(REAL) * LENGTH);"""
 
-_EMIT_HEAD = """
+START_ZEROS = """    for (INDEX s = 0; s < b->samples; s++)
+        memset(PLACE(b, s), 0, LENGTH);"""
+
+EMIT_HEAD = """
     for (INDEX s = 0; s < b->samples; s++) {
         REAL *to = b->outputs[NUMBER]
             + ((b->first + s) * STEPS_OF + AT_STEP) * COUNT;
 """
-EMIT = _EMIT_HEAD + "        memcpy(to, INPUT(b, s), sizeof(REAL) * COUNT);\n    }\n"
-EMIT_BITS = _EMIT_HEAD + "        unpack_all(INPUT(b, s), 0, COUNT, to);\n    }\n"
-EMIT_TABLE = (
-    _EMIT_HEAD
-    + """        const int *sources = (const int *)TABLE;
-        __typeof__(INPUT(b, s)) from = INPUT(b, s);
+EMIT = "        memcpy(to, INPUT(b, s), sizeof(REAL) * COUNT);\n    }\n"
+EMIT_BITS = "        unpack(INPUT(b, s), 0, COUNT, to);\n    }\n"
+EMIT_TABLE = """        const EVENT *sources = (const EVENT *)TABLE;
+        const KIND *from = INPUT(b, s);
         for (INDEX place = 0; place < COUNT; place++) {
             const INDEX source = sources[place];
             COPY
         }
     }
 """
-)
 
 MAIN = """
 static void start(const BLOCK *b) {

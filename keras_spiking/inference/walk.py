@@ -21,10 +21,14 @@ from keras_spiking.inference.graph import Value
 from keras_spiking.inference.refusal import Refusal
 from keras_spiking.inference.refusal import refuse
 from keras_spiking.inspection.selection import all_layers
+from keras_spiking.layers import Delay
 from keras_spiking.layers import DirectEncoder
 from keras_spiking.layers import ElementwiseRecurrent
 from keras_spiking.layers import Encoder
 from keras_spiking.layers import Integrator
+from keras_spiking.layers import LearnableDelay
+from keras_spiking.layers import LinearRecurrent
+from keras_spiking.layers import RecurrentGraph
 from keras_spiking.layers import Rematerialize
 from keras_spiking.layers import SeqToBatch
 from keras_spiking.layers import SingleStep
@@ -165,8 +169,12 @@ def _apply_layer(builder, layer, values, folded):
         return apply(builder, layer.layer, values, folded=True)
     if type(layer) is Rematerialize:
         return _chain(builder, layer.layers, value, folded)
-    if type(layer) in (StepByStep, ElementwiseRecurrent):
+    if type(layer) in (StepByStep, ElementwiseRecurrent, LinearRecurrent):
         return _step_by_step(builder, layer, values)
+    if type(layer) is RecurrentGraph:
+        return _recurrent_graph(builder, layer, value)
+    if type(layer) in (Delay, LearnableDelay):
+        return _delay(builder, layer, value)
     if isinstance(layer, Encoder):
         return _encode(builder, layer, value, folded)
     if isinstance(layer, SingleStep):
@@ -216,6 +224,8 @@ def _step_by_step(builder, layer, values):
     before = None
     if isinstance(layer, ElementwiseRecurrent):
         values, before = _recurrent(builder, layer, *values)
+    if isinstance(layer, LinearRecurrent):
+        values, before = _linear_recurrent(builder, layer, *values)
     for inner in layer.layers:
         values = [apply(builder, inner, values, folded=not has_time_axis(inner))]
     (value,) = values
@@ -232,9 +242,56 @@ def _recurrent(builder, layer, value):
     if name not in _CODES or getattr(keras.ops, name) is not layer.function:
         raise Refusal(f"its function is not one of {', '.join(_CODES)} of keras.ops")
     value = builder.whole(layer.name, value)
-    before = builder.before(value)
-    code = _CODES[name].format("{0}", "(b->step == 0 ? R(0.0) : {1})")
-    return [builder.combine(layer.name, [value, before], code)], before
+    before = builder.before(value.positions)
+    return [builder.combine(layer.name, [value, before], _CODES[name])], before
+
+
+def _linear_recurrent(builder, layer, value):
+    """The dense layer of the input and the output a step before, and that."""
+    before = builder.before(_in_order(layer.step_output.shape[1:]))
+    joined = shapes.concatenate(builder, layer.name, [value, before], -1)
+    return [apply(builder, layer.connection, [joined], folded=True)], before
+
+
+def _in_order(shape):
+    return np.arange(int(np.prod(shape))).reshape(shape)
+
+
+def _recurrent_graph(builder, layer, value):
+    values, before, read = {"input": value}, {}, {}
+    for name, _ in layer.delayed_edges:
+        shape = layer.node_shapes[layer.order.index(name)][1:]
+        if name not in before:
+            before[name] = builder.before(_in_order(shape))
+            read[name] = builder.copy(layer.name, before[name])
+    for name in layer.order:
+        inputs = [
+            read[a] if (a, b) in layer.delayed_edges else values[a]
+            for a, b in layer.edges
+            if b == name
+        ]
+        value = inputs[0]
+        if len(inputs) > 1:
+            code = " + ".join(f"{{{i}}}" for i, _ in enumerate(inputs))
+            value = builder.combine(f"{layer.name}, {name}", inputs, code)
+        for inner in layer.nodes.get(name, []):
+            value = apply(builder, inner, [value], folded=not has_time_axis(inner))
+        values[name] = value
+    for name, place in before.items():
+        builder.feed_back(layer.name, values[name], place)
+    output = values["output"]
+    if layer.reduce is None:
+        return output
+    return builder.reduce(layer.name, output, layer.reduce)
+
+
+def _delay(builder, layer, value):
+    if type(layer) is Delay:
+        steps = np.array(layer.delay_steps)
+    else:
+        learned = keras.ops.convert_to_numpy(layer.delay)
+        steps = np.rint(np.clip(learned, 0, layer.max_delay)).astype("int64")
+    return builder.delay(layer.name, value, steps) if steps.any() else value
 
 
 _CODES = {

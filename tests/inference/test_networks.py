@@ -408,3 +408,52 @@ def test_feedback_of_images():
     )
     with pytest.raises(ValueError, match="not one of add"):
         keras_spiking.inference.compile(model)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_delays(steps):
+    model = sequential(
+        *(keras.Input((None, 20)), sl.Delay(steps), layers.Dense(70), lif()),
+        *(sl.Delay(steps), layers.Dense(9), sl.LearnableDelay(4), lif()),
+    )
+    random = np.random.default_rng(0)
+    model.layers[-2].delay.assign(random.uniform(0.0, 4.0, 9))
+    x = numbers(2, 16, 20)
+    net = check_equal(model, x)
+    for t in range(16):
+        np.testing.assert_array_equal(net.step(x[:, t]), net(x)[:, t])
+
+
+@pytest.mark.parametrize("reduce", [None, "mean"])
+def test_recurrent_graphs(reduce):
+    network = sl.RecurrentGraph(
+        {
+            "encode": layers.Dense(8),
+            "first": lif(v_threshold=0.3),
+            "second": [layers.Dense(8), lif(v_threshold=0.3)],
+        },
+        [
+            *(("input", "encode"), ("encode", "first"), ("first", "second")),
+            *(("second", "first"), ("second", "second"), ("first", "first")),
+            *(("first", "output"), ("second", "output")),
+        ],
+        reduce=reduce,
+    )
+    model = sequential(keras.Input((None, 7)), network, layers.Dense(5))
+    check_equal(model, numbers(2, 9, 7), tolerance=1e-4)
+
+
+@pytest.mark.parametrize("reduce", [None, "last"])
+def test_linear_recurrence(reduce):
+    path = [lif(v_threshold=0.3), layers.Dense(5)]
+    recurrent = sl.LinearRecurrent(path, units=20, reduce=reduce)
+    model = sequential(keras.Input((None, 7)), recurrent)
+    check_equal(model, numbers(2, 9, 7))
+
+
+def test_neurons_after_the_maximum_of_spikes():
+    model = image_network(
+        *(folded(layers.Conv2D(16, 3)), lif(v_threshold=0.3)),
+        *(folded(layers.MaxPooling2D(2)), lif(tau=1.5, v_threshold=0.6)),
+    )
+    check_equal(model, numbers(2, 3, 8, 10, 8))

@@ -47,7 +47,6 @@ CASES = [
         lambda: sequence_model(sl.WinnerTakeAllLayer()),
         "TakeAll.*another one",
     ),
-    (lambda: sequence_model(sl.Delay(1)), "Delay"),
     (lambda: sequence_model(layers.GRU(4, return_sequences=True)), "GRU"),
     (lambda: sequence_model(sl.NoisyLIFLayer()), "NoisyLIFLayer"),
     (

@@ -52,17 +52,23 @@ def prelude(dtype):
         f"#define STORED_{dtype.upper()}",
         "#define R(x) x##f" if suffix else "#define R(x) ((REAL)x)",
     ]
-    for function in _FUNCTIONS.split():
-        lines.append(f"#define {function.upper()} {function}{suffix}")
-    lines.append(f"#define ABS fabs{suffix}")
-    return "\n".join(lines) + COMMON_PRELUDE
+    lines += functions(suffix)
+    return "\n".join(lines) + GNU_PRELUDE + COMMON_PRELUDE
 
+
+def functions(suffix):
+    """Macros that name the functions of a type, by the suffix that C gives them."""
+    lines = [f"#define {f.upper()} {f}{suffix}" for f in _FUNCTIONS.split()]
+    return [*lines, f"#define ABS fabs{suffix}"]
+
+
+GNU_PRELUDE = """
+#define INFINITE ((REAL)__builtin_huge_val())
+#define NOT_A_NUMBER ((REAL)__builtin_nan(""))"""
 
 COMMON_PRELUDE = """
 #define ZERO R(0.0)
 #define ONE R(1.0)
-#define INFINITE ((REAL)__builtin_huge_val())
-#define NOT_A_NUMBER ((REAL)__builtin_nan(""))
 #define SIGMOID(x) (ONE / (ONE + EXP(-(x))))
 #define SOFTPLUS(x) (MAXIMUM(x, ZERO) + LOG1P(EXP(-ABS(x))))
 #define SIGN(x) ((x) > ZERO ? ONE : (x) < ZERO ? -ONE : (x))
