@@ -10,14 +10,16 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
-from keras_spiking.export import chain
 from keras_spiking.export import from_nir_neurons
 from keras_spiking.export import from_nir_synapses
 from keras_spiking.export import nir_graph
+from keras_spiking.export import walk
 from keras_spiking.export.files import MAX_BYTES
 from keras_spiking.export.files import check_bytes
 from keras_spiking.export.from_nir_synapses import channels_last
 from keras_spiking.export.to_nir_neurons import NOTED
+from keras_spiking.layers.containers.contained import has_time_axis
+from keras_spiking.layers.containers.recurrent_graph import _break_cycles
 from keras_spiking.surrogates import Surrogate
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
@@ -35,7 +37,7 @@ def from_nir(
     reset: str = "hard",
     at_threshold: bool = False,
     max_bytes: int = MAX_BYTES,
-) -> keras.Sequential:
+) -> keras.Model:
     """Makes a Keras model of a NIR graph.
 
     NIR describes neurons in continuous time; the reader chooses how a step of `dt` is
@@ -81,7 +83,7 @@ def from_nir(
             `2**30`.
 
     Returns:
-        A `keras.Sequential` over `(batch, time, ...)`, images with channels last.
+        A `keras.Model` over `(batch, time, ...)`, images with channels last.
 
     Raises:
         ValueError: if the graph is damaged, or a node cannot be expressed, naming it,
@@ -110,19 +112,26 @@ def from_nir(
             converted[name] = _layers(node, options)
     shape = channels_last(shape)
     _check_sizes(converted, edges, shape, max_bytes)
-    model = keras.Sequential([keras.Input((None, *shape))])
-    order = _as_chain(edges)
-    if order is None:
-        model.add(layers.RecurrentGraph(converted, edges))
-        return model
+    delayed, order = _break_cycles(edges, set())
+    if delayed:
+        graph = layers.RecurrentGraph(converted, edges)
+        return keras.Sequential([keras.Input((None, *shape)), graph])
+    inputs = keras.Input((None, *shape))
+    values = {"input": inputs}
     for name in order:
-        for layer in converted[name]:
-            over_time = isinstance(layer, keras.layers.Dense) or hasattr(
-                layer, "has_time_axis"
-            )
-            with nir_graph.naming(name):
-                model.add(layer if over_time else layers.SeqToBatch(layer))
-    return model
+        received = [values[before] for before, after in edges if after == name]
+        with nir_graph.naming(name):
+            x = received[0] if len(received) == 1 else keras.layers.Add()(received)
+            for layer in converted.get(name, []):
+                x = _over_time(layer)(x)
+        values[name] = x
+    return keras.Model(inputs, values["output"])
+
+
+def _over_time(layer):
+    """A layer that does at every time step what a layer does."""
+    over_time = isinstance(layer, keras.layers.Dense) or has_time_axis(layer)
+    return layer if over_time else layers.SeqToBatch(layer)
 
 
 def _check_sizes(converted, edges, shape, max_bytes):
@@ -134,7 +143,7 @@ def _check_sizes(converted, edges, shape, max_bytes):
         with nir_graph.naming(name):
             shape = shapes[before]
             check_bytes("a step of its input", 4 * math.prod(shape), max_bytes)
-            for stage in chain.stages_of(converted[name], shape):
+            for stage in walk.of_layers(converted[name], shape).stages:
                 _check_channels(stage)
                 shape = stage.output_shape
                 steps = getattr(stage.layer, "max_delay", 1)
@@ -152,20 +161,6 @@ def _check_channels(stage):
         received = (None, *stage.input_shape)[axis]
         if received not in (None, size):
             raise ValueError(f"it takes {size} features or channels, not {received}.")
-
-
-def _as_chain(edges):
-    """The names from input to output, or `None` if the graph branches."""
-    following = dict(edges)
-    if len(following) != len(edges) or len({b for _, b in edges}) != len(edges):
-        return None
-    order, name = [], following.get("input")
-    while name is not None and name != "output":
-        if name in order:
-            return None
-        order.append(name)
-        name = following.get(name)
-    return order if len(order) == len(edges) - 1 else None
 
 
 def _layers(node, options):

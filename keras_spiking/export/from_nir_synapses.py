@@ -94,7 +94,8 @@ def _flatten(node, options):
     first = 0
     if len(shape) == 4 and shape[0] == 1:  # written with the batch by snnTorch
         shape, first = shape[1:], 1
-    if node.start_dim != first or node.end_dim not in (-1, first + len(shape) - 1):
+    starts = (first, -len(shape))
+    if node.start_dim not in starts or node.end_dim not in (-1, first + len(shape) - 1):
         raise ValueError(
             "only a Flatten of all features can be read. Received: start_dim="
             f"{node.start_dim}, end_dim={node.end_dim}"

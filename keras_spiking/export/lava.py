@@ -8,30 +8,37 @@ import numpy as np
 
 from keras_spiking import layers
 from keras_spiking import loihi
-from keras_spiking.export import chain
 from keras_spiking.export import lava_block
 from keras_spiking.export import lava_file
+from keras_spiking.export import network
+from keras_spiking.export import walk
 from keras_spiking.export.files import MAX_BYTES
 from keras_spiking.export.firing import check_spikes
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_synapses import Synapses
+from keras_spiking.export.lava_synapses import kind_of
 from keras_spiking.validation import check_bool
+from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
 
 
 def to_lava(
-    model: keras.Model, path: str | os.PathLike, quantize: bool = False
+    model: keras.Model,
+    path: str | os.PathLike,
+    quantize: bool = False,
+    *,
+    strip: str | None = None,
 ) -> list[dict[str, Any]]:
     """Writes a model as a netx file, which Lava runs on Loihi.
 
-    What can be written: a chain of Dense, Conv2D (strides, padding, groups,
-    dilation), AveragePooling2D, ZeroPadding2D, BatchNormalization and Flatten
-    between `CubaLIFLayer`, `IFLayer` or `LIFLayer` neurons, channels last, and
-    `Delay` or `LearnableDelay` after the neurons of a Dense layer. Layers that do
-    nothing at inference, such as dropout and noise, are left out.
-    BatchNormalization is folded into the weights. AveragePooling2D is folded into
-    the next Dense or Conv2D; directly before neurons it becomes a convolution of its
-    own.
+    What can be written: a chain, Sequential or Functional, of Dense, Conv2D (strides,
+    padding, groups, dilation), AveragePooling2D, GlobalAveragePooling2D,
+    ZeroPadding2D, BatchNormalization and Flatten between `CubaLIFLayer`, `IFLayer` or
+    `LIFLayer` neurons, channels last, and `Delay` or `LearnableDelay` after the
+    neurons of a Dense layer. Layers that do nothing at inference, such as dropout and
+    noise, are left out. BatchNormalization is folded into the weights. Pooling is
+    folded into the next Dense or Conv2D; directly before neurons AveragePooling2D
+    becomes a convolution of its own.
 
     A model of `CubaLIFLayer`s whose kernels are `Quantized(...)` is written
     without loss, and so is one of `IFLayer`s. `LIFLayer`s (`decay_input=False`,
@@ -46,6 +53,8 @@ def to_lava(
             cannot hold are scaled, layer by layer, into its range and rounded
             (post-training quantisation). With `False` they are an error.
             Defaults to `False`.
+        strip: `"io"` to leave out encoders and readouts, which the host computes, as
+            in `to_nir`. Defaults to `None`: the model must have none.
 
     Returns:
         A list with one dictionary for each layer of neurons: its `name`, the
@@ -55,8 +64,8 @@ def to_lava(
         in the model's units.
 
     Raises:
-        ValueError: before anything is written, if a layer or a value does not fit
-            the chip.
+        ValueError: before anything is written, if layers or values do not fit the
+            chip, or the layers are no chain: all that do not are named.
 
     Example:
 
@@ -75,18 +84,15 @@ def to_lava(
         - [Lava-DL](https://lava-nc.org/dl.html)
     """
     check_bool("quantize", quantize)
-    stages = chain.chain(model)
+    stages = walk.of_model(model, check_choice("strip", strip, (None, "io")))
+    _check_nodes(stages)
+    stages = stages.stages
     blocks, report = [], []
     synapses = None
     for stage in stages:
         if isinstance(stage.layer, (layers.Delay, layers.LearnableDelay)):
             _set_delay(stage, blocks, synapses)
             continue
-        if isinstance(stage.layer, layers.DelayedDense):
-            raise ValueError(
-                f"{stage}: Lava delays the spikes of neurons, not each synapse. Train "
-                "with a LearnableDelay after the neurons and a Dense instead."
-            )
         if synapses is None:
             synapses = Synapses(stage.input_shape, flat=not blocks)
         if isinstance(stage.layer, layers.TemporalLayer):
@@ -101,12 +107,56 @@ def to_lava(
             "The chip returns spikes: the last layer must be a CubaLIFLayer, IFLayer "
             f"or LIFLayer. The model '{model.name}' ends with {stages[-1]}."
         )
-    input_shape = chain.channels_first(stages[0].input_shape)
+    input_shape = network.channels_first(stages[0].input_shape)
     if blocks[0].is_dense:
         input_shape = (blocks[0].weight.shape[1],)
     lava_block.check(input_shape, blocks, np.inf)
     lava_file.write(path, input_shape, blocks)
     return report
+
+
+def _check_nodes(stages):
+    """Raises a `ValueError` that names every stage that Lava cannot hold."""
+    reasons = []
+    for stage in stages.stages:
+        after = [str(s) for s in stages.stages if stage in s.inputs]
+        if len(after) > 1:
+            reasons.append(
+                f"{stage} goes to {' and '.join(after)}: a file of netx is a chain of "
+                "layers, without branches."
+            )
+        try:
+            _check_node(stage)
+        except ValueError as reason:
+            reasons.append(str(reason))
+    if len(reasons) == 1:
+        raise ValueError(reasons[0])
+    if reasons:
+        raise ValueError(
+            f"Lava cannot hold the model, for {len(reasons)} reasons:\n- "
+            + "\n- ".join(reasons)
+        )
+
+
+def _check_node(stage):
+    layer = stage.layer
+    if stage.sums:
+        inputs = " and ".join(map(str, stage.inputs))
+        raise ValueError(
+            f"{stage} joins {inputs}: a file of netx is a chain of layers, without "
+            "shortcuts. Train the network without it."
+        )
+    if isinstance(layer, (layers.ElementwiseRecurrent, layers.RecurrentGraph)):
+        raise ValueError(f"{stage} feeds back, which is not written for Lava.")
+    if isinstance(layer, layers.DelayedDense):
+        raise ValueError(
+            f"{stage}: Lava delays the spikes of neurons, not each synapse. Train "
+            "with a LearnableDelay after the neurons and a Dense instead."
+        )
+    if isinstance(layer, layers.TemporalLayer):
+        _neuron(stage)
+    elif not isinstance(layer, (layers.Delay, layers.LearnableDelay)):
+        kind_of(stage)
 
 
 def _set_delay(stage, blocks, synapses):
@@ -119,7 +169,7 @@ def _set_delay(stage, blocks, synapses):
         )
     steps = getattr(stage.layer, "delay_steps", None)
     if steps is None:
-        steps = chain.delays(stage)
+        steps = network.delays(stage)
     blocks[-1].delay = np.broadcast_to(steps, blocks[-1].shape[:1]).astype(int)
 
 
@@ -232,7 +282,7 @@ def _block(stage, synapses, quantize):
         threshold=int(np.floor(threshold)) - neuron["fires_at_threshold"],
         current_decay=neuron["current_decay"],
         voltage_decay=neuron["voltage_decay"],
-        shape=chain.channels_first(stage.output_shape),
+        shape=network.channels_first(stage.output_shape),
         bias=np.broadcast_to(mantissa, kernel.shape[-1:]).astype(int)
         if np.any(mantissa)
         else None,

@@ -4,14 +4,46 @@ import keras
 import numpy as np
 
 from keras_spiking.conversion.folding import FOLDABLE
-from keras_spiking.export import chain
+from keras_spiking.export import network
+
+_GLOBAL = keras.layers.GlobalAveragePooling2D
+_KINDS = {
+    "padding": keras.layers.ZeroPadding2D,
+    "pool": (keras.layers.AveragePooling2D, _GLOBAL),
+    "flatten": keras.layers.Flatten,
+    "kernel": (keras.layers.Dense, keras.layers.Conv2D),
+    "normalization": FOLDABLE,
+}
+
+
+def kind_of(stage):
+    """Which part of the synapses a stage is, if Lava has such layers."""
+    layer = network.inner(stage.layer)
+    kinds = [name for name, kind in _KINDS.items() if network.is_a(layer, kind)]
+    if not kinds or getattr(layer, "keepdims", False):
+        raise ValueError(
+            f"Lava has no {stage}. It takes Dense, Conv2D, AveragePooling2D and "
+            "GlobalAveragePooling2D (in place of maximum pooling), ZeroPadding2D, "
+            "Flatten, BatchNormalization, and layers that do nothing at inference "
+            "such as Dropout, with neurons after every Dense and Conv2D. Encoders and "
+            'readouts run on the host: `strip="io"` leaves them out.'
+        )
+    if getattr(layer, "data_format", None) == "channels_first":
+        raise ValueError(f"{stage}: export takes `data_format='channels_last'`.")
+    if getattr(layer, "activation", None) not in (None, keras.activations.linear):
+        raise ValueError(
+            f"{stage}: an activation cannot be exported. Use neurons instead of "
+            f"activation={layer.activation.__name__!r}."
+        )
+    return kinds[0]
 
 
 class Synapses:
     """Collects stateless layers, then composes them.
 
     They may come in this order, each at most once: ZeroPadding2D,
-    AveragePooling2D, Flatten, Dense or Conv2D, BatchNormalization.
+    AveragePooling2D, Flatten, Dense or Conv2D, BatchNormalization. A
+    GlobalAveragePooling2D counts as a pooling and a Flatten.
 
     Args:
         shape: Shape of the input, channels last, without batch and time.
@@ -26,40 +58,17 @@ class Synapses:
 
     def add(self, stage):
         """Takes in one more layer."""
-        layer = stage.layer
-        kinds = (
-            ("padding", keras.layers.ZeroPadding2D),
-            ("pool", keras.layers.AveragePooling2D),
-            ("flatten", keras.layers.Flatten),
-            ("kernel", (keras.layers.Dense, keras.layers.Conv2D)),
-            ("normalization", FOLDABLE),
-        )
-        inner = chain.inner(layer)
-        order = [name for name, classes in kinds if chain.is_a(inner, classes)]
-        if not order:
-            raise ValueError(
-                f"Lava has no {stage}. It takes Dense, Conv2D, AveragePooling2D (in "
-                "place of maximum and global pooling), ZeroPadding2D, Flatten, "
-                "BatchNormalization, and layers that do nothing at inference such as "
-                "Dropout, with neurons after every Dense and Conv2D. Encoders and "
-                "readouts run on the host: export the part between them."
-            )
-        if getattr(inner, "data_format", None) == "channels_first":
-            raise ValueError(f"{stage}: export takes `data_format='channels_last'`.")
-        if getattr(inner, "activation", None) not in (None, keras.activations.linear):
-            raise ValueError(
-                f"{stage}: an activation cannot be exported. Use neurons instead of "
-                f"activation={inner.activation.__name__!r}."
-            )
-        names = [name for name, _ in kinds]
-        late = names[names.index(order[0]) :]
-        if any(name in self.found for name in late):
+        names = list(_KINDS)
+        kind = kind_of(stage)
+        if any(name in self.found for name in names[names.index(kind) :]):
             raise ValueError(
                 f"{stage} cannot be merged with the layers before it. Between "
                 "two layers of neurons there may be ZeroPadding2D, AveragePooling2D, "
                 "Flatten, one Dense or Conv2D and BatchNormalization, in this order."
             )
-        self.found[order[0]] = stage
+        self.found[kind] = stage
+        if isinstance(stage.layer, _GLOBAL):
+            self.found["flatten"] = stage
 
     def kernel_and_bias(self, neurons):
         """The kernel in Keras's layout, the input being that of all layers."""
@@ -74,12 +83,12 @@ class Synapses:
             kernel = np.full((height, width, 1, channels), 1 / (height * width))
             return kernel, np.zeros(())
         stage = self.found["kernel"]
-        kernel, bias = chain.weights(stage)
+        kernel, bias = network.weights(stage)
         kernel = kernel.astype("float64")
         bias = np.zeros(()) if bias is None else bias.astype("float64")
         if "normalization" in self.found:
-            scale, shift = chain.scale_and_shift(self.found["normalization"])
-            kernel, bias = chain.fold_scale_and_shift(kernel, bias, scale, shift)
+            scale, shift = network.scale_and_shift(self.found["normalization"])
+            kernel, bias = network.fold_scale_and_shift(kernel, bias, scale, shift)
         if kernel.ndim == 2:
             return self._dense_on_image(stage, kernel), bias
         return self._pooled(stage, kernel), bias
@@ -100,13 +109,13 @@ class Synapses:
             return {"flattens": not self.flat}
         stage = self.found.get("kernel")
         if stage is not None and not isinstance(
-            chain.inner(stage.layer), keras.layers.Conv2D
+            network.inner(stage.layer), keras.layers.Conv2D
         ):
             return {}
         pool = self._pool_size()
         if stage is None:
             return {"strides": pool, "groups": self.shape[-1]}
-        layer = chain.inner(stage.layer)
+        layer = network.inner(stage.layer)
         padding = self._padding(stage)
         return {
             "strides": tuple(s * p for s, p in zip(layer.strides, pool)),
@@ -123,6 +132,8 @@ class Synapses:
             return (1, 1)
         stage = self.found["pool"]
         layer = stage.layer
+        if isinstance(layer, _GLOBAL):
+            return stage.input_shape[:2]
         size = tuple(layer.pool_size)
         if tuple(layer.strides) != size or layer.padding != "valid":
             raise ValueError(
@@ -135,7 +146,7 @@ class Synapses:
         pool = self._pool_size()
         if pool == (1, 1):
             return kernel
-        if tuple(chain.inner(stage.layer).dilation_rate) != (1, 1):
+        if tuple(network.inner(stage.layer).dilation_rate) != (1, 1):
             raise ValueError(
                 f"{stage}: pooling before a dilated convolution cannot be "
                 "folded. Place neurons after the pooling."
@@ -162,7 +173,7 @@ class Synapses:
 
     def _padding(self, stage):
         """Padding of rows and columns, in pixels of the input."""
-        layer = chain.inner(stage.layer)
+        layer = network.inner(stage.layer)
         pool = self._pool_size()
         padding = [0, 0]
         for axis in range(2):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_spiking import layers
-from keras_spiking.export import chain
+from keras_spiking.export import network
 from keras_spiking.export.firing import above
 from keras_spiking.export.firing import below
 from keras_spiking.export.firing import check_spikes
@@ -27,7 +27,7 @@ NOTED = {kind.__name__: kind for kind in (*_NEURONS, layers.CubaLIFLayer)}
 def delay(stage, dt):
     layer = stage.layer
     if isinstance(layer, layers.LearnableDelay):
-        steps = chain.delays(stage)
+        steps = network.delays(stage)
     else:
         steps = layer.delay_steps
     return nir().Delay(per_neuron(steps * dt, stage.output_shape))
@@ -62,8 +62,8 @@ def neurons(stage, options):
     """A layer of neurons as one node.
 
     Args:
-        stage: Stage of a chain.
-        options: Object with the attributes `dt`, `approximate` and `at_threshold`.
+        stage: Stage of a model.
+        options: `Writer`.
     """
     layer, kind, dt = stage.layer, type(stage.layer), options.dt
     if kind is layers.Integrator:
@@ -81,6 +81,12 @@ def neurons(stage, options):
     if kind is layers.CubaLIFLayer:
         _only_if(options.approximate, stage, "fixed-point arithmetic")
         metadata = _note(layer)
+    elif options.soft_reset:
+        if layer.v_reset is not None:
+            raise ValueError(
+                f"{stage}: the neurons of the reader subtract their threshold. Use "
+                f"`v_reset=None`. Received: v_reset={layer.v_reset}"
+            )
     elif layer.v_reset is None:
         _only_if(options.approximate, stage, "a soft reset (`v_reset=None`)")
         metadata = _note(layer)
@@ -93,13 +99,19 @@ def neurons(stage, options):
     return nir().LIF(**_leaky(stage, dt), **firing, metadata=metadata)
 
 
+def spikes(stage):
+    """Whether a stage gives zeros and ones."""
+    kinds = tuple(NOTED.values())
+    return type(stage.layer) in kinds and stage.layer.surrogate.spiking
+
+
 def _leaky(stage, dt):
     layer = stage.layer
     tau = _array(layer.tau)
     fields = {
         "tau": tau * dt,
         "r": 1.0 if layer.decay_input else tau,
-        "v_leak": getattr(layer, "rest", 0.0),
+        "v_leak": getattr(layer, "baseline", 0.0),
     }
     return {name: per_neuron(v, stage.output_shape) for name, v in fields.items()}
 

@@ -3,11 +3,10 @@
 import keras
 import numpy as np
 
-from keras_spiking.export import chain
+from keras_spiking.export import network
 from keras_spiking.export.nir_package import nir
 
 PADDINGS = (keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D)
-POOLING = keras.layers.AveragePooling2D
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, *DEPTHWISE)
 
@@ -25,12 +24,12 @@ def weights(stage, normalization=None):
     The kernel of a depthwise convolution is given as that of a convolution with a
     group for each channel.
     """
-    kernel, bias = chain.weights(stage)
+    kernel, bias = network.weights(stage)
     if isinstance(stage.layer, DEPTHWISE):
         kernel = kernel.reshape(*kernel.shape[:-2], 1, -1)
     if normalization is not None:
-        kernel, bias = chain.fold_scale_and_shift(
-            kernel, bias, *chain.scale_and_shift(normalization)
+        kernel, bias = network.fold_scale_and_shift(
+            kernel, bias, *network.scale_and_shift(normalization)
         )
         kernel, bias = kernel.astype("float32"), bias.astype("float32")
     return kernel, bias
@@ -38,33 +37,100 @@ def weights(stage, normalization=None):
 
 def dense(stage, kernel, bias, pixels=None):
     """A Dense layer after a Flatten of `pixels`, a shape with channels last."""
-    if len(stage.input_shape) > 1:
-        raise ValueError(
-            f"{stage} acts on the last axis of features {stage.input_shape}. Place "
-            "a Flatten before it, or use a convolution with a kernel of 1."
-        )
     if pixels is not None:
         kernel = kernel.reshape(*pixels, -1)
         kernel = np.moveaxis(kernel, -2, 0).reshape(-1, kernel.shape[-1])
+    return _matrix(stage, kernel, bias)
+
+
+def _matrix(stage, kernel, bias=None):
+    """A matrix that multiplies the channels: of pixels, a convolution of 1."""
+    *pixels, _ = stage.input_shape
+    if len(pixels) > 2:
+        raise ValueError(
+            f"{stage} acts on the last axis of features {stage.input_shape}. Place "
+            "a Flatten before it."
+        )
     weight = np.ascontiguousarray(kernel.T)
-    return nir().Linear(weight) if bias is None else nir().Affine(weight, bias)
+    if not pixels:
+        return nir().Linear(weight) if bias is None else nir().Affine(weight, bias)
+    return pointwise(weight, bias, pixels)
+
+
+def pointwise(weight, bias, pixels):
+    """A matrix `(outputs, channels)` at every one of `pixels`, a shape."""
+    rank = len(pixels)
+    node = nir().Conv1d if rank == 1 else nir().Conv2d
+
+    def value(number):
+        return number if rank == 1 else (number,) * rank
+
+    return node(
+        input_shape=int(pixels[0]) if rank == 1 else tuple(map(int, pixels)),
+        weight=weight.reshape(*weight.shape, *(1,) * rank),
+        stride=value(1),
+        padding=value(0),
+        dilation=value(1),
+        groups=1,
+        bias=np.zeros(len(weight), weight.dtype) if bias is None else bias,
+    )
+
+
+def voting(stage):
+    """The mean of every group of `voting_size` features."""
+    classes, size = stage.output_shape[-1], stage.layer.voting_size
+    kernel = np.repeat(np.eye(classes, dtype="float32"), size, axis=0) / size
+    return _matrix(stage, kernel.astype("float32"))
+
+
+def normalization(stage):
+    """A normalisation that no layer with weights stands before."""
+    return _affine(stage, *network.scale_and_shift(stage))
+
+
+def _affine(stage, scale, shift):
+    channels = stage.input_shape[-1]
+    kernel = np.diag(np.broadcast_to(scale, channels)).astype("float32")
+    bias = np.broadcast_to(shift, channels).astype("float32")
+    return _matrix(stage, kernel, bias if np.any(bias) else None)
+
+
+def identity(shape):
+    return nir().Scale(per_neuron(1.0, shape))
+
+
+def flatten(shape):
+    """All features in a row, channels first."""
+    return nir().Flatten(
+        input_type={"input": np.array(network.channels_first(shape))},
+        start_dim=0,
+        end_dim=-1,
+    )
 
 
 def convolution(stage, kernel, bias, padding):
     """A convolution of an input that `padding` zeros on both sides were added to."""
-    layer = chain.inner(stage.layer)
+    layer = network.inner(stage.layer)
     rank = kernel.ndim - 2
     pads = list(padding[:rank])
     size = [n - 2 * p for n, p in zip(stage.input_shape, pads)]
-    if layer.padding == "same":
-        pads = [p + q for p, q in zip(pads, _same_padding(stage, layer))]
-    elif layer.padding != "valid":
+    # An even kernel is padded more on one side, which NIR's "same" means as well.
+    same = layer.padding == "same" and max(layer.strides) == 1 and not any(pads)
+    same = same and any(
+        d * (k - 1) % 2 for k, d in zip(layer.kernel_size, layer.dilation_rate)
+    )
+    if layer.padding == "same" and not same:
+        shape, sizes = stage.input_shape, layer.kernel_size
+        more = same_padding(stage, shape, sizes, layer.strides, layer.dilation_rate)
+        pads = [p + q for p, q in zip(pads, more)]
+    elif layer.padding not in ("valid", "same"):
         raise ValueError(f"{stage}: NIR has no `padding={layer.padding!r}`.")
     weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
     # The package `nir` (1.0.8) infers wrong shapes for groups and for kernels that
     # are not square, and then refuses to read the graph. Zeros say the same.
     weight = _without_groups(weight, stage.input_shape[-1] // weight.shape[1])
-    weight, pads = _square(stage, weight, pads, layer.dilation_rate)
+    if not same:
+        weight, pads = _square(stage, weight, pads, layer.dilation_rate)
 
     def value(numbers):
         numbers = tuple(int(n) for n in numbers)
@@ -75,17 +141,16 @@ def convolution(stage, kernel, bias, padding):
         input_shape=value(size),
         weight=weight,
         stride=value(layer.strides),
-        padding=value(pads),
+        padding="same" if same else value(pads),
         dilation=value(layer.dilation_rate),
         groups=1,
         bias=np.zeros(weight.shape[0], weight.dtype) if bias is None else bias,
     )
 
 
-def _same_padding(stage, layer):
-    for size, kernel, stride, dilation in zip(
-        stage.input_shape, layer.kernel_size, layer.strides, layer.dilation_rate
-    ):
+def same_padding(stage, shape, sizes, strides, dilations=(1, 1)):
+    """What `padding="same"` adds on both sides, by axis."""
+    for size, kernel, stride, dilation in zip(shape, sizes, strides, dilations):
         extent = (kernel - 1) * dilation + 1
         total = max((-(-size // stride) - 1) * stride + extent - size, 0)
         if total % 2:
@@ -120,35 +185,10 @@ def _square(stage, weight, pads, dilation):
     return np.pad(weight, [(0, 0), (0, 0), *((n, n) for n in zeros)]), pads
 
 
-def pool(stage, padding, summed):
-    """Average pooling, or the sum if the average is `summed` up again."""
-    layer = stage.layer
-    if layer.padding != "valid" or layer.data_format == "channels_first":
-        raise ValueError(
-            f"{stage}: only `padding='valid'` and `data_format='channels_last'` can "
-            "be exported."
-        )
-    node = nir().SumPool2d if summed else nir().AvgPool2d
-    return node(
-        kernel_size=np.array(layer.pool_size),
-        stride=np.array(layer.strides),
-        padding=np.array(padding),
-    )
-
-
-def is_sum(layer, rescaling):
-    """Whether `rescaling` turns the averages of the pooling `layer` into sums."""
-    return (
-        isinstance(rescaling, keras.layers.Rescaling)
-        and not np.any(rescaling.offset)
-        and np.all(np.equal(rescaling.scale, np.prod(layer.pool_size)))
-    )
-
-
 def scale(stage):
     layer = stage.layer
     if np.any(layer.offset):
-        raise ValueError(f"{stage}: NIR's Scale has no offset.")
+        return _affine(stage, layer.scale, layer.offset)
     return nir().Scale(per_neuron(layer.scale, stage.output_shape))
 
 

@@ -1,6 +1,7 @@
 """How sparse a model is."""
 
 import keras
+import numpy as np
 
 from keras_spiking.pruning.masks import masks_of
 
@@ -23,7 +24,7 @@ class SparsityReport(list):
     connections: int
     sparsity: float
 
-    def __init__(self, masks):
+    def __init__(self, masks: dict[str, np.ndarray]):
         super().__init__(_row(path, m.size, int(m.sum())) for path, m in masks.items())
         self.weights = sum(row["weights"] for row in self)
         self.connections = sum(row["connections"] for row in self)

@@ -457,3 +457,44 @@ def test_arguments_have_their_type(tmp_path):
         export.simulate_lava(path, np.zeros((1, 2, 4)), pipelined=1)
     with pytest.raises(ValueError, match="`path` must name a file"):
         export.to_lava(model, tmp_path)
+
+
+def test_a_functional_chain_between_its_ends(tmp_path):
+    inputs = keras.Input((6, 6, 2))
+    x = layers.DirectEncoder(8)(inputs)
+    x = layers.IFLayer(0.5)(SeqToBatch(convolution(4, 3))(x))
+    pooled = SeqToBatch([keras.layers.GlobalAveragePooling2D(), dense(3)])(x)
+    x = layers.IFLayer(0.125)(pooled)
+    model = keras.Model(inputs, layers.FiringRate()(x))
+    path = tmp_path / "network.net"
+    with pytest.raises(ValueError, match='DirectEncoder.*`strip="io"`'):
+        export.to_lava(model, path)
+    assert not path.exists()
+    with pytest.raises(ValueError, match="`strip` must be"):
+        export.to_lava(model, path, strip="all")
+    export.to_lava(model, path, quantize=True, strip="io")
+    images = random_spikes(4, 6, 6, 2)
+    x = np.repeat(images[:, None], 8, axis=1)
+    spikes = export.simulate_lava(path, x)
+    assert 0 < spikes.mean() < 1
+    actual = to_numpy(export.from_lava(path)(x))
+    np.testing.assert_array_equal(actual, spikes)
+    assert np.mean(np.abs(spikes.mean(1) - to_numpy(model(images)))) < 0.1
+
+
+def test_what_makes_a_graph_no_chain_is_named_node_by_node(tmp_path):
+    inputs = keras.Input((None, 4))
+    x = layers.IFLayer(name="first")(dense(4)(inputs))
+    y = layers.QIFLayer(name="second")(dense(4)(x))
+    x = keras.layers.Add(name="shortcut")([x, y])
+    x = keras.layers.LayerNormalization(name="norm")(x)
+    x = layers.ElementwiseRecurrent(layers.IFLayer(), name="back")(x)
+    model = keras.Model(inputs, x)
+    with pytest.raises(ValueError, match="for 5 reasons") as error:
+        export.to_lava(model, tmp_path / "network.net")
+    assert not list(tmp_path.iterdir())
+    lines = str(error.value).split("\n- ")[1:]
+    expected = ["'first' goes to Quantized", "QIFLayer 'second'", "'shortcut' joins"]
+    expected += ["no LayerNormalization 'norm'", "'back' feeds back"]
+    for line, part in zip(lines, expected, strict=True):
+        assert part in line

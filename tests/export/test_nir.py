@@ -419,7 +419,6 @@ def test_soft_reset_on_request():
         ([layers.LILayer(reduce="max")], "LILayer.*reduces over time"),
         ([layers.RefractoryLIFLayer()], "NIR has no RefractoryLIFLayer"),
         ([layers.KLIFLayer()], "NIR has no KLIFLayer"),
-        ([keras.layers.Rescaling(2.0, 1.0)], "no offset"),
     ],
 )
 def test_refuses_what_nir_cannot_say(stack, message, tmp_path):
