@@ -108,11 +108,11 @@ def accuracies(task, kind, seed, options):
     if kind == "none":
         return fit(0, options.epochs), *[float("nan")] * 3
     learned = round(0.75 * options.epochs)
-    annealing = callbacks.DelayAnnealing(learned, round_delays=True)
-    trained = fit(0, learned, annealing)
+    trained = fit(0, learned, callbacks.DelayAnnealing(learned // 2))
     report = utils.round_delays(model, test[0])
     rounded = 100.0 * model.evaluate(*test, verbose=0)[1]
-    tuned = fit(learned, options.epochs, annealing)
+    whole = callbacks.DelayAnnealing(learned, round_delays=True)
+    tuned = fit(learned, options.epochs, whole)
     return trained, rounded, 100.0 * report.changed_decisions, tuned
 
 
