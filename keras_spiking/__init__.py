@@ -9,6 +9,7 @@ from keras_spiking import datasets
 from keras_spiking import energy
 from keras_spiking import export
 from keras_spiking import inference
+from keras_spiking import initializers
 from keras_spiking import layers
 from keras_spiking import learning
 from keras_spiking import losses
@@ -23,11 +24,13 @@ from keras_spiking import regularizers
 from keras_spiking import surrogates
 from keras_spiking import utils
 from keras_spiking import visualization
+from keras_spiking.calibration import calibrate
 from keras_spiking.version import __version__
 
 __all__ = [
     "__version__",
     "backends",
+    "calibrate",
     "callbacks",
     "config",
     "constraints",
@@ -36,6 +39,7 @@ __all__ = [
     "energy",
     "export",
     "inference",
+    "initializers",
     "layers",
     "learning",
     "losses",

@@ -13,6 +13,19 @@ _OF_KERAS = {
     *("input_shape", "batch_shape", "batch_input_shape", "input_dtype", "batch_size"),
 }
 
+# Arguments of neurons in other frameworks.
+_ELSEWHERE = {
+    "beta": "use LeakyLayer(beta), or LIFLayer(1 / (1 - beta), decay_input=False)",
+    "learn_beta": "use `learnable`, with the name of the parameter",
+    "learn_threshold": "use `learnable='v_threshold'`",
+    "reset_mechanism": "`v_reset=None` subtracts the threshold, `v_reset=0.0` resets",
+    "spike_grad": "use `surrogate`",
+    "init_tau": "use `tau`",
+    "init_hidden": "the state starts fresh in every call, leave it out",
+    "step_mode": "layers always take a sequence, leave it out",
+    "store_v_seq": "use WithStates around the neurons",
+}
+
 
 def check_number(name, value, minimum=None, maximum=None, above=None, below=None):
     """Returns `value` as a Python number if it is one within the bounds."""
@@ -83,6 +96,12 @@ def check_keywords(cls, keywords):
     for name, value in keywords.items():
         if name in _OF_KERAS or name in known:
             continue
+        if name in _ELSEWHERE and "v_threshold" in known:
+            hint = _ELSEWHERE[name]
+            raise TypeError(
+                f"{cls.__name__} has no argument `{name}`: {hint}. "
+                f"Received: {name}={value!r}"
+            )
         nearest = difflib.get_close_matches(name, [*known, *_OF_KERAS], n=1)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else f"It takes {known}."
         raise TypeError(
@@ -110,8 +129,11 @@ def _check_bounds(name, array, value, minimum, maximum, above, below):
     if not np.all(np.isfinite(array)):
         raise ValueError(f"`{name}` must be finite. Received: {name}={value!r}")
     if minimum is not None and not np.all(array >= minimum):
+        factor = name.startswith("tau") and np.all(array > 0.0)
+        hint = ". A factor `beta` by which potentials decay is tau = 1 / (1 - beta)."
         raise ValueError(
             f"`{name}` must be at least {minimum:g}. Received: {name}={value!r}"
+            f"{hint if factor else ''}"
         )
     if maximum is not None and not np.all(array <= maximum):
         raise ValueError(
@@ -163,7 +185,8 @@ def check_groups(layer, what, size, group):
 _ENCODERS = (
     "An encoder adds the time axis to (batch, ...features): "
     "keras_spiking.layers.DirectEncoder, PoissonEncoder, LatencyEncoder or "
-    "WeightedPhaseEncoder."
+    "WeightedPhaseEncoder. A Flatten or pooling that took it away belongs into "
+    "SeqToBatch."
 )
 
 

@@ -3,6 +3,7 @@ import math
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_spiking.inspection.hooks import HookedTraining
@@ -25,8 +26,11 @@ class FiringRateLogger(keras.callbacks.Callback):
     So they appear in the progress bar, in the `History` that `fit` returns, and in
     all other callbacks, such as `CSVLogger` and `TensorBoard`, whatever their order.
     They are measured on what a layer returns: with `return_sequences=False` at the
-    last step only. A layer whose outputs or final states are not finite is warned of
-    once.
+    last step only.
+
+    It warns once of a layer that is silent (99 % of its neurons have not fired in an
+    epoch) or saturated (90 % of them have fired at nearly every step), since such a
+    layer hardly learns, and of one whose outputs or final states are not finite.
 
     Args:
         layers: Which layers to watch: a name, a class, a layer, a list of these,
@@ -79,15 +83,34 @@ class FiringRateLogger(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         _ = self.model  # On JAX this brings the variables up to date.
+        found = {"not finite": [], "silent": [], "saturated": []}
         for name, counter in self._counters.items():
-            not_finite = ops.convert_to_numpy(counter.not_finite) > 0.0
-            if not_finite and name not in self._warned:
+            state = counter.state()
+            if state is not None and name not in self._warned:
                 self._warned.add(name)
-                warnings.warn(
-                    f"Outputs or states of layer '{name}' are not finite. See "
-                    "`keras_spiking.config.set_check_finite`.",
-                    stacklevel=2,
-                )
+                found[state].append(f"'{name}'")
+        for state, names in found.items():
+            if names:
+                names = ("Layer " if len(names) == 1 else "Layers ") + ", ".join(names)
+                warnings.warn(_REMEDIES[state].format(names), stacklevel=2)
+
+
+# Of neurons, in an epoch.
+_SILENT = 0.99
+_SATURATED = 0.9
+
+_REMEDIES = {
+    "not finite": "{}: outputs or states are not finite. See "
+    "`keras_spiking.config.set_check_finite`.",
+    "silent": "{}: silent, at least 99 % of the neurons have not fired in this epoch. "
+    "They pass on nothing, and learn little or nothing. Call "
+    "`keras_spiking.calibrate(model, x)` before the training, put a BatchNormalization "
+    "in front of the neurons, or use LIFLayer(decay_input=False).",
+    "saturated": "{}: saturated, at least 90 % of the neurons have fired at nearly "
+    "every step of this epoch, whatever the input. Scale images of 0 to 255 to "
+    "[0, 1], call `keras_spiking.calibrate(model, x)` before the training, or use a "
+    "smaller learning rate.",
+}
 
 
 def _check_layer(name, layer):
@@ -194,6 +217,18 @@ class _Counter:
             finite = ops.all(ops.isfinite(ops.stop_gradient(tensor)))
             note = 1.0 - ops.cast(finite, "float32")
             self.not_finite.assign(ops.maximum(self.not_finite, note))
+
+    def state(self):
+        """What is wrong in this epoch, or `None`."""
+        if float(ops.convert_to_numpy(self.not_finite)) > 0.0:
+            return "not finite"
+        steps = float(ops.convert_to_numpy(self.steps))
+        spikes = ops.convert_to_numpy(self.spikes)
+        if steps and np.mean(spikes == 0.0) >= _SILENT:
+            return "silent"
+        # Neurons that may fire more than once in a step do that without being stuck.
+        always = (spikes >= 0.99 * steps) & (spikes <= steps)
+        return "saturated" if steps and np.mean(always) >= _SATURATED else None
 
     def reset(self):
         for variable in (self.spikes, self.steps, self.not_finite):

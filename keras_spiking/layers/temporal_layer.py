@@ -14,6 +14,7 @@ from keras_spiking.backends import fused
 from keras_spiking.layers import recording
 from keras_spiking.layers import streaming
 from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.mistakes import warn_of_mistakes
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.options import describe
 from keras_spiking.layers.probe import Probe
@@ -264,6 +265,7 @@ class TemporalLayer(Layer):
 
     def compute_output_spec(self, inputs, initial_state=None, mask=None):
         check_time_axis(self, inputs.shape)
+        warn_of_mistakes(self, inputs)
         batch, time, *features = inputs.shape
         shape = (batch, time, *features)
         if not self.return_sequences:

@@ -73,7 +73,9 @@ def test_states_that_are_not_finite_are_warned_of_once():
     x = X.copy()
     x[0, 3] = np.nan
     logger = callbacks.FiringRateLogger("lif")
-    with pytest.warns(UserWarning, match="'lif' are not finite") as caught:
+    with pytest.warns(
+        UserWarning, match="'lif': outputs or states are not finite"
+    ) as caught:
         model.fit(x, Y, 3, 2, verbose=0, callbacks=[logger])
     assert sum("not finite" in str(w.message) for w in caught) == 1
 
@@ -112,3 +114,31 @@ def test_bad_input():
     with pytest.raises(TypeError, match="spiking layers"):
         logger = callbacks.FiringRateLogger(keras.layers.Dense)
         model.fit(X, Y, verbose=0, callbacks=[logger])
+
+
+def neurons_driven_by(current):
+    """Neurons that all get the same current at every step."""
+    dense = keras.layers.Dense(6, "linear", kernel_initializer="zeros")
+    dense.bias_initializer = keras.initializers.Constant(current)
+    return dense, layers.LIFLayer(name="lif"), layers.FiringRate()
+
+
+@pytest.mark.parametrize(
+    "current, what", [(0.0, "'lif': silent"), (5.0, "'lif': saturated")]
+)
+def test_layers_that_cannot_learn_are_warned_of_once(current, what):
+    model = compiled(*neurons_driven_by(current))
+    logger = callbacks.FiringRateLogger()
+    with pytest.warns(UserWarning, match=what + r".*calibrate\(model, x\)") as caught:
+        model.fit(X, Y, 3, 2, verbose=0, callbacks=[logger])
+    assert sum("'lif'" in str(w.message) for w in caught) == 1
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize(
+    "neurons", [lambda: layers.ILIFLayer(D=8, name="lif"), lambda: layers.LIFLayer()]
+)
+def test_neurons_that_fire_often_are_not_warned_of(neurons):
+    dense, _, rate = neurons_driven_by(1.6)
+    model = compiled(dense, neurons(), rate)
+    model.fit(X, Y, 3, verbose=0, callbacks=[callbacks.FiringRateLogger()])

@@ -7,6 +7,7 @@ from keras import ops
 from keras_spiking.backends import active
 from keras_spiking.layers.containers import contained
 from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.mistakes import warn_of_dropout
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
@@ -64,6 +65,7 @@ class SeqToBatch(Layer):
                     "step looks like another sample. Place it before or after "
                     "the SeqToBatch, or use StepByStep."
                 )
+        warn_of_dropout(self.layers, stacklevel=3)
         self.supports_masking = True
 
     def build(self, input_shape):

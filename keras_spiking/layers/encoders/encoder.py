@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_spiking import backends
 from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.mistakes import operations_before
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_timesteps
@@ -120,17 +121,8 @@ def _out_of_range(encoder, received):
 
 def _has_weights(x):
     """Whether trainable weights take part in a symbolic tensor."""
-    tensors, seen = [x], set()
-    while tensors:
-        history = getattr(tensors.pop(), "_keras_history", None)
-        if history is None or (id(history[0]), history[1]) in seen:
-            continue
-        operation, node_index, _ = history
-        seen.add((id(operation), node_index))
-        if getattr(operation, "trainable_variables", None):
-            return True
-        tensors += operation._inbound_nodes[node_index].input_tensors
-    return False
+    operations = operations_before(x, lambda operation: False)
+    return any(getattr(y, "trainable_variables", None) for y in operations)
 
 
 def along_time(values, x):

@@ -1,5 +1,7 @@
 """Encoders that only repeat their input."""
 
+import warnings
+
 import keras
 from keras import ops
 
@@ -30,6 +32,16 @@ class DirectEncoder(Encoder):
     >>> tuple(keras_spiking.layers.DirectEncoder(4)(keras.ops.ones((2, 3))).shape)
     (2, 4, 3)
     """
+
+    def checked(self, x):
+        if keras.backend.standardize_dtype(x.dtype) == "uint8" and not self.has_warned:
+            self.has_warned = True
+            warnings.warn(
+                f"DirectEncoder '{self.name}' presents values of 0 to 255 as they are. "
+                "Scale images by `keras.layers.Rescaling(1 / 255)` first.",
+                stacklevel=3,
+            )
+        return x
 
     def encode(self, x):
         return ops.repeat(ops.expand_dims(x, 1), self.timesteps, axis=1)
