@@ -8,6 +8,8 @@ from keras_spiking import config
 from keras_spiking.backends import fused
 from keras_spiking.backends.products import serving
 
+_QUANTISED = (keras.layers.Dense, keras.layers.EinsumDense)
+
 
 class Explanation(list):
     """A list of dictionaries that prints as a table."""
@@ -33,7 +35,7 @@ def explain(model: keras.layers.Layer) -> Explanation:
         A list of dictionaries with the keys `"layer"`, `"implementation"`
         and `"reason"`, which prints as a table. Layers over time are `"fused"` or run
         on the `"reference"`. Products in containers that have been called are
-        `"event-driven"` or `"dense"`.
+        `"event-driven"` or `"dense"`, those that Keras has quantised are `"dense"`.
 
     Example:
 
@@ -56,6 +58,9 @@ def _row(name, layer):
     from keras_spiking.layers.temporal_layer import TemporalLayer
 
     kernel = None
+    if type(layer) in _QUANTISED and layer.quantization_mode is not None:
+        reason = f"Keras has quantised it ({layer.quantization_mode}), and computes it"
+        return {"layer": name, "implementation": "dense", "reason": reason}
     product = native.product_of(layer) if layer in native.called else None
     if product in serving.served:
         implementation, reason = serving.explain(product)

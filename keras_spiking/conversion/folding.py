@@ -168,6 +168,7 @@ def channel_axis(layer, tensor):
 
 def scale_outputs(layer, scale, shift):
     """A copy of a layer with weights, whose outputs are scaled and shifted."""
+    _check_float(layer)
     layer = copy_layer(layer, use_bias=True)
     if isinstance(layer, _SEPARABLE):
         kernel, by = layer.pointwise_kernel, scale
@@ -193,6 +194,7 @@ def _takes_affine(layer, shift):
 
 
 def _scale_inputs(layer, scale, shift):
+    _check_float(layer)
     layer = copy_layer(layer, use_bias=True)
     kernel = _array(layer.kernel)
     spatial = tuple(range(kernel.ndim - 2))
@@ -204,6 +206,15 @@ def _scale_inputs(layer, scale, shift):
     layer.kernel.assign(kernel * scale[:, None])
     layer.bias.assign(_array(layer.bias) + shifted)
     return layer
+
+
+def _check_float(layer):
+    if layer.quantization_mode is not None:
+        raise ValueError(
+            f"No normalisation can be folded into the weights of layer '{layer.name}', "
+            f"which Keras has quantised ({layer.quantization_mode}). Fold before "
+            "`model.quantize`."
+        )
 
 
 def _array(x):

@@ -60,7 +60,8 @@ def fan_out(
 
     Raises:
         TypeError: if the layer's synapses are not known.
-        ValueError: if the shape does not fit the layer.
+        ValueError: if the shape does not fit the layer, or Keras has quantised it in a
+            way whose zeros are not known.
 
     Example:
 
@@ -127,7 +128,22 @@ def _kernel(layer, part, pruned):
         )
     if not pruned:
         return np.ones(found[part].shape)
-    return (ops.convert_to_numpy(found[part]) != 0).astype("float64")
+    kernel = ops.convert_to_numpy(found[part])
+    return (kernel != _zero(layer, kernel.shape)).astype("float64")
+
+
+def _zero(layer, shape):
+    """What stands for a weight of 0 in the kernel of a layer that may be quantised."""
+    if layer.quantization_mode in ("gptq", "awq"):
+        raise ValueError(
+            f"The synapses of layer '{layer.name}' cannot be counted, since Keras has "
+            f"quantised it in the mode {layer.quantization_mode!r}. Count them before "
+            '`model.quantize`, or quantise by "int8" or "int4".'
+        )
+    if not hasattr(layer, "kernel_zero"):
+        return 0
+    zero, group = map(ops.convert_to_numpy, (layer.kernel_zero, layer.g_idx))
+    return zero[group.astype(int)].reshape(shape)
 
 
 def _of_einsum(layer, nonzero):

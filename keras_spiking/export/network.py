@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_spiking.conversion import folding
 from keras_spiking.conversion import rules
+from keras_spiking.dequantized import dequantized_kernel
+from keras_spiking.dequantized import quantizes_inputs
 from keras_spiking.layers import Quantized
 
 
@@ -95,11 +97,8 @@ def weights(stage):
     """Kernel and bias (or `None`) of a layer as NumPy arrays, as it uses them."""
     layer = stage.layer
     if getattr(inner(layer), "quantization_mode", None) is not None:
-        raise ValueError(
-            f"{stage} was quantised by Keras: export the model before "
-            "`model.quantize`, or train it with keras_spiking.layers.Quantized."
-        )
-    if isinstance(layer, Quantized):
+        pair = _dequantized(stage), layer.bias
+    elif isinstance(layer, Quantized):
         pair = layer.quantized_weights()
     else:
         pair = layer.kernel, layer.bias
@@ -107,6 +106,19 @@ def weights(stage):
     if any(w is not None and not np.all(np.isfinite(w)) for w in arrays):
         raise ValueError(f"{stage} has weights that are NaN or infinite.")
     return arrays
+
+
+def _dequantized(stage):
+    kernel = dequantized_kernel(stage.layer)
+    if kernel is None or quantizes_inputs(stage.layer):
+        raise ValueError(
+            f"{stage} was quantised by Keras, with inputs that are rounded, or in a "
+            "mode that cannot be exported. Quantise the weights only, `model.quantize("
+            "config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None"
+            "))`, export the model before `model.quantize`, or train it with "
+            "keras_spiking.layers.Quantized."
+        )
+    return kernel.astype("float32")
 
 
 def delays(stage):

@@ -92,7 +92,7 @@ class Product(Operation):
         depthwise: Boolean, whether each channel has filters of its own: the kernel
             is `(1, kernel rows, kernel columns, channels, multiplier)`, the bias
             `(1, channels * multiplier)`.
-        quantized: Boolean, whether it was trained with quantised weights.
+        quantized: Boolean, whether its weights were quantised before.
     """
 
     kernel: Any

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_spiking.dequantized import dequantized_kernel
+from keras_spiking.dequantized import quantizes_inputs
 from keras_spiking.inference import elementwise
 from keras_spiking.inference.graph import Product
 from keras_spiking.inference.refusal import Refusal
@@ -21,14 +23,11 @@ def inner(layer):
     return layer.layer if isinstance(layer, Quantized) else layer
 
 
-def _weights(layer):
+def _weights(layer, value):
     """Kernel and bias, as the layer computes with them, in float64."""
-    if getattr(inner(layer), "quantization_mode", None) is not None:
-        raise Refusal(
-            "Keras has quantised it. Compile the model before `model.quantize`, with "
-            '`weights="int8"`, or train it with keras_spiking.layers.Quantized'
-        )
-    if isinstance(layer, Quantized):
+    if _is_quantised_by_keras(layer):
+        pair = _dequantized(layer, value), layer.bias
+    elif isinstance(layer, Quantized):
         pair = layer.quantized_weights()
     elif isinstance(layer, _STANDARDIZED):
         pair = layer.standardized_kernel, layer.bias
@@ -43,9 +42,31 @@ def _weights(layer):
     return arrays
 
 
+def _is_quantised_by_keras(layer):
+    return getattr(inner(layer), "quantization_mode", None) is not None
+
+
+def _dequantized(layer, value):
+    if quantizes_inputs(layer) and not value.memory.binary:
+        raise Refusal(
+            "Keras has quantised it, and rounds its inputs, which are not all 0 and 1. "
+            "Quantise its weights only (`model.quantize(config=keras.quantizers."
+            "Int8QuantizationConfig(activation_quantizer=None))`), or compile the "
+            'model before `model.quantize`, with `weights="int8"`'
+        )
+    kernel = dequantized_kernel(layer)
+    if kernel is None:
+        raise Refusal(
+            f"Keras has quantised it in the mode {layer.quantization_mode!r}, or it "
+            "has a LoRA. Compile the model before `model.quantize`, with "
+            '`weights="int8"`, or quantise by "int8" or "int4"'
+        )
+    return kernel
+
+
 def _dense(builder, layer, values, over_time):
     (value,) = values
-    kernel, bias = _weights(layer)
+    kernel, bias = _weights(layer, value)
     units = kernel.shape[1]
     bias = np.zeros(units) if bias is None else bias
     lead = value.shape[:-1]
@@ -64,7 +85,7 @@ def _dense(builder, layer, values, over_time):
         kernel[None, None, None],
         bias[None],
         *(1, count, 1, count),
-        quantized=isinstance(layer, Quantized),
+        quantized=isinstance(layer, Quantized) or _is_quantised_by_keras(layer),
     )
     positions = np.arange(count * units).reshape(*lead, units)
     return elementwise.activation(builder, layer, value.view(positions), memory)
@@ -73,7 +94,7 @@ def _dense(builder, layer, values, over_time):
 def _convolution(builder, layer, values, over_time):
     (value,) = values
     _check_folded(over_time)
-    kernel, bias = _weights(layer)
+    kernel, bias = _weights(layer, value)
     convolution = inner(layer)
     depthwise = isinstance(convolution, _DEPTHWISE)
     first = convolution.data_format == "channels_first"

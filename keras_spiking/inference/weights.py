@@ -13,7 +13,7 @@ def quantize(kernel, trained=False):
 
     Args:
         kernel: Array `(groups, rows, columns, channels, filters)`.
-        trained: Boolean, whether it was trained with quantised weights.
+        trained: Boolean, whether its weights were quantised before.
 
     Returns:
         An int8 array of the kernel's shape, and a float32 array `(groups, filters)`.

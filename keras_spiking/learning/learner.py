@@ -260,6 +260,12 @@ def check_synapse(synapse: keras.layers.Layer | str) -> None:
             f"keras.layers.Dense or Conv2D. Received: {type(synapse).__name__} "
             f"'{synapse.name}'"
         )
+    if synapse.quantization_mode is not None:
+        raise ValueError(
+            f"Keras has quantised the {type(synapse).__name__} '{synapse.name}' "
+            f"({synapse.quantization_mode}): its weights are integers, which cannot "
+            "learn. Train before `model.quantize`."
+        )
     activation = getattr(synapse, "activation", None)
     if activation not in (None, keras.activations.linear):
         raise ValueError(

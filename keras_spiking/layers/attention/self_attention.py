@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_spiking.layers.layer import Layer
+from keras_spiking.layers.made_in_build import MadeInBuild
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
@@ -17,7 +18,7 @@ from keras_spiking.validation import check_number
 from keras_spiking.validation import check_time_axis
 
 
-class _TokenLayer(Layer):
+class _TokenLayer(MadeInBuild, Layer):
     """A layer over `(batch, time, tokens, channels)` with spiking projections."""
 
     has_time_axis = True
@@ -59,7 +60,7 @@ class _TokenLayer(Layer):
     def _projection(self, name, shape):
         """Dense, batch normalisation and neurons."""
         dtype = {"dtype": self.dtype_policy}
-        dense = keras.layers.Dense(
+        dense = self.make_dense(
             shape[-1], use_bias=False, name=f"{name}_dense", **dtype
         )
         normalization = keras.layers.BatchNormalization(
@@ -68,6 +69,10 @@ class _TokenLayer(Layer):
         dense.build(shape)
         normalization.build(shape)
         return [dense, normalization, self._neuron(f"{name}_neuron", shape)]
+
+    def made_in_build(self):
+        projections = ("query", "key", "value", "output_projection")
+        return [getattr(self, name)[0] for name in projections if hasattr(self, name)]
 
     def _project(self, layers, x, training, mask):
         dense, normalization, *neurons = layers

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.layers.made_in_build import MadeInBuild
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.validation import check_bool
@@ -13,7 +14,7 @@ from keras_spiking.validation import check_integer
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class LinearRecurrent(StepByStep):
+class LinearRecurrent(MadeInBuild, StepByStep):
     """A recurrent network: a dense layer of the next input and the last output.
 
         Y[t] = layers([X[t], Y[t-1]] W + b),    Y[-1] = 0
@@ -79,7 +80,7 @@ class LinearRecurrent(StepByStep):
     def build(self, input_shape):
         *axes, features = self.step_shape(input_shape)
         units = features if self.units is None else self.units
-        self.connection = keras.layers.Dense(
+        self.connection = self.make_dense(
             units,
             use_bias=self.use_bias,
             kernel_initializer=self.kernel_initializer,
@@ -98,6 +99,9 @@ class LinearRecurrent(StepByStep):
                 f"{(*others[1:], outputs)}."
             )
         self.connection.build((*axes, features + outputs))
+
+    def made_in_build(self):
+        return [self.connection]
 
     def call_step(self, x, mask=None, training=None):
         if not self.connection.built:

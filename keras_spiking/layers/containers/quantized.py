@@ -14,7 +14,8 @@ class Quantized(Explicit, keras.layers.Wrapper):
     """Trains a layer such as Dense or Conv2D with quantised weights.
 
     The layer computes with `quantizer(weight)` while the optimizer moves the
-    float weight: quantisation-aware training.
+    float weight: quantisation-aware training. `model.quantize` of Keras, which has a
+    grid of its own, leaves the layer as it is, and warns.
 
     Args:
         layer: Keras layer with a `kernel` and possibly a `bias`.
@@ -26,7 +27,7 @@ class Quantized(Explicit, keras.layers.Wrapper):
         inputs: As the layer's.
 
     Raises:
-        ValueError: if the layer has no kernel.
+        ValueError: if the layer has no kernel, or Keras has quantised it.
 
     Example:
 
@@ -45,6 +46,13 @@ class Quantized(Explicit, keras.layers.Wrapper):
     ):
         check_keywords(type(self), kwargs)
         super().__init__(layer, **kwargs)
+        if getattr(layer, "quantization_mode", None) is not None:
+            raise ValueError(
+                f"Quantized trains float weights, and Keras has quantised layer "
+                f"'{layer.name}'. Wrap it before `model.quantize`, which leaves out "
+                f"what is wrapped. Received: dtype={layer.dtype_policy.name!r}"
+            )
+        layer.quantize = self._refuse_quantize
         self.kernel_quantizer = quantizers.get(kernel_quantizer)
         self.bias_quantizer = quantizers.get(bias_quantizer)
 
@@ -55,6 +63,13 @@ class Quantized(Explicit, keras.layers.Wrapper):
                 "Quantized takes a layer with a `kernel`, such as Dense or Conv2D. "
                 f"Received: {self.layer!r}"
             )
+
+    def _refuse_quantize(self, mode=None, type_check=True, config=None):
+        raise NotImplementedError(
+            f"Layer '{self.layer.name}' stays as it is: Quantized '{self.name}' has "
+            "trained its weights on a grid of their own. To have them in 8 bits, see "
+            '`keras_spiking.inference.compile(model, weights="int8")`.'
+        )
 
     def quantized_weights(self) -> tuple[Any, Any]:
         """The kernel and the bias (or `None`) that the layer computes with."""
