@@ -6,14 +6,17 @@ BACKEND = keras.config.backend()
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "trains: needs a backend with gradients")
+    config.addinivalue_line("markers", "once: never asks a backend; run on NumPy")
 
 
 def pytest_collection_modifyitems(items):
     if BACKEND == "numpy":
-        skip = pytest.mark.skip(reason="the NumPy backend has no gradients")
-        for item in items:
-            if "trains" in item.keywords:
-                item.add_marker(skip)
+        mark, reason = "trains", "the NumPy backend has no gradients"
+    else:
+        mark, reason = "once", "does not depend on the backend, and runs on NumPy"
+    for item in items:
+        if mark in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

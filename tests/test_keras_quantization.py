@@ -22,10 +22,6 @@ ROOT = Path(__file__).parent.parent
 OTHER = "numpy" if BACKEND != "numpy" else "torch"
 T, N = 5, 7
 
-# Weights are read once: what it says does not depend on the backend.
-once = pytest.mark.skipif(BACKEND != "numpy", reason="run once")
-
-
 configs = keras.quantizers
 MODES = {
     "int8": {"mode": "int8"},
@@ -225,7 +221,7 @@ def test_another_backend_loads_them_with_equal_spikes(tmp_path):
     assert np.sum(np.load(tmp_path / "y.npy") != expected) == 0
 
 
-@once
+@pytest.mark.once
 def test_networks_of_papers_have_their_classifier_quantised():
     network = keras_spiking.models.OTTTSpikingVGG((2, 8, 8, 2), filters=2, classes=3)
     with pytest.warns(UserWarning, match="Conv2D does not have a `quantize`"):
@@ -276,14 +272,14 @@ def gptq():
     return model
 
 
-@once
+@pytest.mark.once
 def test_modes_whose_synapses_are_not_known_are_refused():
     layer = gptq().layers[0].layers[0]
     with pytest.raises(ValueError, match=r"'gptq'. Count them before"):
         keras_spiking.energy.fan_out(layer, (N,))
 
 
-@once
+@pytest.mark.once
 @pytest.mark.parametrize("mode", list(MODES)[1:])
 def test_compiled_networks_have_equal_spikes(mode):
     model = quantized(sequential, **MODES[mode])
@@ -293,7 +289,7 @@ def test_compiled_networks_have_equal_spikes(mode):
         assert np.sum(net(draw()) != expected) == 0
 
 
-@once
+@pytest.mark.once
 def test_compiled_networks_whose_inputs_are_quantised():
     model = enlivened(sequential)
     model.layers[2].quantize("int8")  # its inputs are spikes
@@ -308,7 +304,7 @@ def test_compiled_networks_whose_inputs_are_quantised():
         keras_spiking.inference.compile(quantized(sequential, mode="float8"))
 
 
-@once
+@pytest.mark.once
 def test_nir_holds_the_dequantised_weights():
     pytest.importorskip("nir")
 

@@ -14,6 +14,8 @@ from keras_spiking.datasets import archives
 from keras_spiking.datasets import load_asl_dvs
 from keras_spiking.datasets import load_shd
 
+pytestmark = pytest.mark.once
+
 
 def zip_of(files):
     content = io.BytesIO()

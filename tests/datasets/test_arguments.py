@@ -8,6 +8,8 @@ from event_files import random_events
 
 from keras_spiking import datasets
 
+pytestmark = pytest.mark.once
+
 EVENTS = random_events(50, width=8, height=8)
 SHAPE = (8, 8, 2)
 NAN = float("nan")

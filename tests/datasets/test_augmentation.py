@@ -13,6 +13,8 @@ from keras_spiking.datasets import SyntheticGestures
 from keras_spiking.datasets import TimeJitter
 from keras_spiking.datasets import make_events
 
+pytestmark = pytest.mark.once
+
 SHAPE = (12, 17, 2)
 EVENTS = random_events(500, width=17, height=12)
 ALL = [

@@ -11,6 +11,8 @@ from keras_spiking.datasets import make_events
 from keras_spiking.datasets import read_events
 from keras_spiking.datasets import write_events
 
+pytestmark = pytest.mark.once
+
 GOOD = {"t": [0, 10, 20], "x": [1, 2, 3], "y": [4, 5, 6], "p": [0, 1, 1]}
 
 

@@ -14,6 +14,8 @@ from keras_spiking.datasets import make_events
 from keras_spiking.datasets import read_events
 from keras_spiking.datasets import sort_by_time
 
+pytestmark = pytest.mark.once
+
 DATA = pathlib.Path(__file__).parents[1] / "data"
 SHAPE = (12, 17, 2)
 EVENTS = random_events(1000, width=17, height=12)

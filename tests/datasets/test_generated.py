@@ -13,6 +13,8 @@ from keras_spiking.datasets import mackey_glass
 from keras_spiking.datasets import randman
 from keras_spiking.datasets import yin_yang
 
+pytestmark = pytest.mark.once
+
 # Each with its shapes for 21 samples.
 GENERATORS = [
     (yin_yang, {}, (21, 4), (21,)),

@@ -3,6 +3,8 @@ import pytest
 
 from keras_spiking.datasets import mackey_glass
 
+pytestmark = pytest.mark.once
+
 
 def test_series_solves_its_equation():
     """By differences over a fine grid, of which the delay is a multiple."""

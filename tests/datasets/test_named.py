@@ -16,6 +16,8 @@ from keras_spiking import datasets
 from keras_spiking.datasets import archives
 from keras_spiking.datasets import sort_by_time
 
+pytestmark = pytest.mark.once
+
 EVENTS = random_events(100, width=34, height=34)
 
 

@@ -9,6 +9,8 @@ from event_files import random_events
 from keras_spiking.datasets import make_events
 from keras_spiking.datasets import read_events
 
+pytestmark = pytest.mark.once
+
 EVENTS = random_events(100)
 OBJECTS = np.dtype("O").__reduce__()[2]
 

@@ -22,6 +22,8 @@ from keras_spiking.datasets import stream_events
 from keras_spiking.datasets import write_events
 from keras_spiking.datasets.readers import isolated
 
+pytestmark = pytest.mark.once
+
 DATA = pathlib.Path(__file__).parents[1] / "data"
 EVENTS = random_events(500)
 

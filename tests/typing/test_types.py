@@ -16,6 +16,8 @@ from public import public_modules
 
 from keras_spiking import layers
 
+pytestmark = pytest.mark.once
+
 # Arguments that layers cannot be made without.
 REQUIRED = {
     **{"layer": keras.layers.Dense(2), "nodes": {"a": keras.layers.Dense(2)}},
