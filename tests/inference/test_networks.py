@@ -195,6 +195,16 @@ def test_neurons(neuron):
     check_equal(model, x)
 
 
+def test_short_term_plasticity_of_any_input():
+    """Inputs beyond spikes do not let a synapse run away and amplify rounding."""
+    model = sequential(
+        keras.Input((None, 9)), layers.Dense(7), sl.ShortTermPlasticity(release=0.6)
+    )
+    x = np.random.default_rng(2).normal(0.0, 3.0, (2, 120, 9)).astype("float32")
+    net = check_equal(model, x)
+    assert np.all((net(x) >= 0.0) & (net(x) <= 1.0))
+
+
 def test_own_neurons():
     class SquareIF(sl.SpikingLayer):
         def charge(self, x, v):

@@ -139,7 +139,7 @@ def morris_lecar(x, dt=0.2):
 
 def short_term(x, release=0.4, tau_facilitation=6.0, tau_recovery=9.0):
     u, r = np.zeros(x[:, 0].shape), np.ones(x[:, 0].shape)
-    for i in np.moveaxis(x, 1, 0):
+    for i in np.moveaxis(np.clip(x, 0, 1), 1, 0):
         u = u - u / tau_facilitation + release * (1 - u) * i
         y = u * r * i
         r = r + (1 - r) / tau_recovery - y
@@ -208,8 +208,8 @@ NEURONS = {
         short_term,
         layers.ShortTermPlasticity,
         arguments(short_term),
-        0.0,
-        1.0,
+        -0.5,
+        2.0,
     ),
     "liquid": (liquid, layers.LTCLayer, arguments(liquid), -2.0, 2.0),
     "dendrites": (

@@ -355,3 +355,12 @@ def test_masks_of_any_dtype_are_true_or_false(name, value):
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="`mask`"):
         layer(x, mask=np.ones((3, 5), bool))
+
+
+def test_explicit_adaptation_follows_the_potential_before_the_step():
+    layer = layers.AdExLayer(a=1.0, tau_w=1.0, explicit=True, return_state=True)
+    layer = layers.AdExLayer.from_config(layer.get_config())
+    x = keras.ops.full((1, 1, 1), 0.3)
+    _, v, w = layer(x)
+    assert to_numpy(w)[0, 0] == pytest.approx(layer.baseline)
+    assert to_numpy(v)[0, 0] != pytest.approx(layer.baseline)

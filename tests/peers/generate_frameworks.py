@@ -25,6 +25,7 @@ from sinabs.activation import MembraneReset
 from sinabs.activation import SingleSpike
 
 NAMES = {
+    "torch": torch,
     "snntorch": snntorch,
     "norse": norse.torch,
     "sinabs": sinabs.layers,
@@ -71,9 +72,15 @@ def main(arguments):
     shape = (arguments.batch, arguments.time, arguments.features)
     x = random.normal(0.2, 0.8, shape).astype("float32")
     arrays = {"x": x, **others(x)}
+    n = arguments.features
+    dense = torch.nn.Linear(n, n, bias=False)
+    # Weak enough that neurons which emit many spikes at once do not run away.
+    dense.weight.data *= 0.2
+    arrays["dense_kernel"] = dense.weight.detach().numpy().T
+    names = {**NAMES, "n": n, "dense": dense}
     for i, (theirs, _) in enumerate(rows()):
         for j, values in enumerate(VALUES):
-            y = run(eval(theirs, NAMES | values), x)
+            y = run(eval(theirs, names | values), x)
             is_count = np.all(y == np.round(y))
             arrays[f"y_{i}_{j}"] = y.astype("uint8") if is_count else y[:3]
             print(f"{theirs} {values}: mean {y.mean():.3f}")

@@ -10,8 +10,16 @@ VALUES = [
     {"alpha": 0.75, "beta": 0.6, "tau": 2.5, "tau_syn": 1.25, "tau_adapt": 4.0},
     {"alpha": 0.98, "beta": 0.95, "tau": 40.0, "tau_syn": 12.0, "tau_adapt": 9.0},
 ]
-for values, threshold in zip(VALUES, (0.26, 0.24, 0.2)):
-    values["threshold"] = threshold
+for values, threshold, V in zip(VALUES, (0.26, 0.24, 0.2), (-0.5, -1.0, -0.25)):
+    values |= {"threshold": threshold, "V": V}
+
+# The edges by which neurons feed back through a layer with weights.
+LOOP = [
+    ("input", "neurons"),
+    ("neurons", "output"),
+    ("neurons", "dense"),
+    ("dense", "neurons"),
+]
 
 _ROW = re.compile(r"\| `((?:snntorch|norse|sinabs)\..*)` \| `(.*)` \|")
 

@@ -13,6 +13,7 @@ from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
+from keras_spiking.validation import check_bool
 
 __all__ = ["ALIFLayer", "AdExLayer", "IzhikevichLayer"]
 
@@ -22,6 +23,8 @@ class AdaptationCurrent(SpikingLayer):
 
     H[t] = charge(X[t] - W[t-1], V[t-1])
     W[t] = W[t-1] + (a (H[t] - v_rest) - W[t-1]) / tau_w + b S[t]
+
+    With `explicit`, `W` follows `V[t-1]` in place of `H[t]`.
     """
 
     state_names = ("v", "w")
@@ -34,12 +37,16 @@ class AdaptationCurrent(SpikingLayer):
         v, w = states
         h = bounded(self.charge(x - w, v))
         spikes = self.fire(h)
-        w = w + (self.a * (h - self.v_rest) - w) / self.tau_w
+        followed = v if self.explicit else h
+        w = w + (self.a * (followed - self.v_rest) - w) / self.tau_w
         return spikes, (self.reset(h, spikes), w + self.b * spikes)
 
     def get_initial_state(self, x):
         v, w = super().get_initial_state(x)
         return v, w + self.w_rest
+
+    def get_config(self):
+        return {**super().get_config(), "explicit": self.explicit}
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -66,6 +73,8 @@ class IzhikevichLayer(AdaptationCurrent, QIFLayer):
             Defaults to `0.0`.
         b: Float or array, what a spike adds to `W`. Defaults to `0.0`.
         w_rest: Float or array, `W` at the start. Defaults to `0.0`.
+        explicit: Boolean, whether `W` follows `V[t-1]` in place of `H[t]`, as by
+            the explicit method of Euler and in Norse. Defaults to `False`.
         **kwargs: The other arguments of `SpikingLayer`.
 
     Input shape:
@@ -97,10 +106,12 @@ class IzhikevichLayer(AdaptationCurrent, QIFLayer):
         a: ArrayLike = 0.0,
         b: ArrayLike = 0.0,
         w_rest: ArrayLike = 0.0,
+        explicit: bool = False,
         **kwargs: Unpack[SpikingOptions],
     ):
         super().__init__(tau, v_c=v_c, a0=a0, v_rest=v_rest, **kwargs)
         self.tau_w, self.a, self.b, self.w_rest = tau_w, a, b, w_rest
+        self.explicit = check_bool("explicit", explicit)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -127,6 +138,8 @@ class AdExLayer(AdaptationCurrent, EIFLayer):
             Defaults to `0.0`.
         b: Float or array, what a spike adds to `W`. Defaults to `0.0`.
         w_rest: Float or array, `W` at the start. Defaults to `0.0`.
+        explicit: Boolean, whether `W` follows `V[t-1]` in place of `H[t]`, as by
+            the explicit method of Euler and in Norse. Defaults to `False`.
         **kwargs: The other arguments of `SpikingLayer`.
 
     Input shape:
@@ -156,12 +169,14 @@ class AdExLayer(AdaptationCurrent, EIFLayer):
         a: ArrayLike = 0.0,
         b: ArrayLike = 0.0,
         w_rest: ArrayLike = 0.0,
+        explicit: bool = False,
         **kwargs: Unpack[SpikingOptions],
     ):
         super().__init__(
             tau, delta_T=delta_T, theta_rh=theta_rh, v_rest=v_rest, **kwargs
         )
         self.tau_w, self.a, self.b, self.w_rest = tau_w, a, b, w_rest
+        self.explicit = check_bool("explicit", explicit)
 
 
 @keras.saving.register_keras_serializable("keras_spiking")

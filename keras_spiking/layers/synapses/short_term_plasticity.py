@@ -1,11 +1,11 @@
 from typing import Unpack
 
 import keras
+from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
-from keras_spiking.ops.bounded import bounded
 from keras_spiking.parameter import Parameter
 
 __all__ = ["ShortTermPlasticity"]
@@ -24,6 +24,9 @@ class ShortTermPlasticity(TemporalLayer):
 
     from `U = 0` and `R = 1`. With `tau_facilitation=1` the synapse only tires.
 
+    `S` counts as within [0, 1]. A synapse cannot release more than it has: beyond, the
+    resources would become negative, and the equations would grow without bound.
+
     Args:
         release: Float or array in [0, 1], the fraction that a first spike releases.
             Defaults to `0.45`.
@@ -34,7 +37,7 @@ class ShortTermPlasticity(TemporalLayer):
         **kwargs: The arguments of `TemporalLayer`.
 
     Input shape:
-        `(batch, time, ...)`, spikes.
+        `(batch, time, ...)`, spikes, or any numbers from 0 to 1.
 
     Output shape:
         As the input. The states are what is `released` and the `resources`.
@@ -78,8 +81,8 @@ class ShortTermPlasticity(TemporalLayer):
 
     def step(self, x, states):
         released, resources = states
+        x = ops.clip(x, 0.0, 1.0)
         rise = self.release * (1.0 - released) * x
-        released = bounded(released - released / self.tau_facilitation + rise)
+        released = released - released / self.tau_facilitation + rise
         y = released * resources * x
-        recovery = (1.0 - resources) / self.tau_recovery
-        return y, (released, bounded(resources + recovery - y))
+        return y, (released, resources + (1.0 - resources) / self.tau_recovery - y)
