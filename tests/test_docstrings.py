@@ -14,13 +14,15 @@ import keras_spiking
 
 
 def modules():
-    # Modules of other backends cannot be imported here, and have no examples.
+    # Modules of other backends and of hls4ml cannot be imported here, and have no
+    # examples.
     return [
         importlib.import_module(found.name)
         for found in pkgutil.walk_packages(
             keras_spiking.__path__, f"{keras_spiking.__name__}."
         )
         if not found.name.startswith(f"{keras_spiking.__name__}.backends.")
+        and not found.name.endswith(".hls4ml_layers")
     ]
 
 
