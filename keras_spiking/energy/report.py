@@ -12,7 +12,7 @@ from keras_spiking.energy.costs import Cost
 from keras_spiking.energy.costs import get_costs
 from keras_spiking.energy.counting import Counts
 from keras_spiking.energy.counting import count
-from keras_spiking.export.files import complete_file
+from keras_spiking.files import complete_file
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.encoders.encoder import Encoder

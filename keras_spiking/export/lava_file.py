@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 
 from keras_spiking.export.files import check_arrays
-from keras_spiking.export.files import complete_file
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_block import check
+from keras_spiking.files import complete_file
 
 
 class Unsupported(ValueError):

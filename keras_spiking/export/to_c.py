@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_spiking.export import c_files
-from keras_spiking.export.files import complete_folder
+from keras_spiking.files import complete_folder
 from keras_spiking.inference import reference
 from keras_spiking.inference.plain import PlainText
 from keras_spiking.inference.walk import graph_of

@@ -8,11 +8,11 @@ import numpy as np
 
 from keras_spiking.export import network
 from keras_spiking.export import walk
-from keras_spiking.export.files import complete_file
 from keras_spiking.export.nir_package import nir
 from keras_spiking.export.nir_targets import TARGETS
 from keras_spiking.export.nir_targets import Dialect
 from keras_spiking.export.nir_writer import Writer
+from keras_spiking.files import complete_file
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number

@@ -17,7 +17,7 @@ import numpy as np
 from numpy import savez
 
 from keras_spiking import backends
-from keras_spiking.export.files import complete_file
+from keras_spiking.files import complete_file
 
 _DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile)
 

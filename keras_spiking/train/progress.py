@@ -8,7 +8,7 @@ import time
 import keras
 import numpy as np
 
-from keras_spiking.export.files import complete_file
+from keras_spiking.files import complete_file
 
 COLUMNS = {
     "loss": "loss",

@@ -7,7 +7,7 @@ import json
 import pathlib
 from typing import Any
 
-from keras_spiking.export.files import complete_file
+from keras_spiking.files import complete_file
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer

@@ -13,7 +13,7 @@ from keras_spiking import energy
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import models
-from keras_spiking.export.files import complete_file
+from keras_spiking.files import complete_file
 from keras_spiking.train import data
 from keras_spiking.train import progress
 from keras_spiking.train.checkpoint import Checkpoint
