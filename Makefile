@@ -9,7 +9,7 @@ jax_PACKAGES = jax
 tensorflow_PACKAGES = tensorflow-cpu
 torch_PACKAGES = torch==2.13.0
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/demo-$(BACKEND)
 	KERAS_BACKEND=$(BACKEND) $(RUN) guides/digits.py
@@ -21,6 +21,15 @@ lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright --pythonpath $(RUN) --level error
+
+# The site, in site/. Guides run, unless they have run before; `EXECUTE=0` runs none of
+# them, `EXECUTE="neurons digits"` these two.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 KERAS_BACKEND=$(BACKEND) $(RUN) -m mkdocs build --strict
+
+$(VENV)/docs: $(VENV)/bin/python pyproject.toml
+	$(RUN) -m pip install --quiet $($(BACKEND)_PACKAGES) --editable ".[docs]"
+	touch $@
 
 $(VENV)/demo-%: $(VENV)/bin/python pyproject.toml
 	$(RUN) -m pip install --quiet $($*_PACKAGES) --editable ".[demo]"
@@ -35,4 +44,4 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .cache site
