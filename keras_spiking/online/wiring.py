@@ -132,9 +132,10 @@ def _check_product(synapse, x, outputs):
     """Whether a layer computes what its kernel and bias say."""
     known = getattr(synapse, "groups", 1) == 1
     if known and getattr(synapse, "padding", "same") in ("same", "valid"):
-        x, weights = ops.cast(patches(synapse, x), "float32"), kernel(synapse)
+        x = ops.cast(patches(synapse, x), "float32")
+        weights = ops.cast(kernel(synapse), "float32")
         y = ops.matmul(x, weights)
-        y = y + synapse.bias if synapse.use_bias else y
+        y = y + ops.cast(synapse.bias, "float32") if synapse.use_bias else y
         if has_channels_first(synapse):
             outputs = ops.moveaxis(outputs, 1, -1)
         gap = ops.reshape(ops.cast(outputs, "float32"), ops.shape(y)) - y
