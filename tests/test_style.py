@@ -8,8 +8,6 @@ from registry import input_shape
 from registry import layer_names
 from registry import make
 
-pytestmark = pytest.mark.once
-
 
 def draw(layer):
     shape = (2, *input_shape(layer))

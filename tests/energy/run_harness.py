@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import snntorch
 import torch
+from energy_network import data
+from energy_network import network
 from neurobench.benchmarks import Benchmark
 from neurobench.metrics import static
 from neurobench.metrics import workload
 from neurobench.models import SNNTorchModel
-from small_network import data
-from small_network import network
 
 from keras_spiking import neurobench
 

@@ -10,6 +10,8 @@ from backend import to_numpy
 from keras_spiking import energy
 from keras_spiking import layers
 
+pytestmark = pytest.mark.once
+
 K = keras.layers
 SAME, VALID = {"padding": "same"}, {"padding": "valid"}
 CONVOLUTIONS = [

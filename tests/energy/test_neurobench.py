@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from backend import to_numpy
-from small_network import data
-from small_network import fill
-from small_network import network
+from energy_network import data
+from energy_network import fill
+from energy_network import network
 
 from keras_spiking import callbacks
 from keras_spiking import layers

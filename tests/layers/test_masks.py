@@ -92,7 +92,7 @@ containers = pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTA
         lambda: layers.Dropout(0.5, seed=1),
         lambda: layers.Delay(2),
         lambda: layers.LearnableDelay(3),
-        lambda: layers.DelayedDense(4, max_delay=3),
+        lambda: layers.DelayedDense(5, max_delay=3),
         lambda: layers.DropConnectDense(5, rate=0.3),
         lambda: layers.SeqToBatch(keras.layers.Dense(5)),
         lambda: layers.BatchNormalizationThroughTime(T=6),

@@ -117,3 +117,12 @@ def test_each_module_imports_alone_and_without_other_backends():
     assert checked.returncode == 0, checked.stderr
     assert checked.stdout == ""
     assert pathlib.Path(names[0]).name == "keras_spiking" and len(names) > 100
+
+
+def test_tests_are_modules_of_different_names():
+    """Their folders are no packages: of two of one name the second is not found."""
+    files = [p for p in PACKAGE.parent.glob("tests/*/*.py") if p.stem != "conftest"]
+    names = [
+        p.stem for p in files if p.parent.name not in ("nir_frameworks", "snntorch")
+    ]
+    assert len(set(names)) == len(names)
