@@ -133,6 +133,7 @@ def test_sums_of_spikes_are_as_many_spikes():
     assert energy.report(model, np.full((1, 3, 4), 2.0)).macs == 3 * 4 * 5
 
 
+@pytest.mark.once
 def test_residual_networks_add_up():
     def block(x, strides, name):
         y = layers.SeqToBatch(K.Conv2D(3, 3, strides, "same", name=f"{name}_a"))(x)
@@ -166,6 +167,7 @@ def test_shared_and_nested_layers_count_at_every_use():
     assert report.dense == 2 * 4 * 9
 
 
+@pytest.mark.once
 def test_scaled_spikes_of_converted_networks_are_spikes():
     x = RNG.random((8, 6, 6, 1)).astype("float32")
     ann = keras.Sequential(
@@ -255,6 +257,7 @@ def small():
     return keras.Sequential([keras.Input((4, 3)), layers.IFLayer(), K.Dense(10)])
 
 
+@pytest.mark.once
 def test_energies_are_sums_of_what_is_counted():
     cost = energy.Cost(
         "x", ac=1.0, mac=10.0, update=100.0, weight=0.1, activation=0.01, state=1000.0
@@ -269,6 +272,7 @@ def test_energies_are_sums_of_what_is_counted():
     np.testing.assert_allclose(report.ann_energy(cost), expected)
 
 
+@pytest.mark.once
 def test_published_costs():
     found = {name: (c.ac, c.mac) for name, c in energy.COSTS.items()}
     assert found["45nm"] == (0.9e-12, 4.6e-12)
@@ -277,6 +281,7 @@ def test_published_costs():
     assert all(c.reference for c in energy.COSTS.values())
 
 
+@pytest.mark.once
 def test_verdict_says_when_spikes_do_not_pay():
     model = keras.Sequential([keras.Input((4, 3)), layers.IFLayer(), K.Dense(100)])
     busy = energy.report(model, np.ones((2, 4, 3)), ann_steps=1)
@@ -288,6 +293,7 @@ def test_verdict_says_when_spikes_do_not_pay():
     assert "there is no comparison" in chip.verdict
 
 
+@pytest.mark.once
 def test_tables_json_and_pictures(tmp_path):
     report = energy.report(step_by_step(6), RNG.random((1, 7, 8, 2)))
     assert "microjoules per sample" in str(report)

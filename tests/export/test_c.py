@@ -215,6 +215,7 @@ def test_outputs_are_those_of_predict(make, tmp_path):
             np.testing.assert_allclose(found[:, way], flat, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("make", NETWORKS)
 def test_int8_is_the_quantised_reference(make, tmp_path):
     model, x = make()
@@ -256,6 +257,7 @@ def _need(command, folder):
             pytest.skip(f"{command[0]} has no libraries of 32 bits")
 
 
+@pytest.mark.once
 def test_as_cpp_and_with_sanitizers(tmp_path):
     model, x = delayed()
     program = Program(tmp_path, model, "int8")
@@ -268,6 +270,7 @@ def test_as_cpp_and_with_sanitizers(tmp_path):
         assert subprocess.run(command, cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.once
 def test_stated_memory_is_that_of_the_object(tmp_path):
     for make in (residual, delayed):
         folder = tmp_path / make.__name__
@@ -350,6 +353,7 @@ def test_weights_that_do_not_fit_int8(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.once
 def test_folders_appear_whole_or_not_at_all(tmp_path, monkeypatch):
     folder = tmp_path / "net"
     export = keras_spiking.export.to_c
