@@ -34,20 +34,22 @@ def small_network(
 ):
     cls = {"lif": layers.LIFLayer, "if": layers.IFLayer}[neuron]
     stack = [] if len(input_shape) == 4 else [layers.DirectEncoder(timesteps)]
-    convolution = keras.layers.Conv2D(4, 3, strides=2)
+    convolution = keras.layers.Conv2D(4, 3, strides=2, name="convolution")
     stack += [
         layers.SeqToBatch([convolution, keras.layers.BatchNormalization()]),
         cls(surrogate=surrogate, name="spikes_1"),
-        layers.SeqToBatch([keras.layers.Flatten(), keras.layers.Dense(units)]),
+        layers.SeqToBatch(
+            [keras.layers.Flatten(), keras.layers.Dense(units, name="hidden")]
+        ),
         cls(surrogate=surrogate, name="spikes_2"),
         keras.layers.Dropout(0.2),
-        keras.layers.Dense(classes),
+        keras.layers.Dense(classes, name="scores"),
     ]
     inputs = x = keras.Input(input_shape)
     for layer in stack:
         x = layer(x)
     if not return_sequences:
-        x = layers.FiringRate()(x)
+        x = layers.FiringRate(name="rate")(x)
     model = keras.Model(inputs, x, name="small")
     if weights:
         models.load_weights(model, weights)
