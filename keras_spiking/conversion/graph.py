@@ -112,6 +112,25 @@ def is_graph(model):
     return isinstance(model, keras.Sequential) or hasattr(model, "operations")
 
 
+def check_graph(model):
+    """Checks that a model is one whose layers can be read one by one."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a keras.Model. Received: "
+            f"model={model!r} (of type {type(model).__name__})"
+        )
+    if not model.built:
+        raise ValueError(
+            f"The model '{model.name}' has no weights yet: start it with "
+            "`keras.Input`, or call it on data first."
+        )
+    if not is_graph(model):
+        raise ValueError(
+            f"The model '{model.name}' is a subclass with a `call` of its own, whose "
+            "order of layers cannot be read. Make it a Sequential or Functional model."
+        )
+
+
 def trace(model):
     """Returns a Functional or Sequential model as a `Graph`.
 

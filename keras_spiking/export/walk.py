@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_spiking.conversion import folding
 from keras_spiking.conversion import rules
-from keras_spiking.conversion.graph import is_graph
+from keras_spiking.conversion.graph import check_graph
 from keras_spiking.conversion.graph import trace
 from keras_spiking.export.network import Network
 from keras_spiking.export.network import Stage
@@ -63,7 +63,7 @@ def of_model(model, strip=None):
         TypeError: if it is not a model.
         ValueError: if its layers cannot be read one by one, with the remedy.
     """
-    _check_model(model)
+    check_graph(model)
     presents = find(model, _presents)
     if presents is not None and strip is None:
         _refuse_end(presents, "makes a sequence of what is presented once")
@@ -97,21 +97,6 @@ def of_layers(layers, shape):
     walk = _Walk(tuple(shape), None)
     value = _Value(walk.source, per_step=True)
     return walk.network(walk.chain(layers, value, folded=True))
-
-
-def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a keras.Model. Received: model={model!r}")
-    if not model.built:
-        raise ValueError(
-            f"The model '{model.name}' has no weights yet: start it with "
-            "`keras.Input`, or call it on data first."
-        )
-    if not is_graph(model):
-        raise ValueError(
-            f"The model '{model.name}' is a subclass with a `call` of its own, whose "
-            "order of layers cannot be read. Make it a Sequential or Functional model."
-        )
 
 
 def _presents(layer):
@@ -221,8 +206,7 @@ class _Walk:
                 "and compute the rest there."
             )
         if isinstance(layer, keras.Model):
-            if not is_graph(layer):
-                _check_model(layer)
+            check_graph(layer)
             outputs = self.model(layer, values, folded)
             if len(outputs) != 1:
                 raise ValueError(

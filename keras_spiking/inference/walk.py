@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_spiking.conversion.cumulative_maximum import CumulativeMaximum
+from keras_spiking.conversion.graph import check_graph
 from keras_spiking.conversion.graph import is_graph
 from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.rules import computes
@@ -59,21 +60,7 @@ def graph_of(model):
 
 
 def _check(model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a keras.Model. Received: "
-            f"model={model!r} (of type {type(model).__name__})"
-        )
-    if not model.built:
-        raise ValueError(
-            f"The model '{model.name}' has no weights yet: start it with "
-            "`keras.Input`, or call it on data first."
-        )
-    if not is_graph(model):
-        raise ValueError(
-            f"The model '{model.name}' is a subclass with a `call` of its own, whose "
-            "order of layers cannot be read. Make it a Sequential or Functional model."
-        )
+    check_graph(model)
     if not any(map(has_time_axis, all_layers(model).values())):
         raise ValueError(
             f"The model '{model.name}' has no layer over time: there is nothing to "
