@@ -9,6 +9,19 @@ from keras import ops
 BACKEND = keras.config.backend()
 
 
+def gpu():
+    """Whether tensors are on a GPU."""
+    if BACKEND == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    if BACKEND == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    return False
+
+
 def to_numpy(structure):
     return keras.tree.map_structure(ops.convert_to_numpy, structure)
 

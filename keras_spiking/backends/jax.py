@@ -6,7 +6,6 @@ executable, which JAX may keep on disk and load in another process. CuPy compile
 the kernels of CUDA devices.
 """
 
-import ctypes
 import functools
 import importlib.metadata
 import importlib.util
@@ -84,7 +83,7 @@ class Jax(Backend):
         entry.register(_target(HOST, "cpu", xla.HOST_SOURCE), library)
         if devices := _cuda_devices():
             target = _target(DEVICE, "CUDA", xla.DEVICE_SOURCE)
-            target.keras_spiking_launcher(ctypes.CDLL("libcuda.so.1").cuLaunchKernel)
+            target.keras_spiking_launcher(gpu.driver().cuLaunchKernel)
             for device in devices:
                 ordinal = device.local_hardware_id
                 for name in library.kernels:

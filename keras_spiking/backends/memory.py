@@ -59,7 +59,7 @@ def unavailable():
     home = _library_of("gnu_get_libc_version")
     if home is None:
         return "the C library is not glibc"
-    if _library_of("malloc") != home:
+    if _library_of("malloc") != home and not _is_counted():
         return f"{_library_of('malloc')} takes the place of glibc's `malloc`"
     return None
 
@@ -83,6 +83,32 @@ def _own_settings():
 
 def _set(option, value):
     return ctypes.CDLL(None).mallopt(option, value) == 1
+
+
+def _is_counted():
+    """Whether glibc counts what `malloc` gives, which then is its own.
+
+    Executables at a fixed place, as those of Debian's and Ubuntu's Python, have an
+    entry `malloc` of their own, which leads to glibc's.
+    """
+    process = ctypes.CDLL(None)
+    process.malloc.restype = ctypes.c_void_p
+    counts = getattr(process, "mallinfo2", None)  # glibc 2.33
+    if counts is None:
+        return False
+    counts.restype = _Counts
+    before, size = counts().in_use, 100_000
+    memory = process.malloc(ctypes.c_size_t(size))
+    counted = counts().in_use - before
+    process.free(ctypes.c_void_p(memory))
+    return counted >= size
+
+
+class _Counts(ctypes.Structure):
+    """`struct mallinfo2` of <malloc.h>."""
+
+    _names = "arena ordblks smblks hblks hblkhd usmblks fsmblks in_use free keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in _names.split()]
 
 
 class _Symbol(ctypes.Structure):

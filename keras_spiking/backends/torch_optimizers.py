@@ -170,8 +170,8 @@ def _sgd(optimizer, grads, variables, learning_rate):
 def _tensors(grads, variables, moments, indices):
     """Tensors for a fused update: weights, gradients and moments, or `None`.
 
-    The kernels run through memory: all tensors of a weight must lie in it alike. What
-    does not is moved, moments once.
+    The kernels run through memory: all tensors of a weight must lie in it alike, on
+    GPUs even those with an axis of one element. What does not is moved, moments once.
     """
     values = [variable.value for variable in variables]
     dtype, device = values[0].dtype, values[0].device
@@ -184,11 +184,10 @@ def _tensors(grads, variables, moments, indices):
     for n, value in enumerate(values):
         if not _is_dense(value) or not _is_alike(grads[n], value):
             return None
-        if not _lies_like(grads[n], value):
-            grads[n] = torch.empty_like(value).copy_(grads[n])
+        grads[n] = _placed_like(value, grads[n])
         for tensors in moments:
-            if not _lies_like(tensors[n], value):
-                tensors[n].data = torch.empty_like(value).copy_(tensors[n])
+            if (placed := _placed_like(value, tensors[n])) is not tensors[n]:
+                tensors[n].data = placed
     return [values, grads, *moments]
 
 
@@ -201,16 +200,13 @@ def _is_alike(tensor, other):
     )
 
 
-def _lies_like(tensor, other):
-    """Whether two tensors have the same elements at the same places in memory."""
-    return tensor.stride() == other.stride() or _steps(tensor) == _steps(other)
-
-
-def _steps(tensor):
-    """The strides that matter."""
-    return [
-        s for n, s in zip(tensor.shape, tensor.stride()) if n > 1 and tensor.numel()
-    ]
+def _placed_like(other, tensor):
+    """A tensor with the same elements at the same places in memory as another."""
+    if tensor.stride() == other.stride():
+        return tensor
+    return torch.empty_strided(
+        other.shape, other.stride(), dtype=other.dtype, device=other.device
+    ).copy_(tensor)
 
 
 def _is_dense(tensor):

@@ -118,18 +118,28 @@ def _carried(local, slopes):
     def carried(local, slopes):
         def grad(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            nothing = ops.zeros_like(slopes[:, :1])
-            later = ops.concatenate([slopes[:, 1:], nothing], axis=1)
-            _, total = ops.associative_scan(
-                _compose, (later, upstream), reverse=True, axis=1
-            )
-            return total, ops.zeros_like(slopes)
+            return _summed_back(upstream, _earlier(slopes, 1)), ops.zeros_like(slopes)
 
         return ops.zeros_like(local), grad
 
     return carried(local, slopes)
 
 
-def _compose(first, then):
-    """The affine map `x -> a x + b` that applies two maps `(a, b)`."""
-    return then[0] * first[0], then[0] * first[1] + then[1]
+def _summed_back(values, factors):
+    """The sums `s[t] = values[t] + factors[t] s[t+1]`, in `log2(time)` passes.
+
+    After each pass, sums reach over twice as many steps. `ops.associative_scan` of
+    Keras 3.15 leaves the GPU on PyTorch.
+    """
+    reach = 1
+    while reach < values.shape[1]:
+        values = values + factors * _earlier(values, reach)
+        factors = factors * _earlier(factors, reach)
+        reach *= 2
+    return values
+
+
+def _earlier(x, steps):
+    """A sequence that begins some steps later, with zeros at its end."""
+    rest = [[0, 0]] * (len(x.shape) - 2)
+    return ops.pad(x[:, steps:], [[0, 0], [0, steps], *rest])

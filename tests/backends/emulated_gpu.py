@@ -25,6 +25,7 @@ class EmulatedKernels:
     """The kernels of a CUDA text."""
 
     def __init__(self, text, folder):
+        assert "__builtin" not in text  # g++ would know them, NVRTC does not
         source, library = pathlib.Path(folder, "gpu.cc"), pathlib.Path(folder, "gpu.so")
         source.write_text(PRELUDE + text)
         flags = "-O1 -w -shared -fPIC -ffp-contract=off".split()

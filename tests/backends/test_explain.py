@@ -1,6 +1,8 @@
 """Every layer over time has an entry, wherever it is."""
 
 import keras
+import pytest
+from backend import gpu
 
 import keras_spiking
 from keras_spiking import layers
@@ -55,6 +57,7 @@ def test_layers_of_one_name_are_told_apart():
     assert [row["layer"] for row in explain(model)] == ["block_0/lif", "block_1/lif"]
 
 
+@pytest.mark.skipif(gpu(), reason="these products run on a CPU")
 def test_products(monkeypatch):
     found = choice.Choice(0.2, 0.1, (False, False, False))
     monkeypatch.setattr(choice, "of", lambda *arguments: found)

@@ -99,7 +99,7 @@ for with_states in (False, True):
 
 def test_batch_is_split_over_devices_without_gathering():
     flags = "--xla_force_host_platform_device_count=2"
-    run(SHARDED, XLA_FLAGS=flags, KERAS_SPIKING_FUSED="always")
+    run(SHARDED, XLA_FLAGS=flags, JAX_PLATFORMS="cpu", KERAS_SPIKING_FUSED="always")
 
 
 CACHED = """

@@ -37,9 +37,13 @@ print(faults() - before, memory.report(), sep="|")
 def run(**variables):
     """Page faults of making an array of 128 MiB again, and what the report says."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)}
+    on_cpu = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
     output = subprocess.run(
-        command, env={**inherited, **variables}, capture_output=True, text=True
+        command,
+        env={**inherited, **on_cpu, **variables},
+        capture_output=True,
+        text=True,
     )
     assert output.returncode == 0, output.stderr
     faults, report = output.stdout.strip().splitlines()[-1].split("|")
@@ -70,6 +74,21 @@ def test_memory_is_given_back_if_the_user_says_so(variables):
     assert report.startswith("given back")
 
 
+@pytest.mark.skipif(not GLIBC, reason="asks glibc")
+def test_a_python_at_a_fixed_place_has_the_malloc_of_glibc(monkeypatch):
+    library_of = memory._library_of
+    monkeypatch.setattr(
+        memory,
+        "_library_of",
+        lambda name: sys.executable if name == "malloc" else library_of(name),
+    )
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+        monkeypatch.delenv(name)
+    assert memory.unavailable() is None
+    monkeypatch.setattr(memory, "_is_counted", lambda: False)
+    assert "takes the place of glibc's `malloc`" in memory.unavailable()
+
+
 def test_always_raises_where_memory_cannot_be_kept(monkeypatch):
     monkeypatch.setattr(memory, "_kept", False)
     monkeypatch.setattr(config, "_keep_memory", "always")
@@ -90,6 +109,7 @@ def test_other_allocators_are_left_alone(home, reason, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(memory, "_library_of", home.get)
+    monkeypatch.setattr(memory, "_is_counted", lambda: False)
     assert reason in memory.unavailable()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "Linux" in memory.unavailable()

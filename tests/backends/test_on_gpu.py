@@ -6,23 +6,12 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import gpu
 from backend import gradients
 from backend import to_numpy
 
 import keras_spiking
 from keras_spiking import layers
-
-
-def gpu():
-    if BACKEND == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    if BACKEND == "jax":
-        import jax
-
-        return jax.default_backend() == "gpu"
-    return False
 
 
 pytestmark = [

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import gpu
 from backend import gradients
 from backend import to_numpy
 from keras import layers
@@ -21,6 +22,7 @@ from keras_spiking.backends.products import choice
 from keras_spiking.backends.products import serving
 from keras_spiking.layers import SeqToBatch
 
+pytestmark = pytest.mark.skipif(gpu(), reason="these products run on a CPU")
 RANDOM = np.random.default_rng(0)
 
 
@@ -306,7 +308,7 @@ for share in (0.1, 0.5):  # the dense kernels, and the walks
 @pytest.mark.skipif(BACKEND != "jax", reason="needs JAX")
 def test_a_split_batch_is_not_gathered():
     flags = "--xla_force_host_platform_device_count=2"
-    environment = {**os.environ, "XLA_FLAGS": flags}
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     subprocess.run([sys.executable, "-c", SHARDED], env=environment, check=True)
 
 

@@ -53,7 +53,7 @@ def prelude(dtype):
         "#define R(x) x##f" if suffix else "#define R(x) ((REAL)x)",
     ]
     lines += functions(suffix)
-    return "\n".join(lines) + GNU_PRELUDE + COMMON_PRELUDE
+    return "\n".join(lines) + COMMON_PRELUDE
 
 
 def functions(suffix):
@@ -62,13 +62,12 @@ def functions(suffix):
     return [*lines, f"#define ABS fabs{suffix}"]
 
 
-GNU_PRELUDE = """
-#define INFINITE ((REAL)__builtin_huge_val())
-#define NOT_A_NUMBER ((REAL)__builtin_nan(""))"""
-
+# Of C and CUDA alike: no header, no function that only one of their compilers has.
 COMMON_PRELUDE = """
 #define ZERO R(0.0)
 #define ONE R(1.0)
+#define INFINITE (ONE / ZERO)
+#define NOT_A_NUMBER (INFINITE - INFINITE)
 #define SIGMOID(x) (ONE / (ONE + EXP(-(x))))
 #define SOFTPLUS(x) (MAXIMUM(x, ZERO) + LOG1P(EXP(-ABS(x))))
 #define SIGN(x) ((x) > ZERO ? ONE : (x) < ZERO ? -ONE : (x))
