@@ -1,5 +1,5 @@
 #!/bin/bash
-# Tests and benchmarks of the kernels on a machine with an NVIDIA GPU, in ten minutes.
+# Tests and benchmarks of the kernels on a machine with an NVIDIA GPU, in five minutes.
 #
 #   benchmarks/gpu.sh [--rehearse | --list] [--wheels FOLDER] [RESULTS]
 #
@@ -17,7 +17,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-TOTAL=580   # seconds, for all
+TOTAL=290   # seconds, for all
 rehearse= list= wheels= results=${OUT:-gpu-results}
 while (($#)); do
   case $1 in
@@ -32,36 +32,31 @@ done
 
 if [[ $rehearse ]]; then
   neurons='--batch 2 --features 64 --rounds 1 --timesteps 2'
-  long=$neurons resnet='--batch 1 --size 64 --rounds 1 --timesteps'
+  resnet='--batch 1 --size 64 --rounds 1 --timesteps'
   train='1 2' infer=2
 else
-  neurons='--batch 128 --features 32768 --rounds 9 --timesteps 2 4 16 32'
-  long='--batch 128 --features 32768 --rounds 5 --timesteps 64 128'
-  resnet='--batch 8 --size 224 --rounds 7 --timesteps'
+  neurons='--batch 128 --features 32768 --rounds 5 --timesteps 4 16 128'
+  resnet='--batch 8 --size 224 --rounds 5 --timesteps'
   train='4 16' infer=128
 fi
 python=${PYTHON:-python3}
-tests='tests/backends tests/layers/test_neurons.py tests/layers/test_golden_zoo.py'
+tests='tests/backends/test_on_gpu.py tests/backends/test_fused.py tests/backends tests/layers/test_neurons.py tests/layers/test_golden_zoo.py tests/layers/test_parallel_lif.py'
 [[ $rehearse ]] && tests=tests/backends/test_on_gpu.py
 pytest="$python -m pytest -p no:cacheprovider"
 if [[ -z $list && $(nproc) -ge 8 ]] && $python -c 'import xdist' 2>/dev/null; then
-  pytest+=' -n 6'  # so many processes use the GPU at once
+  pytest+=' -n 7'  # so many processes of each backend use the GPU at once
 fi
 
 # name, limit in seconds, backend, command
 steps=(
   "environment|20|torch|environment"
-  "kernels, PyTorch|60|torch|$pytest $tests"
-  "kernels, JAX|90|jax|$pytest $tests"
-  "kernels as text, NumPy|25|numpy|$pytest tests/backends/test_gpu_kernels.py"
-  "neurons, PyTorch, float32|70|torch|$python benchmarks/neurons.py $neurons"
-  "neurons, JAX, float32|40|jax|$python benchmarks/neurons.py $neurons"
-  "ResNet, PyTorch, training|90|torch|$python benchmarks/resnet.py $resnet $train --data-format channels_first"
-  "neurons, PyTorch, bfloat16|40|torch|$python benchmarks/neurons.py $neurons --dtype bfloat16"
-  "neurons, PyTorch, long|45|torch|$python benchmarks/neurons.py $long"
-  "ResNet, JAX, training|60|jax|$python benchmarks/resnet.py $resnet ${train%% *}"
-  "neurons, JAX, bfloat16|20|jax|$python benchmarks/neurons.py $neurons --dtype bfloat16"
+  "kernels|50|both|$pytest $tests"
+  "neurons, PyTorch, float32|40|torch|$python benchmarks/neurons.py $neurons"
+  "ResNet, PyTorch, training|60|torch|$python benchmarks/resnet.py $resnet $train --data-format channels_first"
+  "ResNet, JAX, training|45|jax|$python benchmarks/resnet.py $resnet $train"
   "ResNet, PyTorch, inference|25|torch|$python benchmarks/resnet.py $resnet $infer --inference --data-format channels_first"
+  "neurons, JAX, float32|25|jax|$python benchmarks/neurons.py $neurons"
+  "neurons, PyTorch, bfloat16|25|torch|$python benchmarks/neurons.py $neurons --dtype bfloat16"
 )
 if [[ $list ]]; then
   for step in "${steps[@]}"; do IFS='|' read -r name limit _ <<<"$step"; echo "$limit $name"; done
@@ -73,6 +68,20 @@ environment() {
   for backend in torch jax; do
     KERAS_BACKEND=$backend timeout 10 $python -m keras_spiking.backends || return 1
   done
+}
+
+# Runs tests on PyTorch and on JAX at once. An interrupt has pytest tell what failed.
+both() {
+  local limit=$1 jobs=() status=0
+  shift
+  for backend in torch jax; do
+    env KERAS_BACKEND=$backend $sharing timeout -s INT -k 10 "$limit" "$@" \
+      >"$work/$backend" 2>&1 &
+    jobs+=($!)
+  done
+  for job in "${jobs[@]}"; do wait "$job" || status=$?; done
+  for backend in torch jax; do echo "$backend:"; cat "$work/$backend"; done
+  return $status
 }
 
 mkdir -p "$results" && results=$(cd "$results" && pwd)
@@ -87,7 +96,8 @@ fi
 export KERAS_SPIKING_CACHE=$work/kernels CUPY_CACHE_DIR=$work/cupy KERAS_HOME=$work/keras
 export TRITON_CACHE_DIR=$work/triton TORCHINDUCTOR_CACHE_DIR=$work/inductor
 # Tests share a GPU; without TF32, products are as exact as tests ask.
-sharing='XLA_PYTHON_CLIENT_PREALLOCATE=false NVIDIA_TF32_OVERRIDE=0'
+sharing='XLA_PYTHON_CLIENT_PREALLOCATE=false NVIDIA_TF32_OVERRIDE=0 OMP_NUM_THREADS=1'
+sharing+=' JAX_DEFAULT_MATMUL_PRECISION=highest'
 [[ $rehearse ]] && export JAX_PLATFORMS=cpu CUDA_VISIBLE_DEVICES=
 
 printf '# Kernels on a GPU\n\n' >"$report"
@@ -98,11 +108,13 @@ for step in "${steps[@]}"; do
   left=$((TOTAL - SECONDS))
   ((limit > left)) && limit=$left
   variables="KERAS_BACKEND=$backend"
-  [[ $command == *pytest* ]] && variables+=" $sharing"
+  [[ $backend == both ]] && variables="KERAS_BACKEND=torch and jax, $sharing"
   printf '\n== %s (%s s): %s %s\n' "$name" "$limit" "$variables" "$command" | tee -a "$log"
   start=$SECONDS status=0
   if ((limit < 5)); then
     status=skipped
+  elif [[ $backend == both ]]; then
+    both "$limit" $command >"$work/out" 2>"$work/err" || status=$?
   elif [[ $command == environment ]]; then
     environment >"$work/out" 2>"$work/err" || status=$?
   else
@@ -112,8 +124,8 @@ for step in "${steps[@]}"; do
   [[ $status == 124 || $status == 137 ]] && status='out of time'
   [[ $status == 0 ]] && status=ok || failed=1
   rows+="| $name | $((SECONDS - start)) | $limit | $status | \`$variables $command\` |"$'\n'
-  if [[ $command == *pytest* ]]; then
-    printf '## %s\n\n```\n%s\n```\n\n' "$name" "$(grep -E '^(FAILED|ERROR)|passed|failed|collected' "$work/out" | tail -n 40)" >>"$report"
+  if [[ $backend == both ]]; then
+    printf '## %s\n\n```\n%s\n```\n\n' "$name" "$(grep -E '^(FAILED|ERROR|torch:|jax:)|passed|failed' "$work/out" | tail -n 60)" >>"$report"
   else
     printf '## %s\n\n%s\n\n' "$name" "$(cat "$work/out")" >>"$report"
     grep 'takes no part' "$work/err" | sed 's/^/- /' >>"$report"

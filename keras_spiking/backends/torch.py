@@ -207,9 +207,6 @@ class OverTime(torch.autograd.Function):
     def forward(library, kernel, *inputs):
         return tuple(_run(library, kernel, inputs))
 
-    # PyTorch asks for it in each call, and to find it takes longer than the rest.
-    forward.__signature__ = inspect.signature(forward)
-
     @staticmethod
     def setup_context(ctx, inputs, output):
         library, kernel, *arrays = inputs
@@ -218,6 +215,10 @@ class OverTime(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads):
         return None, None, *_differentiate(ctx, grads)
+
+
+# PyTorch asks for it in each call, and to find it takes longer than the rest.
+OverTime.forward.__signature__ = inspect.signature(OverTime.forward)
 
 
 def _remember(ctx, library, kernel, arrays):

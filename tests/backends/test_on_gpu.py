@@ -13,7 +13,6 @@ from backend import to_numpy
 import keras_spiking
 from keras_spiking import layers
 
-
 pytestmark = [
     pytest.mark.skipif(not gpu(), reason="needs a GPU of PyTorch or JAX"),
     pytest.mark.usefixtures("always"),

@@ -29,7 +29,8 @@ LONGEST_UNROLLED = 100  # lines
 def source(program, dtype):
     """The CUDA text of a program's kernels, for sequences of a dtype."""
     functions = [_function(kernel) for kernel in kernels(program)]
-    return "".join([prelude(dtype), CONSTANTS, PRELUDE, *functions])
+    constants = CONSTANTS.format(chunk=CHUNK, threads=THREADS, blocks=BLOCKS)
+    return "".join([prelude(dtype), constants, PRELUDE, *functions])
 
 
 def checkpoints(kernel):
@@ -151,10 +152,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) {name}(
 }}
 """
 
-CONSTANTS = f"""
-#define CHUNK {CHUNK}
-#define THREADS {THREADS}
-#define BLOCKS {BLOCKS}
+CONSTANTS = """
+#define CHUNK {chunk}
+#define THREADS {threads}
+#define BLOCKS {blocks}
 """
 
 PRELUDE = """
