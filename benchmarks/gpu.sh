@@ -1,5 +1,5 @@
 #!/bin/bash
-# Tests and benchmarks of the kernels on a machine with an NVIDIA GPU, in five minutes.
+# Tests and benchmarks of the kernels on a machine with an NVIDIA GPU, in ten minutes.
 #
 #   benchmarks/gpu.sh [--rehearse | --list] [--wheels FOLDER] [RESULTS]
 #
@@ -17,7 +17,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-TOTAL=290   # seconds, for all
+TOTAL=580   # seconds, for all
 rehearse= list= wheels= results=${OUT:-gpu-results}
 while (($#)); do
   case $1 in
@@ -49,14 +49,14 @@ fi
 
 # name, limit in seconds, backend, command
 steps=(
-  "environment|20|torch|environment"
-  "kernels|50|both|$pytest $tests"
-  "neurons, PyTorch, float32|40|torch|$python benchmarks/neurons.py $neurons"
-  "ResNet, PyTorch, training|60|torch|$python benchmarks/resnet.py $resnet $train --data-format channels_first"
-  "ResNet, JAX, training|45|jax|$python benchmarks/resnet.py $resnet $train"
-  "ResNet, PyTorch, inference|25|torch|$python benchmarks/resnet.py $resnet $infer --inference --data-format channels_first"
-  "neurons, JAX, float32|25|jax|$python benchmarks/neurons.py $neurons"
-  "neurons, PyTorch, bfloat16|25|torch|$python benchmarks/neurons.py $neurons --dtype bfloat16"
+  "environment|45|torch|environment"
+  "kernels|110|both|$pytest $tests"
+  "neurons, PyTorch, float32|85|torch|$python benchmarks/neurons.py $neurons"
+  "ResNet, PyTorch, training|110|torch|$python benchmarks/resnet.py $resnet $train --data-format channels_first"
+  "ResNet, JAX, training|80|jax|$python benchmarks/resnet.py $resnet $train"
+  "ResNet, PyTorch, inference|55|torch|$python benchmarks/resnet.py $resnet $infer --inference --data-format channels_first"
+  "neurons, JAX, float32|50|jax|$python benchmarks/neurons.py $neurons"
+  "neurons, PyTorch, bfloat16|45|torch|$python benchmarks/neurons.py $neurons --dtype bfloat16"
 )
 if [[ $list ]]; then
   for step in "${steps[@]}"; do IFS='|' read -r name limit _ <<<"$step"; echo "$limit $name"; done
@@ -66,7 +66,7 @@ fi
 environment() {
   nvidia-smi || [[ $rehearse ]] || return 1
   for backend in torch jax; do
-    KERAS_BACKEND=$backend timeout 10 $python -m keras_spiking.backends || return 1
+    KERAS_BACKEND=$backend timeout 20 $python -m keras_spiking.backends || return 1
   done
 }
 

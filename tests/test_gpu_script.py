@@ -29,12 +29,12 @@ def test_bash_can_read_it():
 
 
 @pytest.mark.parametrize("options", [(), ("--rehearse",)])
-def test_steps_take_less_than_five_minutes(options):
+def test_steps_take_less_than_ten_minutes(options):
     result = run(SCRIPT, *options, "--list")
     assert result.returncode == 0, result.stderr
     limits = [int(line.split()[0]) for line in result.stdout.splitlines()]
     assert len(limits) > 7
-    assert sum(limits) < 300
+    assert sum(limits) < 600
 
 
 def test_it_runs_files_that_exist():

@@ -16,11 +16,12 @@ from keras_spiking.backends.kernels.text import pointer_name
 from keras_spiking.backends.kernels.text import prelude
 from keras_spiking.backends.kernels.text import type_of
 
-CHUNK = 16  # steps
+CHUNK = 8  # steps
 THREADS = 256  # of a block
 
-# Two blocks at a time leave a thread 128 registers, room for four chunks.
-BLOCKS = 2
+# Four blocks at a time leave a thread 64 registers, room for four chunks. Measured:
+# `benchmarks/gpu_chunks.py`.
+BLOCKS = 4
 
 # Longer steps are not written out one after another: that takes seconds to compile.
 LONGEST_UNROLLED = 100  # lines
