@@ -2,10 +2,12 @@
 
 import bisect
 import concurrent.futures
-import math
+import itertools
 import os
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -15,17 +17,28 @@ from keras_spiking.datasets.augmentation import EventMix
 from keras_spiking.datasets.cache import Cache
 from keras_spiking.datasets.events import as_events
 from keras_spiking.datasets.events import check_sensor_shape
+from keras_spiking.datasets.events import sort_by_time
+from keras_spiking.datasets.feeding import batches_ahead
+from keras_spiking.datasets.feeding import grain_dataset
+from keras_spiking.datasets.feeding import tf_dataset
+from keras_spiking.datasets.feeding import torch_loader
+from keras_spiking.datasets.one_argument import adapt
+from keras_spiking.datasets.one_argument import frames_of
+from keras_spiking.datasets.one_argument import seeded
+from keras_spiking.datasets.order import Order
 from keras_spiking.datasets.recordings import check_callable
+from keras_spiking.datasets.recordings import has_transform
 from keras_spiking.datasets.recordings import identify
 from keras_spiking.datasets.recordings import sensor_shape_of
 from keras_spiking.datasets.recordings import stream_of
-from keras_spiking.datasets.representations import Representation
+from keras_spiking.datasets.representations import configuration
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_timesteps
 
 _INPUTS = ("frames", "mask", "lengths")
+_WINDOW = 1024  # recordings that wait for a thread at a time
 
 
 class EventDataset(keras.utils.PyDataset):
@@ -34,12 +47,23 @@ class EventDataset(keras.utils.PyDataset):
     Batches are `(x, labels)`. Recordings of different duration are padded with
     zeros after their end; `mask` and `lengths` show where that is.
 
+    Transforms of one argument, such as Tonic's, may stand for representation and
+    augmentation. They take and return events in Tonic's layout, or return its frames
+    `(time, polarities, height, width)`, and draw from the global random numbers of
+    NumPy and Python, which `seed` decides for them.
+
+    What is in a batch depends on `seed` and the epoch only. Keras may still ask for
+    batches in another order: `fit(..., shuffle=False)` keeps it.
+
     Args:
         recordings: Indexable of `(events, label)` with a length: `Recordings`, a
-            loader of this package, a Tonic dataset without a transform, or your own.
+            loader of this package, a dataset of Tonic (cached or not), or your own.
         representation: Callable `(events, sensor_shape) -> (time, ...)`, such as
-            `Frames`. For a cache it must be a `Representation`.
-        batch_size: Integer >= 1. Defaults to `32`.
+            `Frames`, or of the events alone, such as Tonic's `ToFrame`. For a cache
+            its configuration must be known, as that of a `Representation` and of
+            Tonic's transforms is. Defaults to `None`: the recordings are such arrays
+            already, made by a transform of theirs.
+        batch_size: Integer >= 1, in this process. Defaults to `32`.
         sensor_shape: `(height, width, polarities)` or `(units,)`. Defaults to what
             the recordings say.
         timesteps: Number of steps of a batch. An integer, or a list of integers
@@ -49,15 +73,21 @@ class EventDataset(keras.utils.PyDataset):
             batch. Where batches differ, TensorFlow needs `fit(dataset.to_tf_data())`,
             which declares it. Defaults to `None`.
         augmentation: Callable or list of callables `(events, sensor_shape, rng) ->
-            events`, applied again in every epoch. Defaults to `None`.
+            events`, or of the events alone, applied again in every epoch. Defaults to
+            `None`.
         mix: `EventMix` or `None`: mixes recordings, and labels with them. Defaults
             to `None`.
+        sort: Boolean, whether to order events by time before they are represented,
+            for cameras and transforms that do not keep the order. Defaults to `False`.
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
             `False`.
         seed: Integer >= 0, decides order and augmentation, whatever the number of
             workers. Defaults to `0`.
         drop_remainder: Boolean, whether to leave out the last batch if it is
             smaller. Defaults to `False`.
+        shard: `(index, count)` of this process among several that train one model.
+            Their batches of `batch_size` make up the batches of `count * batch_size`
+            that one process would have. Defaults to `None`, one process.
         inputs: Which arrays the model takes: of `"frames"`, `"mask"` (batch, time)
             and `"lengths"` (batch,). Given one, `x` is that array; given several,
             `x` is a dictionary, for a model with inputs of these names. Defaults to
@@ -72,8 +102,8 @@ class EventDataset(keras.utils.PyDataset):
         workers, use_multiprocessing, max_queue_size: See `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: if there are no recordings, or the cache cannot distinguish one
-            representation from another.
+        ValueError: if there are no recordings, not enough for a batch of each process,
+            or the cache cannot distinguish one representation from another.
 
     Example:
 
@@ -90,7 +120,7 @@ class EventDataset(keras.utils.PyDataset):
     def __init__(
         self,
         recordings: Any,
-        representation: Callable[..., np.ndarray],
+        representation: Callable[..., np.ndarray] | None = None,
         *,
         batch_size: int = 32,
         sensor_shape: Sequence[int] | None = None,
@@ -99,9 +129,11 @@ class EventDataset(keras.utils.PyDataset):
         | Sequence[Callable[..., np.ndarray]]
         | None = None,
         mix: EventMix | None = None,
+        sort: bool = False,
         shuffle: bool = False,
         seed: int = 0,
         drop_remainder: bool = False,
+        shard: tuple[int, int] | None = None,
         inputs: str | Sequence[str] = ("frames",),
         data_format: str | None = None,
         cache_dir: str | os.PathLike | None = None,
@@ -122,19 +154,17 @@ class EventDataset(keras.utils.PyDataset):
         if not len(recordings):
             raise ValueError("`recordings` is empty. Received: recordings of length 0")
         self.recordings = recordings
-        self.representation = check_callable("representation", representation)
+        self.representation = representation
         self.batch_size = check_integer("batch_size", batch_size, minimum=1)
-        self.sensor_shape = (
-            sensor_shape_of(recordings)
-            if sensor_shape is None
-            else check_sensor_shape(sensor_shape)
-        )
+        self.sensor_shape = _sensor_shape(recordings, representation, sensor_shape)
         self.timesteps = _check_timesteps(timesteps)
         self.augmentation = _as_list(augmentation)
         self.mix = None if mix is None else check_callable("mix", mix)
-        self.shuffle = check_bool("shuffle", shuffle)
-        self.seed = check_integer("seed", seed, minimum=0)
+        self.sort = check_bool("sort", sort)
         self.drop_remainder = check_bool("drop_remainder", drop_remainder)
+        self._order = Order(
+            len(recordings), batch_size, shuffle, seed, drop_remainder, shard
+        )
         self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         if not self.inputs:
             raise ValueError(f"`inputs` must name some of {_INPUTS}. Received: ()")
@@ -146,24 +176,43 @@ class EventDataset(keras.utils.PyDataset):
             "data_format", data_format, ("channels_last", "channels_first")
         )
         self.cache = None if cache_dir is None else Cache(cache_dir)
-        if self.cache and not isinstance(representation, Representation):
-            raise ValueError(
-                "A cache recognises its entries by the configuration of a "
-                "`Representation`: derive from that class. Received: representation="
-                f"{representation!r}"
-            )
+        if representation is None:
+            self._check_changes_nothing()
+        else:
+            arguments = ("events", "sensor_shape")
+            self._represent = adapt("representation", representation, arguments)
+            if self.cache:
+                configuration(representation)  # says what it needs
         self.set_epoch(0)
 
+    def _check_changes_nothing(self):
+        """Arrays cannot be changed like events."""
+        given = {
+            "augmentation": bool(self.augmentation),
+            "mix": self.mix is not None,
+            "sort": self.sort,
+            "cache_dir": self.cache is not None,
+        }
+        if any(given.values()):
+            names = ", ".join(f"`{name}`" for name, there in given.items() if there)
+            raise ValueError(
+                f"{names} work on events. Give a `representation`, and recordings "
+                "without a transform that makes frames. Received: representation=None"
+            )
+
     def __len__(self) -> int:
-        batches = len(self.recordings) / self.batch_size
-        return math.floor(batches) if self.drop_remainder else math.ceil(batches)
+        return self._order.batches
 
     def __getitem__(self, batch: int) -> tuple[Any, np.ndarray]:
         if not 0 <= batch < len(self):
             raise IndexError(batch)
-        start = batch * self.batch_size
-        indices = self._order[start : start + self.batch_size]
-        arrays, labels = zip(*(self._sample(int(i)) for i in indices))
+        return self._batch(self.epoch * len(self) + batch)
+
+    def _batch(self, number):
+        """A batch by its number, counted from the beginning of epoch 0."""
+        epoch, batch = divmod(number, len(self))
+        indices = self._order.indices(epoch, batch)
+        arrays, labels = zip(*(self._sample(epoch, int(i)) for i in indices))
         lengths = np.array([len(array) for array in arrays], "int32")
         steps = self._steps(lengths.max())
         lengths = np.minimum(lengths, steps)
@@ -191,15 +240,6 @@ class EventDataset(keras.utils.PyDataset):
             epoch: Integer >= 0, number of the epoch.
         """
         self.epoch = check_integer("epoch", epoch, minimum=0)
-        self._new_order()
-
-    def _new_order(self):
-        self._order = np.arange(len(self.recordings))
-        if self.shuffle:
-            self._rng().shuffle(self._order)
-
-    def _rng(self, *index):
-        return np.random.default_rng((self.seed, self.epoch, *index))
 
     def _steps(self, longest):
         if self.timesteps is None:
@@ -211,65 +251,89 @@ class EventDataset(keras.utils.PyDataset):
     def _changes_events(self):
         return bool(self.augmentation or self.mix)
 
-    def _sample(self, index):
-        if self._changes_events:
-            array, label = self._augmented(index)
+    def _sample(self, epoch, index):
+        rng = self._order.generator(epoch, index)
+        if self.representation is None:
+            array, label = self._read(index, rng)
+            array = frames_of(np.asarray(array), self.sensor_shape)
+        elif self._changes_events:
+            array, label = self._augmented(index, rng)
         elif self.cache:
             array, label = self._stored(index)
         else:
-            events, label = self.recordings[index]
-            array = self.representation(as_events(events), self.sensor_shape)
-        if not len(array):
+            events, label = self._read(index, rng)
+            array = self._frames(as_events(events), rng)
+        if array.dtype.names is not None or not array.shape or not len(array):
+            made = "recordings" if self.representation is None else "representation"
             raise ValueError(
-                f"The representation of recording {index} has no time steps. It must "
-                "return an array (time, ...) with at least one, whatever the events."
+                f"Recording {index} has no time steps: the {made} must give an array "
+                "(time, ...) with at least one, whatever the events. Received: an "
+                f"array of shape {array.shape} and dtype {array.dtype}"
             )
         return array, label
 
-    def _augmented(self, index):
-        rng = self._rng(index)
-        events, label = self._events(index)
+    def _reading(self, rng):
+        """Decides the random numbers that a transform of the recordings may draw."""
+        return seeded(rng) if has_transform(self.recordings) else nullcontext()
+
+    def _read(self, index, rng):
+        with self._reading(rng):
+            return self.recordings[index]
+
+    def _frames(self, events, rng):
+        events = sort_by_time(events) if self.sort else events
+        return self._represent(events, self.sensor_shape, rng)
+
+    def _augmented(self, index, rng):
+        events, label = self._events(index, rng)
         if self.mix is not None:
-            other = self._events(int(rng.integers(len(self.recordings))))
+            other = int(rng.integers(len(self.recordings)))
+            other = self._events(other, rng)
             events, label = self.mix(events, label, *other, self.sensor_shape, rng)
         for augment in self.augmentation:
             events = augment(events, self.sensor_shape, rng)
-        return self.representation(events, self.sensor_shape), label
+        return self._frames(events, rng), label
 
-    def _events(self, index):
+    def _events(self, index, rng):
         if self.cache:
             return self._stored(index)
-        events, label = self.recordings[index]
+        events, label = self._read(index, rng)
         return as_events(events), label
 
     def _stored(self, index):
-        """Events or their representation, from the cache, and the label."""
-        fingerprint, label = identify(self.recordings, index)
+        """Events or their representation, from the cache, and the label.
+
+        What is random in them is decided once, whatever the epoch.
+        """
+        with self._reading(self._order.generator(0, index)):
+            fingerprint, label = identify(self.recordings, index)
         # A new format leaves aside what an older version stored.
         key = {"recording": fingerprint, "format": 2}
         if self._changes_events:
             return self.cache.get(key, lambda: self._decode(index)), label
         kind = type(self.representation)
         key["representation"] = [kind.__module__, kind.__qualname__]
-        key["config"] = self.representation.get_config()
+        key["config"] = configuration(self.representation)
         key["sensor_shape"] = self.sensor_shape
-        return self.cache.get(key, lambda: self._represent(index)), label
+        if self.sort:
+            key["sort"] = True
+        return self.cache.get(key, lambda: self._computed(index)), label
 
     def _decode(self, index):
-        return as_events(self.recordings[index][0])
+        return as_events(self._read(index, self._order.generator(0, index))[0])
 
-    def _represent(self, index):
-        if hasattr(self.representation, "from_chunks"):
+    def _computed(self, index):
+        if hasattr(self.representation, "from_chunks") and not self.sort:
             return self.representation.from_chunks(
                 lambda: stream_of(self.recordings, index), self.sensor_shape
             )
-        return self.representation(self.recordings[index][0], self.sensor_shape)
+        return self._frames(self._decode(index), self._order.generator(0, index))
 
     def prepare(self, workers: int = 2, verbose: int = 1) -> None:
         """Fills the cache, so that no epoch waits for decoding.
 
         Interrupted, it keeps what is done, and goes on from there when it is called
-        again.
+        again. Several processes, told apart by `shard`, each do their share.
 
         Args:
             workers: Integer >= 1, number of threads. Defaults to `2`.
@@ -278,17 +342,19 @@ class EventDataset(keras.utils.PyDataset):
         if not self.cache:
             raise ValueError("`prepare` fills the cache: give `cache_dir`.")
         check_integer("workers", workers, minimum=1)
-        total = len(self.recordings)
-        progress = keras.utils.Progbar(total, verbose=verbose, unit_name="recording")
+        own = self._order.own()
+        progress = keras.utils.Progbar(len(own), verbose=verbose, unit_name="recording")
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            tasks = [pool.submit(self._prepare, index) for index in range(total)]
-            try:
-                for task in concurrent.futures.as_completed(tasks):
-                    task.result()
-                    progress.add(1)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            for start in range(0, len(own), _WINDOW):
+                window = own[start : start + _WINDOW]
+                tasks = [pool.submit(self._prepare, index) for index in window]
+                try:
+                    for task in concurrent.futures.as_completed(tasks):
+                        task.result()
+                        progress.add(1)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
 
     def _prepare(self, index):
         try:
@@ -296,32 +362,56 @@ class EventDataset(keras.utils.PyDataset):
         except ValueError as error:
             raise ValueError(f"Recording {index}: {error}") from error
 
+    def batches(
+        self, start: int = 0, *, epochs: int | None = None
+    ) -> Iterator[tuple[Any, np.ndarray]]:
+        """Yields batches in order, from any one on, epoch after epoch.
+
+        `workers` of them are made at a time, and up to `max_queue_size` wait. A
+        training that was interrupted goes on with exactly the batch it needs, on every
+        process and backend:
+
+        ```python
+        start = int(model.optimizer.iterations)
+        model.fit(
+            dataset.batches(start),
+            steps_per_epoch=len(dataset),
+            initial_epoch=start // len(dataset),
+            epochs=50,
+        )
+        ```
+
+        Args:
+            start: Integer >= 0, how many batches to leave out since epoch 0 began.
+                Defaults to `0`.
+            epochs: Integer >= 1, the number of epochs since then after which to end.
+                Defaults to `None`, without end.
+
+        Example:
+
+        >>> dataset = keras_spiking.datasets.EventDataset(
+        ...     keras_spiking.datasets.SyntheticGestures(16),
+        ...     keras_spiking.datasets.Frames(number=4),
+        ...     batch_size=4,
+        ...     shuffle=True,
+        ... )
+        >>> len(list(dataset.batches(start=5, epochs=3)))
+        7
+        """
+        start = check_integer("start", start, minimum=0)
+        if epochs is None:
+            return batches_ahead(self, itertools.count(start))
+        return batches_ahead(self, range(start, self._end(epochs)))
+
+    def _end(self, epochs):
+        return check_integer("epochs", epochs, minimum=1) * len(self)
+
     def to_tf_data(self) -> Any:
-        """This dataset as a `tf.data.Dataset`, one pass of which is one epoch."""
-        import tensorflow as tf
+        """This dataset as a `tf.data.Dataset`, one pass of which is one epoch.
 
-        epochs = _Epochs(self)
-
-        def epoch():
-            for batch in epochs:
-                yield self[batch]
-
-        def specification(path, array):
-            shape = list(array.shape)
-            shape[0] = self.batch_size if self.drop_remainder else None
-            if path[-1] in ("frames", "mask"):
-                fixed = self.timesteps is not None and len(self.timesteps) == 1
-                shape[1] = self.timesteps[0] if fixed else None
-            return tf.TensorSpec(shape, array.dtype)
-
-        x, labels = self[0]
-        if isinstance(x, dict):
-            x = {name: specification((name,), array) for name, array in x.items()}
-        else:
-            x = specification(self.inputs, x)
-        signature = (x, specification(("labels",), labels))
-        dataset = tf.data.Dataset.from_generator(epoch, output_signature=signature)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
+        `workers` threads make batches ahead, up to `max_queue_size`.
+        """
+        return tf_dataset(self)
 
     def to_torch(self, num_workers: int = 0) -> Any:
         """This dataset as a `torch.utils.data.DataLoader`.
@@ -329,32 +419,34 @@ class EventDataset(keras.utils.PyDataset):
         Args:
             num_workers: Integer >= 0, processes of the loader. Defaults to `0`.
         """
-        import torch
+        return torch_loader(self, check_integer("num_workers", num_workers, minimum=0))
 
-        dataset: Any = self  # which is one without extending PyTorch's class
-        return torch.utils.data.DataLoader(
-            dataset, batch_size=None, sampler=_Epochs(self), num_workers=num_workers
-        )
+    def to_grain(self, start: int = 0, *, epochs: int, num_workers: int = 0) -> Any:
+        """This dataset as a `grain.IterDataset` of the batches of several epochs.
+
+        `fit` takes it with `steps_per_epoch=len(dataset)`. Grain's `get_state` and
+        `set_state` of its iterator resume it at any batch, as `start` does.
+
+        Args:
+            start: Integer >= 0, see `batches`. Defaults to `0`.
+            epochs: Integer >= 1, see `batches`.
+            num_workers: Integer >= 0, processes that make batches; `0` makes them by
+                `workers` threads of this process. Defaults to `0`.
+        """
+        start = check_integer("start", start, minimum=0)
+        check_integer("num_workers", num_workers, minimum=0)
+        return grain_dataset(self, range(start, self._end(epochs)), num_workers)
 
 
-class _Epochs:
-    """Numbers of batches; every pass but the first begins a new epoch.
-
-    Not the end of a pass: those who know the number of batches stop before it.
-    """
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-        self.passes = 0
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __iter__(self):
-        if self.passes:
-            self.dataset.on_epoch_end()
-        self.passes += 1
-        return iter(range(len(self.dataset)))
+def _sensor_shape(recordings, representation, given):
+    if given is not None:
+        return check_sensor_shape(given)
+    try:
+        return sensor_shape_of(recordings)
+    except ValueError:
+        if representation is None:  # arrays have their own
+            return None
+        raise
 
 
 def _check_timesteps(timesteps):
@@ -376,4 +468,5 @@ def _as_list(augmentation):
         return []
     if callable(augmentation) or not np.iterable(augmentation):
         augmentation = [augmentation]
-    return [check_callable("augmentation", augment) for augment in augmentation]
+    arguments = ("events", "sensor_shape", "rng")
+    return [adapt("augmentation", augment, arguments) for augment in augmentation]

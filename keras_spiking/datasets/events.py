@@ -186,7 +186,8 @@ def check_order(events, previous=None):
         return
     raise ValueError(
         f"Timestamps run backwards: {before} is followed by {after}. If that is "
-        "known of this recording, order its events by `sort_by_time(events)`."
+        "known of this recording, order its events by `sort_by_time(events)`, or by "
+        "`EventDataset(..., sort=True)`."
     )
 
 

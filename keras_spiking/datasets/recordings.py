@@ -225,12 +225,23 @@ def _resolve(recordings, index):
     return recordings, index
 
 
+def _inner(recordings):
+    """The collection that a cache, such as Tonic's, or a subset is about, or `None`."""
+    inner = getattr(recordings, "dataset", None)
+    return inner if hasattr(inner, "__getitem__") else None
+
+
 def labels_of(recordings):
     """Labels of all recordings, without decoding them if they are known."""
-    if hasattr(recordings, "labels"):
-        return recordings.labels
-    if hasattr(recordings, "targets"):  # torchvision and Tonic
-        return recordings.targets
+    for name in ("labels", "targets"):  # the latter in torchvision and Tonic
+        if hasattr(recordings, name):
+            return getattr(recordings, name)
+    inner = _inner(recordings)
+    if inner is not None and hasattr(recordings, "indices"):  # PyTorch's `Subset`
+        labels = labels_of(inner)
+        return [labels[i] for i in recordings.indices]
+    if inner is not None and len(inner) == len(recordings):
+        return labels_of(inner)
     return [recordings[i][1] for i in range(len(recordings))]
 
 
@@ -239,6 +250,8 @@ def sensor_shape_of(recordings):
     if hasattr(recordings, "sensor_shape"):
         return check_sensor_shape(recordings.sensor_shape)
     size = getattr(recordings, "sensor_size", None)
+    if size is None and _inner(recordings) is not None:
+        return sensor_shape_of(_inner(recordings))
     if size is None:
         raise ValueError(
             "The recordings do not say what sensor they are from. Give "
@@ -248,6 +261,17 @@ def sensor_shape_of(recordings):
     return check_sensor_shape(
         (width,) if height == 1 and polarities == 1 else (height, width, polarities)
     )
+
+
+def has_transform(recordings):
+    """Whether a transform is applied to recordings when they are read."""
+    names = ("transform", "transforms", "target_transform")
+    while recordings is not None:
+        if any(getattr(recordings, name, None) is not None for name in names):
+            return True
+        inner = recordings if isinstance(recordings, Subset) else None
+        recordings = inner.recordings if inner else _inner(recordings)
+    return False
 
 
 def identify(recordings, index):

@@ -1,5 +1,7 @@
 """Representations: arrays over time, made from the events of one recording."""
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -155,3 +157,33 @@ class TimeSurface(Representation):
 
     def get_config(self):
         return {"timesteps": self.timesteps, "tau": self.tau}
+
+
+def configuration(representation):
+    """What tells a representation from others of its class, as JSON can express it.
+
+    Raises:
+        ValueError: if that is not known.
+    """
+    if isinstance(representation, Representation):
+        return representation.get_config()
+    if dataclasses.is_dataclass(representation):  # most of Tonic's transforms
+        found = vars(representation)
+    elif isinstance(getattr(representation, "transforms", None), (list, tuple)):
+        found = [
+            [type(t).__module__, type(t).__qualname__, configuration(t)]
+            for t in representation.transforms
+        ]
+    else:
+        found = None
+    try:
+        if found is None:
+            raise TypeError("it tells none")
+        json.dumps(found)
+    except TypeError as error:
+        raise ValueError(
+            "A cache recognises its entries by the configuration of a "
+            "`Representation`: derive from that class. Received: representation="
+            f"{representation!r} ({error})"
+        ) from None
+    return found
