@@ -1,7 +1,7 @@
 """Batches made ahead by several workers, and as the loaders of frameworks.
 
-All of them ask for a batch by its number, counted from the beginning of epoch 0, so that
-no worker needs to be told of a new epoch.
+All of them ask for a batch by its number, counted from the beginning of epoch 0, so
+that no worker needs to be told of a new epoch.
 """
 
 import collections
