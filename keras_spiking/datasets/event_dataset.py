@@ -378,6 +378,7 @@ class EventDataset(keras.utils.PyDataset):
             steps_per_epoch=len(dataset),
             initial_epoch=start // len(dataset),
             epochs=50,
+            shuffle=False,
         )
         ```
 

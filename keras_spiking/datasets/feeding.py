@@ -63,7 +63,8 @@ def _make(number):
 class _Passes:
     """Numbers of batches; every pass but the first begins a new epoch.
 
-    Not the end of a pass: those who know the number of batches stop before it.
+    Not the end of a pass: those who know the number of batches stop before it. Nor the
+    call of `iter`: PyTorch's loader with workers makes two iterators and uses one.
     """
 
     def __init__(self, dataset):
@@ -78,7 +79,7 @@ class _Passes:
             self.dataset.on_epoch_end()
         self.passes += 1
         start = self.dataset.epoch * len(self)
-        return iter(range(start, start + len(self)))
+        yield from range(start, start + len(self))
 
 
 class _ByNumber:

@@ -18,7 +18,7 @@ LAYOUT = np.dtype([("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")])
 
 
 class Recorded:
-    """What a Tonic dataset looks like from outside: recordings of 10, 20, ... events."""
+    """A Tonic dataset, as seen from outside: recordings of 10, 20, ... events."""
 
     sensor_size = SIZE
 
