@@ -146,4 +146,8 @@ def grain_dataset(dataset, numbers, num_workers):
     batches = source.to_iter_dataset(options)
     if not num_workers:
         return batches
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():  # Grain reads its own, in programs without any, too
+        flags.FLAGS.mark_as_parsed()
     return batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
