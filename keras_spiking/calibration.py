@@ -23,6 +23,8 @@ from keras_spiking.inspection.wiring import reached
 from keras_spiking.layers.containers.single_step import SingleStep
 from keras_spiking.ops.time_loop import unrolled
 from keras_spiking.parameter import current_value
+from keras_spiking.progress import check_verbose
+from keras_spiking.progress import progress_bar
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_samples
@@ -50,6 +52,7 @@ def calibrate(
     *,
     scale: str = "weights",
     layers: Selector = None,
+    verbose: int = 0,
 ) -> dict[str, float]:
     """Scales what drives neurons until every layer fires at a given rate.
 
@@ -76,6 +79,7 @@ def calibrate(
             Defaults to `"weights"`.
         layers: Which neurons are meant: a name, a class, a layer, a list of these, or a
             predicate of layers. Defaults to `None`, all spiking layers.
+        verbose: 0, or 1 or 2 to show progress, as in `fit`. Defaults to `0`.
 
     Returns:
         Dictionary from names of layers to the firing rates on `x` afterwards.
@@ -103,6 +107,7 @@ def calibrate(
     """
     target = check_number("firing_rate", firing_rate, above=0.0)
     check_choice("scale", scale, ("weights", "thresholds"))
+    verbose = check_verbose(verbose)
     selected = select_layers(model, check_layers(layers))
     for name, layer in selected.items():
         if not is_spiking(layer):
@@ -112,13 +117,16 @@ def calibrate(
             )
     run = _Run(model, x)
     missed = {}
-    for layer in run.order():
+    order = run.order()
+    progress = progress_bar(len(order), verbose, "layer")
+    for layer in order:
         if isinstance(layer, keras.layers.BatchNormalization):
             _take_statistics(layer, run)
         elif name := next((n for n, y in selected.items() if y is layer), None):
             rate = _calibrate(layer, run, target, scale)
             if not target / 3.0 <= rate <= target * 3.0:
                 missed[name] = rate
+        progress.add(1)
     _forget_compiled(model)
     if missed:
         rates = ", ".join(f"'{n}' {rate:.2g}" for n, rate in missed.items())

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_spiking.conversion.graph import run
 from keras_spiking.conversion.rules import Rectifier
+from keras_spiking.progress import progress_bar
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_samples
 
@@ -29,7 +30,9 @@ def batches(data, batch_size):
         yield [x[start : start + batch_size] for x in data]
 
 
-def thresholds(graph, data, timesteps, method, percentile, scale, channel_wise, size):
+def thresholds(
+    graph, data, timesteps, method, percentile, scale, channel_wise, size, verbose
+):
     """The threshold for each rectifier of a graph, by its name.
 
     Returns:
@@ -38,12 +41,15 @@ def thresholds(graph, data, timesteps, method, percentile, scale, channel_wise, 
     """
     calls = [c for c in graph.calls if isinstance(c.operation, Rectifier)]
     axes = {c.name: _known_channels(graph, c) if channel_wise else None for c in calls}
+    passes = 1 if method in ("max", "scale") else 2
+    progress = progress_bar(passes * -(-len(data[0]) // size), verbose, "batch")
 
     def rows():
         for batch in batches(data, size):
             values = run_graph(graph, batch)
             for call in calls:
                 yield call.name, channel_rows(_signal(call, values), axes[call.name])
+            progress.add(1)
 
     peaks = {}
     for name, x in rows():

@@ -21,6 +21,7 @@ from keras_spiking.conversion.neurons import SignedIFLayer
 from keras_spiking.conversion.poisson import PoissonInput
 from keras_spiking.conversion.rules import Rectifier
 from keras_spiking.conversion.spiking_model import SpikingModel
+from keras_spiking.progress import check_verbose
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
@@ -43,6 +44,7 @@ def convert(
     correction: str | None = None,
     batch_size: int = 32,
     seed: int | None = None,
+    verbose: int = 0,
 ) -> SpikingModel:
     """Converts a trained ANN to a spiking network.
 
@@ -101,6 +103,8 @@ def convert(
             every layer of neurons. Defaults to `None`.
         batch_size: Integer >= 1, of calibration. Defaults to `32`.
         seed: Integer or `None`, of the Poisson encoding. Defaults to `None`.
+        verbose: 0, or 1 or 2 to show the progress of calibration and correction, as in
+            `fit`. Defaults to `0`.
 
     Returns:
         A `SpikingModel`: a Functional model with the inputs and outputs of `ann`.
@@ -143,6 +147,7 @@ def convert(
     check_number("percentile", percentile, above=0.0, maximum=100.0)
     check_bool("channel_wise", channel_wise)
     check_integer("batch_size", batch_size, minimum=1)
+    verbose = check_verbose(verbose)
     if seed is not None:
         check_integer("seed", seed)
     if check_integer("delay", delay, minimum=0) >= timesteps:
@@ -155,7 +160,15 @@ def convert(
         _check_takes_spikes(graph)
     data = calibration.check_data(graph, calibration_data)
     thresholds = calibration.thresholds(
-        graph, data, timesteps, method, percentile, scale, channel_wise, batch_size
+        graph,
+        data,
+        timesteps,
+        method,
+        percentile,
+        scale,
+        channel_wise,
+        batch_size,
+        verbose,
     )
     neurons = {
         c.name: _neurons(c.operation, thresholds[c.name], neuron)
@@ -175,7 +188,7 @@ def convert(
         build, graph, neurons, encoders, timesteps, delay, ann.name
     )
     if correction is not None:
-        correct(graph, neurons, assemble, data, correction, batch_size)
+        correct(graph, neurons, assemble, data, correction, batch_size, verbose)
     return assemble()
 
 

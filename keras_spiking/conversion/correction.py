@@ -13,9 +13,10 @@ from keras_spiking.conversion.measure import means_over_time
 from keras_spiking.conversion.measure import step_of
 from keras_spiking.conversion.rules import Rectifier
 from keras_spiking.parameter import current_value
+from keras_spiking.progress import progress_bar
 
 
-def correct(graph, neurons, assemble, data, correction, batch_size):
+def correct(graph, neurons, assemble, data, correction, batch_size, verbose):
     """Replaces `neurons`, layer after layer, by corrected ones.
 
     The difference between the mean activation of a channel and its mean rate is
@@ -29,9 +30,11 @@ def correct(graph, neurons, assemble, data, correction, batch_size):
         data: List of arrays, the calibration data.
         correction: `"bias"` or `"potential"`.
         batch_size: Integer.
+        verbose: See `convert`.
     """
     calls = [c for c in graph.calls if isinstance(c.operation, Rectifier)]
     targets = _mean_activations(graph, calls, data, batch_size)
+    progress = progress_bar(len(calls), verbose, "layer")
     for call in calls:
         snn = assemble()
         tensor = step_of(snn).get_layer(call.name).output
@@ -45,6 +48,7 @@ def correct(graph, neurons, assemble, data, correction, batch_size):
         value = np.asarray(current_value(neurons[call.name], name))
         changed = {name: value + factor * missing}
         neurons[call.name] = copy_layer(neurons[call.name], **changed)
+        progress.add(1)
 
 
 def _mean_activations(graph, calls, data, batch_size):

@@ -8,6 +8,7 @@ from keras_spiking.conversion.graph import trace
 from keras_spiking.conversion.spiking_model import SpikingModel
 from keras_spiking.conversion.spiking_model import check_spiking_model
 from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.progress import check_verbose
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_timesteps
 
@@ -18,6 +19,7 @@ def simulate(
     timesteps: int | None = None,
     *,
     batch_size: int = 32,
+    verbose: int = 0,
 ) -> Any:
     """The outputs of a converted network after every time step.
 
@@ -26,6 +28,7 @@ def simulate(
         x: Array of inputs, or a structure of arrays as the model takes it.
         timesteps: Integer >= 1. Defaults to `None`, the model's own number.
         batch_size: Integer >= 1. Defaults to `32`.
+        verbose: 0, or 1 or 2 to show progress, as in `fit`. Defaults to `0`.
 
     Returns:
         Array `(batch, timesteps, ...)`, or a structure of arrays as the model
@@ -46,11 +49,12 @@ def simulate(
     """
     check_spiking_model(snn)
     check_integer("batch_size", batch_size, minimum=1)
+    verbose = check_verbose(verbose)
     timesteps = check_timesteps(snn.timesteps if timesteps is None else timesteps)
     simulation = snn.simulation
     steps = StepByStep(simulation.layers[0], timesteps, reduce=None)
     sequences: Any = keras.Model(snn.inputs, steps(simulation.input))
-    sequences = sequences.predict(x, batch_size=batch_size, verbose=0)
+    sequences = sequences.predict(x, batch_size=batch_size, verbose=verbose)
 
     # The heads are applied to the means of all steps as if these were samples.
     graph: Any = trace(snn)

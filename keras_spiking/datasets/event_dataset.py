@@ -32,6 +32,8 @@ from keras_spiking.datasets.recordings import identify
 from keras_spiking.datasets.recordings import sensor_shape_of
 from keras_spiking.datasets.recordings import stream_of
 from keras_spiking.datasets.representations import configuration
+from keras_spiking.progress import check_verbose
+from keras_spiking.progress import progress_bar
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
@@ -337,13 +339,13 @@ class EventDataset(keras.utils.PyDataset):
 
         Args:
             workers: Integer >= 1, number of threads. Defaults to `2`.
-            verbose: 0 or 1, whether to show a progress bar. Defaults to `1`.
+            verbose: 0, or 1 or 2 to show progress, as in `fit`. Defaults to `1`.
         """
         if not self.cache:
             raise ValueError("`prepare` fills the cache: give `cache_dir`.")
         check_integer("workers", workers, minimum=1)
         own = self._order.own()
-        progress = keras.utils.Progbar(len(own), verbose=verbose, unit_name="recording")
+        progress = progress_bar(len(own), check_verbose(verbose), "recording")
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(own), _WINDOW):
                 window = own[start : start + _WINDOW]
