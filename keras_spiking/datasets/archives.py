@@ -1,4 +1,4 @@
-"""Archives that the user downloaded: verified, then unpacked once."""
+"""Archives of data sets: downloaded if asked for, verified, then unpacked once."""
 
 import gzip
 import hashlib
@@ -9,13 +9,54 @@ import tarfile
 import tempfile
 import zipfile
 
+from keras_spiking.datasets.downloads import fetch
 from keras_spiking.datasets.files import replacing
 from keras_spiking.datasets.limits import Counted
 from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
 from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.validation import check_bool
 
 _UNPACKED = "unpacked"
+
+
+class NotThere(ValueError):
+    """A folder without the data set."""
+
+
+def find_dataset(
+    folder,
+    archives,
+    names,
+    *,
+    needed=None,
+    max_unpacked_bytes=None,
+    download=False,
+):
+    """The folder that contains all `names`, of a data set that is there or in archives.
+
+    Args:
+        folder: Path of the folder with the downloaded files.
+        archives: Dictionary from the name of an archive to its `Archive`.
+        names: Names of files or folders.
+        needed: Names of the archives that hold them. Defaults to all.
+        max_unpacked_bytes: See `unpacked`.
+        download: Boolean, whether to download the archives if `names` are not there.
+
+    Raises:
+        ValueError: if there is none; see `unpacked` for other reasons.
+        OSError: see `fetch`.
+    """
+    arguments = (folder, archives, needed, max_unpacked_bytes)
+    check_bool("download", download)
+    try:
+        return find_folder(unpacked(*arguments), names)
+    except NotThere as error:
+        if not download:
+            raise NotThere(f"{error} Or give `download=True`.") from None
+    for name in archives if needed is None else needed:
+        fetch(folder, name, archives[name])
+    return find_folder(unpacked(*arguments), names)
 
 
 def unpacked(folder, archives, needed=None, max_unpacked_bytes=None):
@@ -23,7 +64,7 @@ def unpacked(folder, archives, needed=None, max_unpacked_bytes=None):
 
     Args:
         folder: Path of the folder with the downloaded files.
-        archives: Dictionary from the name of an archive to its MD5 checksum.
+        archives: Dictionary from the name of an archive to its `Archive`.
         needed: Names of the archives that are needed. Defaults to all.
         max_unpacked_bytes: Integer, how much an archive may unpack to. Defaults to
             64 MiB or 100 times its size, whichever is more.
@@ -38,7 +79,7 @@ def unpacked(folder, archives, needed=None, max_unpacked_bytes=None):
     """
     folder = pathlib.Path(folder).expanduser()
     if not folder.is_dir():
-        raise ValueError(
+        raise NotThere(
             f"The folder {str(folder)!r} does not exist. Download the files named in "
             "the loader's documentation into it."
         )
@@ -46,7 +87,7 @@ def unpacked(folder, archives, needed=None, max_unpacked_bytes=None):
     for name in archives if needed is None else needed:
         target = folder / _UNPACKED / name
         if not target.exists() and (folder / name).is_file():
-            _check(folder / name, archives[name])
+            _check(folder / name, archives[name].md5)
             _unpack(folder / name, target, max_unpacked_bytes)
         if target.exists():
             roots.append(target)
@@ -63,7 +104,7 @@ def find_folder(roots, names):
         for folder in (root, *sorted(p for p in root.glob("*/") if p.is_dir())):
             if all((folder / name).exists() for name in names):
                 return folder
-    raise ValueError(
+    raise NotThere(
         f"{str(roots[0])!r} does not contain the dataset: neither its archives nor "
         f"{', '.join(names)}. See the loader's documentation for the files."
     )

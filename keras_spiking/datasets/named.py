@@ -1,4 +1,4 @@
-"""Loaders of published datasets, given the folder that the user downloaded.
+"""Loaders of published datasets, given the folder with their files.
 
 A loader verifies the checksums of the archives it finds, unpacks them once into the
 subfolder `unpacked`, and returns `Recordings`: an index, from which recordings are
@@ -6,27 +6,36 @@ decoded when they are asked for. `EventDataset(..., cache_dir=...).prepare()` de
 all of them ahead.
 
 Addresses, licences and checksums are those published with the datasets; see each
-loader. Nothing is downloaded.
+loader. With `download=True` the archives of those that have a stable address are
+downloaded; the files of the others are for you to get, as their loader says.
 """
 
 import csv
 import os
+import pathlib
 
 import numpy as np
 
+from keras_spiking.datasets.archives import find_dataset
 from keras_spiking.datasets.archives import find_files
 from keras_spiking.datasets.archives import find_folder
 from keras_spiking.datasets.archives import unpack_gzip
 from keras_spiking.datasets.archives import unpacked
+from keras_spiking.datasets.downloads import Archive
 from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.datasets.readers.hdf5 import check_size
 from keras_spiking.datasets.recordings import Recordings
 from keras_spiking.validation import check_choice
 
 _TRAIN_TEST = ("train", "test")
+_MENDELEY = "https://data.mendeley.com/public-files/datasets"
+_FIGSHARE = "https://ndownloader.figshare.com/files"
+_ZENKE_LAB = "https://zenkelab.org/datasets"
 
 
-def load_n_mnist(folder: str | os.PathLike, split: str = "train") -> Recordings:
+def load_n_mnist(
+    folder: str | os.PathLike, split: str = "train", *, download: bool = False
+) -> Recordings:
     """N-MNIST: handwritten digits on a screen, seen by a moving ATIS camera.
 
     60,000 recordings for training and 10,000 for testing, 10 classes, 34 x 34 pixels.
@@ -38,6 +47,9 @@ def load_n_mnist(folder: str | os.PathLike, split: str = "train") -> Recordings:
     Args:
         folder: Path of the folder with the files.
         split: `"train"` or `"test"`. Defaults to `"train"`.
+        download: Boolean, whether to download what the folder lacks, by pooch
+            (`pip install pooch`). An interrupted download goes on the next time.
+            Defaults to `False`.
 
     Returns:
         `Recordings`.
@@ -46,16 +58,25 @@ def load_n_mnist(folder: str | os.PathLike, split: str = "train") -> Recordings:
         - [Orchard et al., 2015](https://doi.org/10.3389/fnins.2015.00437)
     """
     name = check_choice("split", split, _TRAIN_TEST).capitalize()
-    archives = {
-        "Train.zip": "20959b8e626244a1b502305a9e6e2031",
-        "Test.zip": "69ca8762b2fe404d9b9bad1103e97832",
-    }
-    roots = unpacked(folder, archives, [f"{name}.zip"])
-    root = find_folder(roots, [name]) / name
+    md5, file = {
+        "Train": (
+            "20959b8e626244a1b502305a9e6e2031",
+            "39c25547-014b-4137-a934-9d29fa53c7a0",
+        ),
+        "Test": (
+            "69ca8762b2fe404d9b9bad1103e97832",
+            "05a4d654-7e03-4c15-bdfa-9bb2bcbea494",
+        ),
+    }[name]
+    address = f"{_MENDELEY}/468j46mzdv/files/{file}/file_downloaded"
+    archives = {f"{name}.zip": Archive(md5, address)}
+    root = find_dataset(folder, archives, [name], download=download) / name
     return Recordings.from_folder(root, (34, 34, 2), "*.bin")
 
 
-def load_n_caltech101(folder: str | os.PathLike) -> Recordings:
+def load_n_caltech101(
+    folder: str | os.PathLike, *, download: bool = False
+) -> Recordings:
     """N-Caltech101: pictures of objects on a screen, seen by a moving ATIS camera.
 
     8,709 recordings, 101 classes, up to 240 x 180 pixels. No split is published:
@@ -67,6 +88,9 @@ def load_n_caltech101(folder: str | os.PathLike) -> Recordings:
 
     Args:
         folder: Path of the folder with the file.
+        download: Boolean, whether to download what the folder lacks, by pooch
+            (`pip install pooch`). An interrupted download goes on the next time.
+            Defaults to `False`.
 
     Returns:
         `Recordings`.
@@ -74,8 +98,11 @@ def load_n_caltech101(folder: str | os.PathLike) -> Recordings:
     References:
         - [Orchard et al., 2015](https://doi.org/10.3389/fnins.2015.00437)
     """
-    archives = {"Caltech101.zip": "66201824eabb0239c7ab992480b50ba3"}
-    root = find_folder(unpacked(folder, archives), ["Caltech101"]) / "Caltech101"
+    file = "36b5c52a-b49d-4853-addb-a836a8883e49"
+    address = f"{_MENDELEY}/cy6cvx3ryv/files/{file}/file_downloaded"
+    archives = {"Caltech101.zip": Archive("66201824eabb0239c7ab992480b50ba3", address)}
+    name = "Caltech101"
+    root = find_dataset(folder, archives, [name], download=download) / name
     return Recordings.from_folder(root, (180, 240, 2), "*.bin")
 
 
@@ -85,20 +112,22 @@ def _upright_cifar10_dvs(events):
 
 
 _CIFAR10_DVS = {
-    "airplane": "0afd5c4bf9ae06af762a77b180354fdd",
-    "automobile": "8438dfeba3bc970c94962d995b1b9bdd",
-    "bird": "a9c207c91c55b9dc2002dc21c684d785",
-    "cat": "52c63c677c2b15fa5146a8daf4d56687",
-    "deer": "b6bf21f6c04d21ba4e23fc3e36c8a4a3",
-    "dog": "f379ebdf6703d16e0a690782e62639c3",
-    "frog": "cad6ed91214b1c7388a5f6ee56d08803",
-    "horse": "e7cbbf77bec584ffbf913f00e682782a",
-    "ship": "41c7bd7d6b251be82557c6cce9a7d5c9",
-    "truck": "89f3922fd147d9aeff89e76a2b0b70a7",
+    "airplane": ("0afd5c4bf9ae06af762a77b180354fdd", 7712788),
+    "automobile": ("8438dfeba3bc970c94962d995b1b9bdd", 7712791),
+    "bird": ("a9c207c91c55b9dc2002dc21c684d785", 7712794),
+    "cat": ("52c63c677c2b15fa5146a8daf4d56687", 7712812),
+    "deer": ("b6bf21f6c04d21ba4e23fc3e36c8a4a3", 7712815),
+    "dog": ("f379ebdf6703d16e0a690782e62639c3", 7712818),
+    "frog": ("cad6ed91214b1c7388a5f6ee56d08803", 7712842),
+    "horse": ("e7cbbf77bec584ffbf913f00e682782a", 7712851),
+    "ship": ("41c7bd7d6b251be82557c6cce9a7d5c9", 7712836),
+    "truck": ("89f3922fd147d9aeff89e76a2b0b70a7", 7712839),
 }
 
 
-def load_cifar10_dvs(folder: str | os.PathLike) -> Recordings:
+def load_cifar10_dvs(
+    folder: str | os.PathLike, *, download: bool = False
+) -> Recordings:
     """CIFAR10-DVS: pictures of CIFAR-10 moving on a screen, seen by a DVS128.
 
     10,000 recordings, 10 classes, 128 x 128 pixels. No split is published: use
@@ -110,6 +139,9 @@ def load_cifar10_dvs(folder: str | os.PathLike) -> Recordings:
 
     Args:
         folder: Path of the folder with the files.
+        download: Boolean, whether to download what the folder lacks, by pooch
+            (`pip install pooch`). An interrupted download goes on the next time.
+            Defaults to `False`.
 
     Returns:
         `Recordings`.
@@ -117,12 +149,12 @@ def load_cifar10_dvs(folder: str | os.PathLike) -> Recordings:
     References:
         - [Li et al., 2017](https://doi.org/10.3389/fnins.2017.00309)
     """
-    archives = {f"{name}.zip": md5 for name, md5 in _CIFAR10_DVS.items()}
-    roots = unpacked(folder, archives)
     classes = list(_CIFAR10_DVS)
     sources, labels = [], []
-    for label, name in enumerate(classes):
-        paths = sorted((find_folder(roots, [name]) / name).glob("*.aedat"))
+    for label, (name, (md5, file)) in enumerate(_CIFAR10_DVS.items()):
+        archives = {f"{name}.zip": Archive(md5, f"{_FIGSHARE}/{file}")}
+        root = find_dataset(folder, archives, [name], download=download)
+        paths = sorted((root / name).glob("*.aedat"))
         sources += [(path, {"format": "aedat2"}) for path in paths]
         labels += [label] * len(paths)
     return Recordings(
@@ -166,7 +198,7 @@ def load_dvs128_gesture(folder: str | os.PathLike, split: str = "train") -> Reco
         - [Amir et al., 2017](https://doi.org/10.1109/CVPR.2017.781)
     """
     check_choice("split", split, _TRAIN_TEST)
-    archives = {"DvsGesture.tar.gz": "8a5c71fb11e24e5ca5b11866ca6c00a1"}
+    archives = {"DvsGesture.tar.gz": Archive("8a5c71fb11e24e5ca5b11866ca6c00a1")}
     trials = f"trials_to_{split}.txt"
     root = find_folder(unpacked(folder, archives), [trials])
     sources, labels = [], []
@@ -213,7 +245,7 @@ def load_asl_dvs(
     References:
         - [Bi et al., 2019](https://arxiv.org/abs/1908.06648)
     """
-    archives = {"ICCV2019_DVS_dataset.zip": None}
+    archives = {"ICCV2019_DVS_dataset.zip": Archive(None)}
     roots = unpacked(folder, archives, max_unpacked_bytes=max_unpacked_bytes)
     letters = list("abcdefghiklmnopqrstuvwxy")
     sources, labels = [], []
@@ -229,12 +261,18 @@ def load_asl_dvs(
     return Recordings(sources, labels, (180, 240, 2), letters, orient=_upright_asl_dvs)
 
 
-def _load_heidelberg(folder, name, split, checksums, max_unpacked_bytes, classes):
-    archives = {f"{name}_{split}.h5.zip": checksums[split]}
-    file_name = f"{name}_{split}.h5"
-    roots = unpacked(folder, archives, max_unpacked_bytes=max_unpacked_bytes)
-    unpack_gzip(roots[0] / f"{file_name}.gz", max_unpacked_bytes)
-    path = find_folder(roots, [file_name]) / file_name
+def _load_heidelberg(folder, name, md5, max_unpacked_bytes, download, classes):
+    folder = pathlib.Path(folder).expanduser()
+    archive = Archive(md5, f"{_ZENKE_LAB}/{name}.zip")
+    unpack_gzip(folder / f"{name}.gz", max_unpacked_bytes)
+    root = find_dataset(
+        folder,
+        {f"{name}.zip": archive},
+        [name],
+        max_unpacked_bytes=max_unpacked_bytes,
+        download=download,
+    )
+    path = root / name
     import h5py
 
     with damage(path, "an HDF5 file of labelled recordings"), h5py.File(path) as file:
@@ -248,6 +286,7 @@ def load_shd(
     folder: str | os.PathLike,
     split: str = "train",
     *,
+    download: bool = False,
     max_unpacked_bytes: int | None = None,
 ) -> Recordings:
     """Spiking Heidelberg Digits: spoken digits, English and German, as spikes.
@@ -262,6 +301,9 @@ def load_shd(
     Args:
         folder: Path of the folder with the files.
         split: `"train"` or `"test"`. Defaults to `"train"`.
+        download: Boolean, whether to download what the folder lacks, by pooch
+            (`pip install pooch`). An interrupted download goes on the next time.
+            Defaults to `False`.
         max_unpacked_bytes: Integer, how much a packed file may unpack to. Defaults to
             64 MiB or 100 times its size, whichever is more.
 
@@ -278,15 +320,15 @@ def load_shd(
     }
     languages = ("English", "German")
     classes = [f"{language} {n}" for language in languages for n in range(10)]
-    return _load_heidelberg(
-        folder, "shd", split, checksums, max_unpacked_bytes, classes
-    )
+    name, md5 = f"shd_{split}.h5", checksums[split]
+    return _load_heidelberg(folder, name, md5, max_unpacked_bytes, download, classes)
 
 
 def load_ssc(
     folder: str | os.PathLike,
     split: str = "train",
     *,
+    download: bool = False,
     max_unpacked_bytes: int | None = None,
 ) -> Recordings:
     """Spiking Speech Commands: spoken words as spikes.
@@ -301,6 +343,9 @@ def load_ssc(
     Args:
         folder: Path of the folder with the files.
         split: `"train"`, `"valid"` or `"test"`. Defaults to `"train"`.
+        download: Boolean, whether to download what the folder lacks, by pooch
+            (`pip install pooch`). An interrupted download goes on the next time.
+            Defaults to `False`.
         max_unpacked_bytes: Integer, how much a packed file may unpack to. Defaults to
             64 MiB or 100 times its size, whichever is more.
 
@@ -316,7 +361,8 @@ def load_ssc(
         "valid": "b4eee3516a4a90dd0c71a6ac23a8ae43",
         "test": "a35ff1e9cffdd02a20eb850c17c37748",
     }
-    return _load_heidelberg(folder, "ssc", split, checksums, max_unpacked_bytes, None)
+    name, md5 = f"ssc_{split}.h5", checksums[split]
+    return _load_heidelberg(folder, name, md5, max_unpacked_bytes, download, None)
 
 
 def load_dvs_lip(folder: str | os.PathLike, split: str = "train") -> Recordings:
@@ -340,7 +386,7 @@ def load_dvs_lip(folder: str | os.PathLike, split: str = "train") -> Recordings:
         - Tan et al., 2022, CVPR, event-based lip-reading
     """
     check_choice("split", split, _TRAIN_TEST)
-    archives = {"DVS-Lip.zip": "2dcb959255122d4cdeb6094ca282494b"}
+    archives = {"DVS-Lip.zip": Archive("2dcb959255122d4cdeb6094ca282494b")}
     root = find_folder(unpacked(folder, archives), ["train", "test"])
     return Recordings.from_folder(root / split, (128, 128, 2), "*.npy")
 
@@ -372,8 +418,8 @@ def load_nav_gesture(folder: str | os.PathLike, scene: str = "sit") -> Recording
     """
     check_choice("scene", scene, ("sit", "walk"))
     archives = {
-        "navgesture-sit.zip": "1571753ace4d9e0946e6503313712c22",
-        "navgesture-walk.zip": "5d305266f13005401959e819abe206f0",
+        "navgesture-sit.zip": Archive("1571753ace4d9e0946e6503313712c22"),
+        "navgesture-walk.zip": Archive("5d305266f13005401959e819abe206f0"),
     }
     roots = unpacked(folder, archives, [f"navgesture-{scene}.zip"])
     classes = ["left", "right", "up", "down", "home", "select"]
@@ -414,7 +460,7 @@ def load_hardvs(folder: str | os.PathLike, split: str = "train") -> Recordings:
         - [Wang et al., 2024](https://arxiv.org/abs/2211.09648)
     """
     check_choice("split", split, ("train", "val", "test"))
-    archives = {"MINI_HARDVS_files.zip": "9c4cc0d9ba043faa17f6f1a9e9aff982"}
+    archives = {"MINI_HARDVS_files.zip": Archive("9c4cc0d9ba043faa17f6f1a9e9aff982")}
     roots = unpacked(folder, archives)
     path = find_folder(roots, [f"{split}_label.txt"]) / f"{split}_label.txt"
     of_name = {

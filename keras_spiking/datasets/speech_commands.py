@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from keras_spiking.datasets.archives import find_folder
-from keras_spiking.datasets.archives import unpacked
+from keras_spiking.datasets.archives import find_dataset
+from keras_spiking.datasets.downloads import Archive
 from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
@@ -17,6 +17,7 @@ from keras_spiking.validation import check_integer
 
 _LISTS = {"val": "validation_list.txt", "test": "testing_list.txt"}
 _NOISE = "_background_noise_"
+_ADDRESS = "https://storage.googleapis.com/download.tensorflow.org/data/"
 
 
 class SpeechCommands(keras.utils.PyDataset):
@@ -41,6 +42,9 @@ class SpeechCommands(keras.utils.PyDataset):
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
             `False`.
         seed: Integer >= 0, decides the order. Defaults to `0`.
+        download: Boolean, whether to download what the folder lacks, by pooch
+            (`pip install pooch`). An interrupted download goes on the next time.
+            Defaults to `False`.
         workers, use_multiprocessing, max_queue_size: See `keras.utils.PyDataset`.
 
     Raises:
@@ -61,6 +65,7 @@ class SpeechCommands(keras.utils.PyDataset):
         classes: Sequence[str] | None = None,
         shuffle: bool = False,
         seed: int = 0,
+        download: bool = False,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
@@ -75,8 +80,9 @@ class SpeechCommands(keras.utils.PyDataset):
         self.shuffle = check_bool("shuffle", shuffle)
         self.seed = check_integer("seed", seed, minimum=0)
         check_choice("split", split, ("train", "val", "test"))
-        archives = {"speech_commands_v0.02.tar.gz": "6b74f3901214cb2c2934e98196829835"}
-        root = find_folder(unpacked(folder, archives), _LISTS.values())
+        name = "speech_commands_v0.02.tar.gz"
+        archives = {name: Archive("6b74f3901214cb2c2934e98196829835", _ADDRESS + name)}
+        root = find_dataset(folder, archives, _LISTS.values(), download=download)
         lists = {k: set((root / v).read_text().split()) for k, v in _LISTS.items()}
         if split == "train":
             words = {f"{p.parent.name}/{p.name}" for p in root.glob("*/*.wav")}

@@ -13,6 +13,7 @@ import pytest
 from keras_spiking.datasets import archives
 from keras_spiking.datasets import load_asl_dvs
 from keras_spiking.datasets import load_shd
+from keras_spiking.datasets.downloads import Archive
 
 pytestmark = pytest.mark.once
 
@@ -37,7 +38,7 @@ def tar_of(files):
 
 def unpacked(folder, name, content, **kwargs):
     (folder / name).write_bytes(content)
-    return archives.unpacked(folder, {name: None}, **kwargs)[1]
+    return archives.unpacked(folder, {name: Archive(None)}, **kwargs)[1]
 
 
 def left(folder):
@@ -133,7 +134,7 @@ def test_two_unpack_one_archive_at_once(tmp_path, monkeypatch):
     found = []
 
     def run():
-        found.append(archives.unpacked(tmp_path, {"a.zip": None})[1])
+        found.append(archives.unpacked(tmp_path, {"a.zip": Archive(None)})[1])
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
