@@ -11,6 +11,11 @@ _HARMLESS = 1 << 26
 _RATIO = 100
 
 
+def default_limit(packed):
+    """How many bytes a file of `packed` bytes may unpack to."""
+    return max(_HARMLESS, _RATIO * packed)
+
+
 class UnpackedBytes:
     """Counts what comes out of a compressed file, and stops it at a limit.
 
@@ -23,7 +28,7 @@ class UnpackedBytes:
     def __init__(self, path, limit=None):
         self.path = path
         if limit is None:
-            limit = max(_HARMLESS, _RATIO * os.stat(path).st_size)
+            limit = default_limit(os.stat(path).st_size)
         self.limit = check_integer("max_unpacked_bytes", limit, minimum=0)
         self.count = 0
 

@@ -23,6 +23,9 @@ from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.readers import read_events
 from keras_spiking.datasets.readers import stream_events
+from keras_spiking.datasets.zip_members import Member
+from keras_spiking.datasets.zip_members import as_path
+from keras_spiking.datasets.zip_members import members
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
@@ -116,12 +119,54 @@ class Recordings:
             )
         return cls(sources, labels, sensor_shape, classes, orient=orient, sort=sort)
 
+    @classmethod
+    def from_zip(
+        cls,
+        path: str | os.PathLike,
+        sensor_shape: Sequence[int],
+        pattern: str = "*",
+        *,
+        folder: str = "",
+        options: dict[str, Any] | None = None,
+        orient: Callable[[np.ndarray], np.ndarray] | None = None,
+        sort: bool = False,
+    ) -> "Recordings":
+        """Recordings in a zip file, which stays packed.
+
+        Its directory is read once; each recording is unpacked when it is asked for:
+
+        ```python
+        Recordings.from_zip("Train.zip", (34, 34, 2), "*.bin", folder="Train")
+        ```
+
+        Args:
+            path: Path of the zip file.
+            sensor_shape: `(height, width, polarities)` or `(units,)`.
+            pattern: Which files are recordings. Defaults to `"*"`.
+            folder: The folder in the zip file whose subfolders, in alphabetic order,
+                are the classes. Defaults to `""`, the topmost.
+            options: Dictionary of further arguments of `read_events`. Defaults to
+                `None`.
+            orient: See the constructor. Defaults to `None`.
+            sort: See the constructor. Defaults to `False`.
+
+        Raises:
+            ValueError: if there are no such files, or the zip file is damaged.
+        """
+        of_class, classes = members(path, folder, pattern)
+        sources, labels = [], []
+        for label, found in enumerate(of_class):
+            sources += [(member, dict(options or {})) for member in found]
+            labels += [label] * len(found)
+        return cls(sources, labels, sensor_shape, classes, orient=orient, sort=sort)
+
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        path, options = self.sources[index]
-        events = read_events(path, **options)
+        source, options = self.sources[index]
+        with as_path(source) as path:
+            events = read_events(path, **options)
         if self.orient is not None:
             events = self.orient(events)
         if self.sort:
@@ -133,16 +178,19 @@ class Recordings:
         if self.sort:
             yield self[index][0]
             return
-        path, options = self.sources[index]
-        for events in stream_events(path, **options):
-            yield events if self.orient is None else self.orient(events)
+        source, options = self.sources[index]
+        with as_path(source) as path:
+            for events in stream_events(path, **options):
+                yield events if self.orient is None else self.orient(events)
 
     def fingerprint(self, index: int) -> list:
         """What changes when the recording does, without reading it."""
-        path, options = self.sources[index]
-        status = pathlib.Path(path).stat()
+        source, options = self.sources[index]
         orient = self.orient and getattr(self.orient, "__qualname__", repr(self.orient))
-        name = str(pathlib.Path(path).resolve())
+        if isinstance(source, Member):
+            return [*source.fingerprint(), options, orient, self.sort]
+        status = pathlib.Path(source).stat()
+        name = str(pathlib.Path(source).resolve())
         return [name, status.st_size, status.st_mtime_ns, options, orient, self.sort]
 
 
