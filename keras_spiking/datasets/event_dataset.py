@@ -254,17 +254,13 @@ class EventDataset(keras.utils.PyDataset):
         return bool(self.augmentation or self.mix)
 
     def _sample(self, epoch, index):
-        rng = self._order.generator(epoch, index)
         if self.representation is None:
-            array, label = self._read(index, rng)
+            array, label = self._read(epoch, index)
             array = frames_of(np.asarray(array), self.sensor_shape)
-        elif self._changes_events:
-            array, label = self._augmented(index, rng)
-        elif self.cache:
+        elif self.cache and not self._changes_events:
             array, label = self._stored(index)
         else:
-            events, label = self._read(index, rng)
-            array = self._frames(as_events(events), rng)
+            array, label = self._represented(epoch, index)
         if array.dtype.names is not None or not array.shape or not len(array):
             made = "recordings" if self.representation is None else "representation"
             raise ValueError(
@@ -274,32 +270,34 @@ class EventDataset(keras.utils.PyDataset):
             )
         return array, label
 
-    def _reading(self, rng):
+    def _reading(self, epoch, index):
         """Decides the random numbers that a transform of the recordings may draw."""
-        return seeded(rng) if has_transform(self.recordings) else nullcontext()
+        if has_transform(self.recordings):
+            return seeded(self._order.generator(epoch, index))
+        return nullcontext()
 
-    def _read(self, index, rng):
-        with self._reading(rng):
+    def _read(self, epoch, index):
+        with self._reading(epoch, index):
             return self.recordings[index]
 
     def _frames(self, events, rng):
         events = sort_by_time(events) if self.sort else events
         return self._represent(events, self.sensor_shape, rng)
 
-    def _augmented(self, index, rng):
-        events, label = self._events(index, rng)
+    def _represented(self, epoch, index):
+        rng = self._order.generator(epoch, index)
+        events, label = self._events(epoch, index)
         if self.mix is not None:
-            other = int(rng.integers(len(self.recordings)))
-            other = self._events(other, rng)
+            other = self._events(epoch, int(rng.integers(len(self.recordings))))
             events, label = self.mix(events, label, *other, self.sensor_shape, rng)
         for augment in self.augmentation:
             events = augment(events, self.sensor_shape, rng)
         return self._frames(events, rng), label
 
-    def _events(self, index, rng):
+    def _events(self, epoch, index):
         if self.cache:
             return self._stored(index)
-        events, label = self._read(index, rng)
+        events, label = self._read(epoch, index)
         return as_events(events), label
 
     def _stored(self, index):
@@ -307,7 +305,7 @@ class EventDataset(keras.utils.PyDataset):
 
         What is random in them is decided once, whatever the epoch.
         """
-        with self._reading(self._order.generator(0, index)):
+        with self._reading(0, index):
             fingerprint, label = identify(self.recordings, index)
         # A new format leaves aside what an older version stored.
         key = {"recording": fingerprint, "format": 2}
@@ -322,7 +320,7 @@ class EventDataset(keras.utils.PyDataset):
         return self.cache.get(key, lambda: self._computed(index)), label
 
     def _decode(self, index):
-        return as_events(self._read(index, self._order.generator(0, index))[0])
+        return as_events(self._read(0, index)[0])
 
     def _computed(self, index):
         if hasattr(self.representation, "from_chunks") and not self.sort:

@@ -131,6 +131,8 @@ def read_events(
             unpacks to more than `max_unpacked_bytes`.
     """
     chunks = list(stream_events(path, format, **options))
+    if len(chunks) == 1:  # most recordings: no copy
+        return chunks[0]
     return np.concatenate(chunks) if chunks else np.empty(0, event_dtype)
 
 
