@@ -7,31 +7,18 @@ import os
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_spiking.datasets.augmentation import EventMix
-from keras_spiking.datasets.cache import Cache
-from keras_spiking.datasets.events import as_events
-from keras_spiking.datasets.events import check_sensor_shape
-from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.feeding import batches_ahead
 from keras_spiking.datasets.feeding import grain_dataset
 from keras_spiking.datasets.feeding import tf_dataset
 from keras_spiking.datasets.feeding import torch_loader
-from keras_spiking.datasets.one_argument import adapt
-from keras_spiking.datasets.one_argument import frames_of
-from keras_spiking.datasets.one_argument import seeded
 from keras_spiking.datasets.order import Order
-from keras_spiking.datasets.recordings import check_callable
-from keras_spiking.datasets.recordings import has_transform
-from keras_spiking.datasets.recordings import identify
-from keras_spiking.datasets.recordings import sensor_shape_of
-from keras_spiking.datasets.recordings import stream_of
-from keras_spiking.datasets.representations import configuration
+from keras_spiking.datasets.samples import Samples
 from keras_spiking.progress import check_verbose
 from keras_spiking.progress import progress_bar
 from keras_spiking.validation import check_bool
@@ -148,21 +135,18 @@ class EventDataset(keras.utils.PyDataset):
             use_multiprocessing=check_bool("use_multiprocessing", use_multiprocessing),
             max_queue_size=check_integer("max_queue_size", max_queue_size, minimum=1),
         )
-        if not hasattr(recordings, "__getitem__") or not hasattr(recordings, "__len__"):
-            raise TypeError(
-                "`recordings` must be indexable and have a length. Received: "
-                f"recordings={recordings!r}"
-            )
-        if not len(recordings):
-            raise ValueError("`recordings` is empty. Received: recordings of length 0")
-        self.recordings = recordings
-        self.representation = representation
+        self.samples = Samples(
+            recordings,
+            representation,
+            sensor_shape=sensor_shape,
+            augmentation=augmentation,
+            mix=mix,
+            sort=sort,
+            cache_dir=cache_dir,
+            seed=seed,
+        )
         self.batch_size = check_integer("batch_size", batch_size, minimum=1)
-        self.sensor_shape = _sensor_shape(recordings, representation, sensor_shape)
         self.timesteps = _check_timesteps(timesteps)
-        self.augmentation = _as_list(augmentation)
-        self.mix = None if mix is None else check_callable("mix", mix)
-        self.sort = check_bool("sort", sort)
         self.drop_remainder = check_bool("drop_remainder", drop_remainder)
         self._order = Order(
             len(recordings), batch_size, shuffle, seed, drop_remainder, shard
@@ -177,30 +161,7 @@ class EventDataset(keras.utils.PyDataset):
         self.data_format = check_choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
-        self.cache = None if cache_dir is None else Cache(cache_dir)
-        if representation is None:
-            self._check_changes_nothing()
-        else:
-            arguments = ("events", "sensor_shape")
-            self._represent = adapt("representation", representation, arguments)
-            if self.cache:
-                configuration(representation)  # says what it needs
         self.set_epoch(0)
-
-    def _check_changes_nothing(self):
-        """Arrays cannot be changed like events."""
-        given = {
-            "augmentation": bool(self.augmentation),
-            "mix": self.mix is not None,
-            "sort": self.sort,
-            "cache_dir": self.cache is not None,
-        }
-        if any(given.values()):
-            names = ", ".join(f"`{name}`" for name, there in given.items() if there)
-            raise ValueError(
-                f"{names} work on events. Give a `representation`, and recordings "
-                "without a transform that makes frames. Received: representation=None"
-            )
 
     def __len__(self) -> int:
         return self._order.batches
@@ -214,7 +175,7 @@ class EventDataset(keras.utils.PyDataset):
         """A batch by its number, counted from the beginning of epoch 0."""
         epoch, batch = divmod(number, len(self))
         indices = self._order.indices(epoch, batch)
-        arrays, labels = zip(*(self._sample(epoch, int(i)) for i in indices))
+        arrays, labels = zip(*(self.samples.get(epoch, int(i)) for i in indices))
         lengths = np.array([len(array) for array in arrays], "int32")
         steps = self._steps(lengths.max())
         lengths = np.minimum(lengths, steps)
@@ -249,86 +210,6 @@ class EventDataset(keras.utils.PyDataset):
         fitting = bisect.bisect_left(self.timesteps, longest)
         return self.timesteps[min(fitting, len(self.timesteps) - 1)]
 
-    @property
-    def _changes_events(self):
-        return bool(self.augmentation or self.mix)
-
-    def _sample(self, epoch, index):
-        if self.representation is None:
-            array, label = self._read(epoch, index)
-            array = frames_of(np.asarray(array), self.sensor_shape)
-        elif self.cache and not self._changes_events:
-            array, label = self._stored(index)
-        else:
-            array, label = self._represented(epoch, index)
-        if array.dtype.names is not None or not array.shape or not len(array):
-            made = "recordings" if self.representation is None else "representation"
-            raise ValueError(
-                f"Recording {index} has no time steps: the {made} must give an array "
-                "(time, ...) with at least one, whatever the events. Received: an "
-                f"array of shape {array.shape} and dtype {array.dtype}"
-            )
-        return array, label
-
-    def _reading(self, epoch, index):
-        """Decides the random numbers that a transform of the recordings may draw."""
-        if has_transform(self.recordings):
-            return seeded(self._order.generator(epoch, index))
-        return nullcontext()
-
-    def _read(self, epoch, index):
-        with self._reading(epoch, index):
-            return self.recordings[index]
-
-    def _frames(self, events, rng):
-        events = sort_by_time(events) if self.sort else events
-        return self._represent(events, self.sensor_shape, rng)
-
-    def _represented(self, epoch, index):
-        rng = self._order.generator(epoch, index)
-        events, label = self._events(epoch, index)
-        if self.mix is not None:
-            other = self._events(epoch, int(rng.integers(len(self.recordings))))
-            events, label = self.mix(events, label, *other, self.sensor_shape, rng)
-        for augment in self.augmentation:
-            events = augment(events, self.sensor_shape, rng)
-        return self._frames(events, rng), label
-
-    def _events(self, epoch, index):
-        if self.cache:
-            return self._stored(index)
-        events, label = self._read(epoch, index)
-        return as_events(events), label
-
-    def _stored(self, index):
-        """Events or their representation, from the cache, and the label.
-
-        What is random in them is decided once, whatever the epoch.
-        """
-        with self._reading(0, index):
-            fingerprint, label = identify(self.recordings, index)
-        # A new format leaves aside what an older version stored.
-        key = {"recording": fingerprint, "format": 2}
-        if self._changes_events:
-            return self.cache.get(key, lambda: self._decode(index)), label
-        kind = type(self.representation)
-        key["representation"] = [kind.__module__, kind.__qualname__]
-        key["config"] = configuration(self.representation)
-        key["sensor_shape"] = self.sensor_shape
-        if self.sort:
-            key["sort"] = True
-        return self.cache.get(key, lambda: self._computed(index)), label
-
-    def _decode(self, index):
-        return as_events(self._read(0, index)[0])
-
-    def _computed(self, index):
-        if hasattr(self.representation, "from_chunks") and not self.sort:
-            return self.representation.from_chunks(
-                lambda: stream_of(self.recordings, index), self.sensor_shape
-            )
-        return self._frames(self._decode(index), self._order.generator(0, index))
-
     def prepare(self, workers: int = 2, verbose: int = 1) -> None:
         """Fills the cache, so that no epoch waits for decoding.
 
@@ -339,7 +220,7 @@ class EventDataset(keras.utils.PyDataset):
             workers: Integer >= 1, number of threads. Defaults to `2`.
             verbose: 0, or 1 or 2 to show progress, as in `fit`. Defaults to `1`.
         """
-        if not self.cache:
+        if not self.samples.cache:
             raise ValueError("`prepare` fills the cache: give `cache_dir`.")
         check_integer("workers", workers, minimum=1)
         own = self._order.own()
@@ -347,7 +228,7 @@ class EventDataset(keras.utils.PyDataset):
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(own), _WINDOW):
                 window = own[start : start + _WINDOW]
-                tasks = [pool.submit(self._prepare, index) for index in window]
+                tasks = [pool.submit(self.samples.prepare, index) for index in window]
                 try:
                     for task in concurrent.futures.as_completed(tasks):
                         task.result()
@@ -355,12 +236,6 @@ class EventDataset(keras.utils.PyDataset):
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
-
-    def _prepare(self, index):
-        try:
-            self._stored(index)
-        except ValueError as error:
-            raise ValueError(f"Recording {index}: {error}") from error
 
     def batches(
         self, start: int = 0, *, epochs: int | None = None
@@ -439,17 +314,6 @@ class EventDataset(keras.utils.PyDataset):
         return grain_dataset(self, range(start, self._end(epochs)), num_workers)
 
 
-def _sensor_shape(recordings, representation, given):
-    if given is not None:
-        return check_sensor_shape(given)
-    try:
-        return sensor_shape_of(recordings)
-    except ValueError:
-        if representation is None:  # arrays have their own
-            return None
-        raise
-
-
 def _check_timesteps(timesteps):
     if timesteps is None:
         return None
@@ -462,12 +326,3 @@ def _check_timesteps(timesteps):
             "Received: timesteps=[]"
         )
     return steps
-
-
-def _as_list(augmentation):
-    if augmentation is None:
-        return []
-    if callable(augmentation) or not np.iterable(augmentation):
-        augmentation = [augmentation]
-    arguments = ("events", "sensor_shape", "rng")
-    return [adapt("augmentation", augment, arguments) for augment in augmentation]

@@ -60,16 +60,12 @@ class Order:
         """A share of the recordings for each process, whatever the epoch."""
         return range(self.index, self.total, self.count)
 
-    def generator(self, epoch, *key):
-        """The random numbers of an epoch, or of something in it."""
-        return np.random.default_rng((self.seed, epoch, *key))
-
     def _of(self, epoch):
         known, order = self._latest
         if known != epoch:
             order = np.arange(self.total)
             if self.shuffle:
-                self.generator(epoch).shuffle(order)
+                np.random.default_rng((self.seed, epoch)).shuffle(order)
             self._latest = (epoch, order)
         return order
 
