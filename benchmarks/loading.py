@@ -273,11 +273,11 @@ def measure(path):
 
     importlib.import_module("h5py")  # which is not to count
     read_before = bytes_read()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident()
     started = time.perf_counter()
     recordings = index(path)
     seconds = time.perf_counter() - started
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = resident() - before
     read = bytes_read() - read_before
     chosen = np.random.default_rng(0).integers(0, len(recordings), 2000)
     recordings[0]
@@ -285,7 +285,12 @@ def measure(path):
     for i in chosen:
         recordings[int(i)]
     rate = len(chosen) / (time.perf_counter() - started)
-    print(json.dumps([seconds, read / 2**20, (after - before) / 1024, rate]))
+    print(json.dumps([seconds, read / 2**20, memory / 2**20, rate]))
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.readline().split()[1]) * resource.getpagesize()
 
 
 def bytes_read():

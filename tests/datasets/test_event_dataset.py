@@ -259,6 +259,14 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert dataset[0][0].shape[0] == 4
 
 
+def test_cache_that_cannot_be_written_to_names_its_argument(tmp_path):
+    (tmp_path / "file").touch()
+    cache = tmp_path / "file" / "cache"
+    dataset = EventDataset(gestures(1), Frames(number=4), cache_dir=cache)
+    with pytest.raises(OSError, match="choose another `cache_dir`.*file/cache"):
+        dataset[0]
+
+
 def test_damaged_cache_entry_is_not_taken_for_whole(tmp_path):
     dataset = EventDataset(gestures(1), Frames(number=4), cache_dir=tmp_path)
     dataset.prepare(verbose=0)
