@@ -34,6 +34,7 @@ from keras_spiking.datasets.named import load_n_mnist
 from keras_spiking.datasets.named import load_nav_gesture
 from keras_spiking.datasets.named import load_shd
 from keras_spiking.datasets.named import load_ssc
+from keras_spiking.datasets.ordered_dataset import OrderedDataset
 from keras_spiking.datasets.randman import randman
 from keras_spiking.datasets.readers import read_events
 from keras_spiking.datasets.readers import stream_events
@@ -53,6 +54,7 @@ __all__ = [
     "EventDataset",
     "EventMix",
     "Frames",
+    "OrderedDataset",
     "PolarityJitter",
     "RandomCrop",
     "RandomFlip",

@@ -2,27 +2,21 @@
 
 import bisect
 import concurrent.futures
-import itertools
 import os
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_spiking.datasets.augmentation import EventMix
-from keras_spiking.datasets.feeding import batches_ahead
-from keras_spiking.datasets.feeding import grain_dataset
 from keras_spiking.datasets.feeding import tf_dataset
-from keras_spiking.datasets.feeding import torch_loader
-from keras_spiking.datasets.order import Order
+from keras_spiking.datasets.ordered_dataset import OrderedDataset
 from keras_spiking.datasets.samples import Samples
 from keras_spiking.progress import check_verbose
 from keras_spiking.progress import progress_bar
-from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
+from keras_spiking.validation import check_data_format
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_timesteps
 
@@ -30,7 +24,7 @@ _INPUTS = ("frames", "mask", "lengths")
 _WINDOW = 1024  # recordings that wait for a thread at a time
 
 
-class EventDataset(keras.utils.PyDataset):
+class EventDataset(OrderedDataset):
     """A `keras.utils.PyDataset` of event recordings.
 
     Batches are `(x, labels)`. Recordings of different duration are padded with
@@ -130,11 +124,6 @@ class EventDataset(keras.utils.PyDataset):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        super().__init__(
-            workers=check_integer("workers", workers, minimum=0),
-            use_multiprocessing=check_bool("use_multiprocessing", use_multiprocessing),
-            max_queue_size=check_integer("max_queue_size", max_queue_size, minimum=1),
-        )
         self.samples = Samples(
             recordings,
             representation,
@@ -145,36 +134,26 @@ class EventDataset(keras.utils.PyDataset):
             cache_dir=cache_dir,
             seed=seed,
         )
-        self.batch_size = check_integer("batch_size", batch_size, minimum=1)
-        self.timesteps = _check_timesteps(timesteps)
-        self.drop_remainder = check_bool("drop_remainder", drop_remainder)
-        self._order = Order(
-            len(recordings), batch_size, shuffle, seed, drop_remainder, shard
+        super().__init__(
+            len(recordings),
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            shard=shard,
+            workers=workers,
+            use_multiprocessing=use_multiprocessing,
+            max_queue_size=max_queue_size,
         )
+        self.timesteps = _check_timesteps(timesteps)
         self.inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         if not self.inputs:
             raise ValueError(f"`inputs` must name some of {_INPUTS}. Received: ()")
         for name in self.inputs:
             check_choice("inputs", name, _INPUTS)
-        if data_format is None:
-            data_format = keras.config.image_data_format()
-        self.data_format = check_choice(
-            "data_format", data_format, ("channels_last", "channels_first")
-        )
-        self.set_epoch(0)
+        self.data_format = check_data_format(data_format)
 
-    def __len__(self) -> int:
-        return self._order.batches
-
-    def __getitem__(self, batch: int) -> tuple[Any, np.ndarray]:
-        if not 0 <= batch < len(self):
-            raise IndexError(batch)
-        return self._batch(self.epoch * len(self) + batch)
-
-    def _batch(self, number):
-        """A batch by its number, counted from the beginning of epoch 0."""
-        epoch, batch = divmod(number, len(self))
-        indices = self._order.indices(epoch, batch)
+    def make(self, epoch: int, indices: np.ndarray) -> tuple[Any, np.ndarray]:
         arrays, labels = zip(*(self.samples.get(epoch, int(i)) for i in indices))
         lengths = np.array([len(array) for array in arrays], "int32")
         steps = self._steps(lengths.max())
@@ -192,17 +171,6 @@ class EventDataset(keras.utils.PyDataset):
         if len(self.inputs) == 1:
             return x[self.inputs[0]], np.stack(labels)
         return {name: x[name] for name in self.inputs}, np.stack(labels)
-
-    def on_epoch_end(self):
-        self.set_epoch(self.epoch + 1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch, which decides order and augmentation with the seed.
-
-        Args:
-            epoch: Integer >= 0, number of the epoch.
-        """
-        self.epoch = check_integer("epoch", epoch, minimum=0)
 
     def _steps(self, longest):
         if self.timesteps is None:
@@ -237,81 +205,19 @@ class EventDataset(keras.utils.PyDataset):
                     pool.shutdown(cancel_futures=True)
                     raise
 
-    def batches(
-        self, start: int = 0, *, epochs: int | None = None
-    ) -> Iterator[tuple[Any, np.ndarray]]:
-        """Yields batches in order, from any one on, epoch after epoch.
-
-        `workers` of them are made at a time, and up to `max_queue_size` wait. A
-        training that was interrupted goes on with exactly the batch it needs, on every
-        process and backend:
-
-        ```python
-        start = int(model.optimizer.iterations)
-        model.fit(
-            dataset.batches(start),
-            steps_per_epoch=len(dataset),
-            initial_epoch=start // len(dataset),
-            epochs=50,
-            shuffle=False,
-        )
-        ```
-
-        Args:
-            start: Integer >= 0, how many batches to leave out since epoch 0 began.
-                Defaults to `0`.
-            epochs: Integer >= 1, the number of epochs since then after which to end.
-                Defaults to `None`, without end.
-
-        Example:
-
-        >>> dataset = keras_spiking.datasets.EventDataset(
-        ...     keras_spiking.datasets.SyntheticGestures(16),
-        ...     keras_spiking.datasets.Frames(number=4),
-        ...     batch_size=4,
-        ...     shuffle=True,
-        ... )
-        >>> len(list(dataset.batches(start=5, epochs=3)))
-        7
-        """
-        start = check_integer("start", start, minimum=0)
-        if epochs is None:
-            return batches_ahead(self, itertools.count(start))
-        return batches_ahead(self, range(start, self._end(epochs)))
-
-    def _end(self, epochs):
-        return check_integer("epochs", epochs, minimum=1) * len(self)
-
-    def to_tf_data(self) -> Any:
-        """This dataset as a `tf.data.Dataset`, one pass of which is one epoch.
+    def to_tf_data(self, start: int | None = None) -> Any:
+        """This dataset as a `tf.data.Dataset`, which declares what differs in batches.
 
         `workers` threads make batches ahead, up to `max_queue_size`.
-        """
-        return tf_dataset(self)
-
-    def to_torch(self, num_workers: int = 0) -> Any:
-        """This dataset as a `torch.utils.data.DataLoader`.
 
         Args:
-            num_workers: Integer >= 0, processes of the loader. Defaults to `0`.
+            start: Integer >= 0, see `batches`: the data have no end, and `fit` takes
+                `steps_per_epoch=len(dataset)`. Defaults to `None`: one pass is one
+                epoch.
         """
-        return torch_loader(self, check_integer("num_workers", num_workers, minimum=0))
-
-    def to_grain(self, start: int = 0, *, epochs: int, num_workers: int = 0) -> Any:
-        """This dataset as a `grain.IterDataset` of the batches of several epochs.
-
-        `fit` takes it with `steps_per_epoch=len(dataset)`. Grain's `get_state` and
-        `set_state` of its iterator resume it at any batch, as `start` does.
-
-        Args:
-            start: Integer >= 0, see `batches`. Defaults to `0`.
-            epochs: Integer >= 1, see `batches`.
-            num_workers: Integer >= 0, processes that make batches; `0` makes them by
-                `workers` threads of this process. Defaults to `0`.
-        """
-        start = check_integer("start", start, minimum=0)
-        check_integer("num_workers", num_workers, minimum=0)
-        return grain_dataset(self, range(start, self._end(epochs)), num_workers)
+        if start is not None:
+            check_integer("start", start, minimum=0)
+        return tf_dataset(self, start)
 
 
 def _check_timesteps(timesteps):

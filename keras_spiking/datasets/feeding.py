@@ -18,7 +18,7 @@ def batches_ahead(dataset, numbers):
     """Yields the batches of these numbers in order, some of which are made ahead.
 
     Args:
-        dataset: `EventDataset`, whose `workers`, `use_multiprocessing` and
+        dataset: `OrderedDataset`, whose `workers`, `use_multiprocessing` and
             `max_queue_size` hold.
         numbers: Iterable of integers.
     """
@@ -96,12 +96,12 @@ class _ByNumber:
         return self.dataset._batch(self.numbers[index])
 
 
-def tf_dataset(dataset):
+def tf_dataset(dataset, start):
     import tensorflow as tf
 
-    passes = _Passes(dataset)
+    passes = _Passes(dataset) if start is None else itertools.count(start)
 
-    def epoch():
+    def batches():
         return batches_ahead(dataset, passes)
 
     def specification(path, array):
@@ -118,8 +118,10 @@ def tf_dataset(dataset):
     else:
         x = specification(dataset.inputs, x)
     signature = (x, specification(("labels",), labels))
-    batches = tf.data.Dataset.from_generator(epoch, output_signature=signature)
-    return batches.apply(tf.data.experimental.assert_cardinality(len(dataset)))
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    if start is not None:
+        return data
+    return data.apply(tf.data.experimental.assert_cardinality(len(dataset)))
 
 
 def torch_loader(dataset, num_workers):

@@ -1,17 +1,15 @@
 """Spoken words: waveforms, for an encoder or a spectrogram before a network."""
 
-import math
 import os
 import wave
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
 from keras_spiking.datasets.archives import find_dataset
 from keras_spiking.datasets.downloads import Archive
+from keras_spiking.datasets.ordered_dataset import OrderedDataset
 from keras_spiking.datasets.readers.binary import damage
-from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
 
@@ -20,7 +18,7 @@ _NOISE = "_background_noise_"
 _ADDRESS = "https://storage.googleapis.com/download.tensorflow.org/data/"
 
 
-class SpeechCommands(keras.utils.PyDataset):
+class SpeechCommands(OrderedDataset):
     """Speech Commands v0.02: 35 spoken words, a second each, as waveforms.
 
     84,843 recordings for training, 9,981 for validation and 11,005 for testing.
@@ -42,6 +40,7 @@ class SpeechCommands(keras.utils.PyDataset):
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
             `False`.
         seed: Integer >= 0, decides the order. Defaults to `0`.
+        drop_remainder, shard: See `OrderedDataset`.
         download: Boolean, whether to download what the folder lacks, by pooch
             (`pip install pooch`). An interrupted download goes on the next time.
             Defaults to `False`.
@@ -65,20 +64,14 @@ class SpeechCommands(keras.utils.PyDataset):
         classes: Sequence[str] | None = None,
         shuffle: bool = False,
         seed: int = 0,
+        drop_remainder: bool = False,
+        shard: tuple[int, int] | None = None,
         download: bool = False,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        super().__init__(
-            workers=check_integer("workers", workers, minimum=0),
-            use_multiprocessing=check_bool("use_multiprocessing", use_multiprocessing),
-            max_queue_size=check_integer("max_queue_size", max_queue_size, minimum=1),
-        )
-        self.batch_size = check_integer("batch_size", batch_size, minimum=1)
         self.length = check_integer("length", length, minimum=1)
-        self.shuffle = check_bool("shuffle", shuffle)
-        self.seed = check_integer("seed", seed, minimum=0)
         check_choice("split", split, ("train", "val", "test"))
         name = "speech_commands_v0.02.tar.gz"
         archives = {name: Archive("6b74f3901214cb2c2934e98196829835", _ADDRESS + name)}
@@ -100,30 +93,24 @@ class SpeechCommands(keras.utils.PyDataset):
         chosen = sorted(name for name in names if name.split("/")[0] in label_of)
         self.paths = [root / name for name in chosen]
         self.labels = np.array([label_of[name.split("/")[0]] for name in chosen])
-        self.epoch = 0
-        self.order = self._order()
-
-    def _order(self):
-        if not self.shuffle:
-            return np.arange(len(self.paths))
-        return np.random.default_rng((self.seed, self.epoch)).permutation(
-            len(self.paths)
+        super().__init__(
+            len(self.paths),
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            shard=shard,
+            workers=workers,
+            use_multiprocessing=use_multiprocessing,
+            max_queue_size=max_queue_size,
         )
 
-    def on_epoch_end(self):
-        self.epoch += 1
-        self.order = self._order()
-
-    def __len__(self):
-        return math.ceil(len(self.paths) / self.batch_size)
-
-    def __getitem__(self, index):
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        x = np.zeros((len(chosen), self.length), "float32")
-        for row, i in zip(x, chosen):
+    def make(self, epoch: int, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = np.zeros((len(indices), self.length), "float32")
+        for row, i in zip(x, indices):
             samples = read_waveform(self.paths[i])[: self.length]
             row[: len(samples)] = samples
-        return x, self.labels[chosen]
+        return x, self.labels[indices]
 
 
 def read_waveform(path: str | os.PathLike) -> np.ndarray:

@@ -192,6 +192,8 @@ def test_tf_data_with_workers():
     data = make(workers=3).to_tf_data()
     found = [(x.numpy(), y.numpy()) for _ in range(2) for x, y in data]
     check_equal(found, by_index(make(), 2))
+    rest = make(workers=3).to_tf_data(start=5).take(7)
+    check_equal([(x.numpy(), y.numpy()) for x, y in rest], by_index(make(), 2)[5:])
 
 
 @pytest.mark.once
