@@ -10,6 +10,7 @@ from keras_spiking.datasets.archives import find_dataset
 from keras_spiking.datasets.downloads import Archive
 from keras_spiking.datasets.ordered_dataset import OrderedDataset
 from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
 
@@ -71,7 +72,11 @@ class SpeechCommands(OrderedDataset):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
+        # Before the archive is unpacked.
         self.length = check_integer("length", length, minimum=1)
+        check_integer("batch_size", batch_size, minimum=1)
+        check_integer("seed", seed, minimum=0)
+        check_bool("shuffle", shuffle)
         check_choice("split", split, ("train", "val", "test"))
         name = "speech_commands_v0.02.tar.gz"
         archives = {name: Archive("6b74f3901214cb2c2934e98196829835", _ADDRESS + name)}
