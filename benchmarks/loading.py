@@ -13,6 +13,7 @@ it takes to index them, in how much memory, and how many can be read in a second
 """
 
 import argparse
+import functools
 import importlib
 import json
 import os
@@ -106,16 +107,21 @@ class Files:
         return self.transform(self.read(path)), int(path.parent.name)
 
 
-def loader(dataset, options, **kwargs):
+def in_loaders(name, dataset, options, **kwargs):
+    """The same in PyTorch's loader, without and with processes of its own."""
     import torch
 
-    return torch.utils.data.DataLoader(
-        dataset,
-        batch_size=options.batch,
-        shuffle=True,
-        num_workers=options.workers,
-        **kwargs,
-    )
+    for workers in (0, options.workers):
+        make = functools.partial(
+            torch.utils.data.DataLoader,
+            dataset,
+            batch_size=options.batch,
+            shuffle=True,
+            num_workers=workers,
+            **kwargs,
+        )
+        processes = f"DataLoader, {workers} processes" if workers else "1 thread"
+        yield f"{name}, {processes}", make
 
 
 def tonic_loaders(folder, cache, options):
@@ -132,8 +138,7 @@ def tonic_loaders(folder, cache, options):
             frames, cache_path=os.path.join(cache, "tonic")
         )
     collate = tonic.collation.PadTensors()
-    name = f"Tonic, DataLoader, {options.workers} processes"
-    yield name, lambda: loader(frames, options, collate_fn=collate)
+    yield from in_loaders("Tonic", frames, options, collate_fn=collate)
 
 
 def spikingjelly_loaders(folder, cache, options):
@@ -152,8 +157,7 @@ def spikingjelly_loaders(folder, cache, options):
             np.savez_compressed(stored.with_suffix(".npz"), frames=frames[i][0])
             frames.paths[i] = stored.with_suffix(".npz")
         frames.read, frames.transform = utils.load_npz_frames, lambda x: x
-    name = f"SpikingJelly, DataLoader, {options.workers} processes"
-    yield name, lambda: loader(frames, options)
+    yield from in_loaders("SpikingJelly", frames, options)
 
 
 def loaders(folder, cache, options):
