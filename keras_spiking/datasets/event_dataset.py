@@ -60,8 +60,9 @@ class EventDataset(OrderedDataset):
             `None`.
         mix: `EventMix` or `None`: mixes recordings, and labels with them. Defaults
             to `None`.
-        sort: Boolean, whether to order events by time before they are represented,
-            for cameras and transforms that do not keep the order. Defaults to `False`.
+        sort: Boolean, whether to order events by time, as they are read and before
+            they are represented, for cameras and transforms that do not keep the order.
+            Defaults to `False`.
         shuffle: Boolean, whether every epoch has an order of its own. Defaults to
             `False`.
         seed: Integer >= 0, decides order and augmentation, whatever the number of

@@ -120,8 +120,11 @@ class Samples:
         with self._reading(epoch, index):
             return self.recordings[index]
 
+    def _in_order(self, events):
+        return sort_by_time(events) if self.sort else events
+
     def _frames(self, events, rng):
-        events = sort_by_time(events) if self.sort else events
+        events = self._in_order(events)
         return self._represent(events, self.sensor_shape, rng)
 
     def _augmented(self, epoch, index):
@@ -138,7 +141,7 @@ class Samples:
         if self.cache:
             return self._stored(index)
         events, label = self._read(epoch, index)
-        return as_events(events), label
+        return self._in_order(as_events(events)), label
 
     def _stored(self, index):
         """Events or their representation, from the cache, and the label.
@@ -149,18 +152,18 @@ class Samples:
             fingerprint, label = identify(self.recordings, index)
         # A new format leaves aside what an older version stored.
         key = {"recording": fingerprint, "format": 2}
+        if self.sort:
+            key["sort"] = True
         if self._changes_events:
             return self.cache.get(key, lambda: self._decode(index)), label
         kind = type(self.representation)
         key["representation"] = [kind.__module__, kind.__qualname__]
         key["config"] = configuration(self.representation)
         key["sensor_shape"] = self.sensor_shape
-        if self.sort:
-            key["sort"] = True
         return self.cache.get(key, lambda: self._computed(index)), label
 
     def _decode(self, index):
-        return as_events(self._read(0, index)[0])
+        return self._in_order(as_events(self._read(0, index)[0]))
 
     def _computed(self, index):
         if hasattr(self.representation, "from_chunks") and not self.sort:

@@ -205,12 +205,46 @@ def test_random_transforms_follow_seed_and_epoch(make):
     assert not np.array_equal(first, frames(1, 0, 1))
 
 
-def test_unsorted_events(tmp_path):
-    class Backwards(Recorded):
-        def __getitem__(self, index):
-            events, label = super().__getitem__(index)
-            return events[::-1], label
+def test_random_transforms_in_several_threads():
+    def make(**kwargs):
+        return EventDataset(
+            Recorded(Jitter(500), count=12),
+            Frames(number=4),
+            augmentation=Jitter(500),
+            sort=True,
+            batch_size=2,
+            **kwargs,
+        )
 
+    expected = make().batches(epochs=2)
+    for (x, _), (same, _) in zip(make(workers=3).batches(epochs=2), expected):
+        np.testing.assert_array_equal(x, same)
+
+
+class Backwards(Recorded):
+    def __getitem__(self, index):
+        events, label = super().__getitem__(index)
+        return events[::-1], label
+
+
+def test_augmentation_gets_events_in_order(tmp_path):
+    def check(events, sensor_shape, rng):
+        assert np.all(np.diff(events["t"]) >= 0)
+        return events
+
+    for kwargs in ({}, {"cache_dir": tmp_path}, {"cache_dir": tmp_path}):
+        check_frames(
+            ragged(
+                Backwards(),
+                Frames(duration=500),
+                augmentation=check,
+                sort=True,
+                **kwargs,
+            )
+        )
+
+
+def test_unsorted_events(tmp_path):
     with pytest.raises(ValueError, match=r"backwards.*EventDataset\(..., sort=True\)"):
         ragged(Backwards(), Frames(duration=500))[0]
     check_frames(ragged(Backwards(), Frames(duration=500), sort=True))
