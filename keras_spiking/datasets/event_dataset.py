@@ -36,7 +36,9 @@ class EventDataset(OrderedDataset):
     NumPy and Python, which `seed` decides for them.
 
     What is in a batch depends on `seed` and the epoch only. Keras may still ask for
-    batches in another order: `fit(..., shuffle=False)` keeps it.
+    batches in another order: `fit(..., shuffle=False)` keeps it. `OrderedDataset` has
+    the methods that yield batches from any one on (`batches`), choose the epoch
+    (`set_epoch`), and make loaders of PyTorch (`to_torch`) and Grain (`to_grain`).
 
     Args:
         recordings: Indexable of `(events, label)` with a length: `Recordings`, a
