@@ -31,7 +31,7 @@ def batches(data, batch_size):
 
 
 def thresholds(
-    graph, data, timesteps, method, percentile, scale, channel_wise, size, verbose
+    graph, data, timesteps, method, percentile, scale, channel_wise, size, verbose=0
 ):
     """The threshold for each rectifier of a graph, by its name.
 
