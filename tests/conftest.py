@@ -2,6 +2,10 @@ import keras
 import pytest
 
 BACKEND = keras.config.backend()
+if BACKEND == "jax":
+    import initial_weights
+
+    initial_weights.install()
 
 
 def pytest_configure(config):
