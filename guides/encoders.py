@@ -99,11 +99,16 @@ for name, weight, encoder in (
 ):
     inputs = weight * encoder(keras.ops.array([[0.75]]))
     neuron = keras_spiking.layers.LIFLayer(tau=4.0, v_threshold=0.4, name="neuron")
-    monitor = keras_spiking.callbacks.StateMonitor(before_reset=True)
-    v = monitor.record(neuron, inputs)["neuron"][0, :, 0]
+    monitor = keras_spiking.callbacks.StateMonitor
+    v = monitor().record(neuron, inputs)["neuron"][0, :, 0]
+    h = monitor(before_reset=True).record(neuron, inputs)["neuron"][0, :, 0]
     s = keras.ops.convert_to_numpy(neuron(inputs))[0, :, 0]
     figure = keras_spiking.visualization.plot_neuron(
-        v, s, v_threshold=0.4, title=f"One neuron driven by the {name} code of 0.75"
+        v,
+        s,
+        v_threshold=0.4,
+        title=f"One neuron driven by the {name} code of 0.75",
+        h=h,
     )
     figure.savefig(f"encoder_neuron_{name}.png", dpi=100)
     print(f"With the {name} code, the neuron fires {sum(s):.0f} times in 32 steps.")

@@ -1,4 +1,4 @@
-"""Draws the pictures of `docs/concepts.md` into `docs/pictures/`.
+"""Draws the pictures of `docs/concepts.md` and `docs/gallery.md` into `docs/pictures/`.
 
 KERAS_BACKEND=numpy python docs/site/pictures.py
 """
@@ -28,9 +28,9 @@ def save(figure, name):
     figure.savefig(FOLDER / f"{name}.png", dpi=110, metadata={"Software": None})
 
 
-def response(neurons, current):
-    """Potential before the reset and spikes of one neuron."""
-    monitor = keras_spiking.callbacks.StateMonitor(before_reset=True)
+def response(neurons, current, before_reset=True):
+    """Potential, before the reset or after it, and spikes of one neuron."""
+    monitor = keras_spiking.callbacks.StateMonitor(before_reset=before_reset)
     inputs = keras.ops.convert_to_tensor(current[None, :, None])
     v = monitor.record(neurons, inputs)[neurons.name][0, :, 0]
     return v, keras.ops.convert_to_numpy(neurons(inputs))[0, :, 0]
@@ -39,7 +39,9 @@ def response(neurons, current):
 def neuron(current):
     lif = keras_spiking.layers.LIFLayer(tau=5.0, name="lif")
     title = "A leaky integrate-and-fire neuron"
-    save(plot_neuron(*response(lif, current), title=title, figsize=(8, 3.6)), "neuron")
+    h, spikes = response(lif, current)
+    v, _ = response(lif, current, before_reset=False)
+    save(plot_neuron(v, spikes, h=h, title=title, figsize=(8, 3.6)), "neuron")
 
 
 def three_neurons(current):
@@ -132,6 +134,23 @@ def containers():
     save(figure, "containers")
 
 
+def energies():
+    x = keras.random.uniform((8, 10, 40), seed=0)
+    model = keras.Sequential(
+        [
+            keras.Input((10, 40)),
+            keras.layers.Dense(64, name="dense_1"),
+            keras_spiking.layers.LIFLayer(),
+            keras.layers.Dense(32, name="dense_2"),
+            keras_spiking.layers.LIFLayer(),
+            keras.layers.Dense(10, name="readout"),
+        ]
+    )
+    keras_spiking.calibrate(model, x)
+    report = keras_spiking.energy.report(model, x)
+    save(report.plot(figsize=(9, 3.6)), "energy")
+
+
 def _box(x, y, lightness):
     from matplotlib.patches import Rectangle
 
@@ -146,6 +165,7 @@ def _box(x, y, lightness):
 
 
 def main():
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(4)
     current = np.repeat(rng.uniform(0.2, 2.6, 12), 5).astype("float32")
     neuron(current)
@@ -153,6 +173,7 @@ def main():
     codes()
     surrogate()
     containers()
+    energies()
 
 
 if __name__ == "__main__":

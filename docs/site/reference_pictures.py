@@ -159,7 +159,7 @@ def draw_encoder(name):
     if np.isin(values, (0, 1)).all():
         figure = visualization.plot_spikes(values, title="", figsize=(8, 3))
     else:
-        figure = visualization.plot_heat_map(values, title="", figsize=(8, 3))
+        figure = visualization.plot_heat_map(values, "", "Value", figsize=(8, 3))
     save(figure, "layers", name)
 
 
@@ -190,7 +190,9 @@ def plots():
     neurons = layers.LIFLayer(tau=5.0, name="lif")
     current = current_of("LIFLayer")
     outputs = neurons(current[None, :, None])
-    potential = potential_of(neurons, current[None, :, None])
+    before = potential_of(neurons, current[None, :, None])
+    monitor = callbacks.StateMonitor()
+    after = monitor.record(neurons, current[None, :, None])["lif"][0, :, 0]
     model = keras.Sequential(
         [
             keras.Input((20, 12)),
@@ -210,7 +212,7 @@ def plots():
     return {
         "plot_spikes": lambda f: f(spikes, **size),
         "plot_neuron": lambda f: f(
-            potential, keras.ops.convert_to_numpy(outputs)[0, :, 0], **size
+            after, keras.ops.convert_to_numpy(outputs)[0, :, 0], h=before, **size
         ),
         "plot_heat_map": lambda f: f(np.cumsum(spikes - rates, axis=0), **size),
         "plot_bars": lambda f: f(

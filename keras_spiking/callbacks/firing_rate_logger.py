@@ -95,9 +95,10 @@ class FiringRateLogger(keras.callbacks.Callback):
                 warnings.warn(_REMEDIES[state].format(names), stacklevel=2)
 
 
-# Of neurons, in an epoch.
-_SILENT = 0.99
-_SATURATED = 0.9
+# A layer is silent, or saturated, if that share of its neurons is.
+SILENT = 0.99
+SATURATED = 0.9
+ALWAYS = 0.99  # the share of steps in which a saturated neuron fires, at least
 
 _REMEDIES = {
     "not finite": "{}: outputs or states are not finite. See "
@@ -224,11 +225,11 @@ class _Counter:
             return "not finite"
         steps = float(ops.convert_to_numpy(self.steps))
         spikes = ops.convert_to_numpy(self.spikes)
-        if steps and np.mean(spikes == 0.0) >= _SILENT:
+        if steps and np.mean(spikes == 0.0) >= SILENT:
             return "silent"
         # Neurons that may fire more than once in a step do that without being stuck.
-        always = (spikes >= 0.99 * steps) & (spikes <= steps)
-        return "saturated" if steps and np.mean(always) >= _SATURATED else None
+        always = (spikes >= ALWAYS * steps) & (spikes <= steps)
+        return "saturated" if steps and np.mean(always) >= SATURATED else None
 
     def reset(self):
         for variable in (self.spikes, self.steps, self.not_finite):

@@ -17,11 +17,9 @@ from keras_spiking.inspection.selection import Selector
 from keras_spiking.inspection.selection import check_layers
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.inspection.selection import select_layers
-from keras_spiking.layer_copy import copy_of
-from keras_spiking.layers import streaming
+from keras_spiking.inspection.states import states_before_step
+from keras_spiking.inspection.states import states_over_time
 from keras_spiking.layers.temporal_layer import TemporalLayer
-from keras_spiking.ops.time_loop import masked
-from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 
@@ -304,10 +302,7 @@ class StateMonitor(Monitor):
                 "leave it out of `layers`."
             )
         if run.caller(layer) is not layer:  # a SingleStep
-            states = streaming.previous_state()
-            if states is None:
-                x_t = ops.cast(x, layer.state_dtype)
-                states = layer.get_initial_state(x_t)
+            states = states_before_step(layer, x)
             sequence = ops.expand_dims(x, 1)
             self._note(run, name, sequence, states, None, lambda s: ops.squeeze(s, 1))
         return call(x, *args, **kwargs)
@@ -320,7 +315,16 @@ class StateMonitor(Monitor):
 
     def _note(self, run, name, inputs, states, mask, shaped=lambda states: states):
         layer = run.layers[name]
-        over_time = _states_over_time(layer, inputs, states, mask, self.before_reset)
+        methods = ("reset",) if self.before_reset else ()
+        over_time, noted = states_over_time(layer, inputs, states, mask, methods)
+        if self.before_reset and is_spiking(layer):
+            if "reset" not in noted:
+                raise ValueError(
+                    "`before_reset=True` needs neurons that reset by their method "
+                    f"`reset(h, spikes)`. {type(layer).__name__} '{layer.name}' does "
+                    "not: leave it out of `layers`."
+                )
+            over_time = (noted["reset"], *over_time[1:])
         for i, (state, values) in enumerate(layer.named(over_time).items()):
             run.note(name, shaped(values), f"/{state}" if i else "")
 
@@ -383,47 +387,6 @@ def _note_inputs(run, name, call, x, *args, **kwargs):
     if isinstance(x, (list, tuple)):
         return call(type(x)([run.note(name, x[0]), *x[1:]]), *args, **kwargs)
     return call(run.note(name, x), *args, **kwargs)
-
-
-def _states_over_time(layer, inputs, states, mask, before_reset):
-    """The states after every step, `(batch, time, ...)`, from the layer's own step."""
-    potentials = []
-
-    def noting_potentials(name, value):
-        if name != "reset":
-            return value
-
-        def reset(h, spikes):
-            potentials.append(h)
-            return value(h, spikes)
-
-        return reset
-
-    copy = copy_of(layer, noting_potentials)
-
-    def step_with_potential(x, states):
-        # The potential before the reset is one more state, which a mask holds.
-        potentials.clear()
-        y, states = copy.step(x, states[:-1])
-        if is_spiking(layer) and not potentials:
-            raise ValueError(
-                "`before_reset=True` needs neurons that reset by their method "
-                f"`reset(h, spikes)`. {type(layer).__name__} '{layer.name}' does "
-                "not: leave it out of `layers`."
-            )
-        return y, (*states, potentials[0] if potentials else states[0])
-
-    def states_as_outputs(x, states):
-        _, states = step(x, states)
-        return states, states
-
-    step = step_with_potential if before_reset else layer.step
-    states = (*states, states[0]) if before_reset else tuple(states)
-    sequences = ops.cast(inputs, layer.state_dtype)
-    if mask is not None:
-        step, sequences = masked(step), (sequences, mask)
-    over_time, _ = time_loop(states_as_outputs, sequences, states)
-    return (over_time[-1], *over_time[1:-1]) if before_reset else over_time
 
 
 def _variables(model):

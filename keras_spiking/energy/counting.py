@@ -207,13 +207,20 @@ def build(model, batch):
         model(keras.tree.map_structure(_symbol, batch))
 
 
-def batches(model, data, batch_size):
-    """Batches of data that fit a model's inputs and are finite."""
+def batches(model, data, batch_size, name="data"):
+    """Batches of data that fit a model's inputs and are finite.
+
+    Args:
+        model: Keras model.
+        data: Array of inputs, or a structure of arrays as the model takes it.
+        batch_size: Integer >= 1.
+        name: String, what the caller's argument is called.
+    """
     check_integer("batch_size", batch_size, minimum=1)
     data = keras.tree.map_structure(_to_array, data)
     arrays = keras.tree.flatten(data)
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
-    check_samples("data", arrays, inputs)
+    check_samples(name, arrays, inputs)
     for start in range(0, len(arrays[0]), batch_size):
         part = slice(start, start + batch_size)
         yield keras.tree.map_structure(operator.itemgetter(part), data)

@@ -25,6 +25,11 @@ def all_layers(model: keras.layers.Layer) -> Layers:
     two of them share a name, the names of those around them are put first:
     `"block_1/lif"`. A layer that is no model is one of its layers itself.
     """
+    return {name: layer for name, _, layer in layer_tree(model)}
+
+
+def layer_tree(model: keras.layers.Layer) -> list[tuple[str, int, keras.layers.Layer]]:
+    """Tuples of the name in `all_layers`, how deep inside it is, and the layer."""
     found, seen = [], set()
 
     def walk(layer, path):
@@ -38,10 +43,10 @@ def all_layers(model: keras.layers.Layer) -> Layers:
     if isinstance(model, keras.Model):
         found = [(path[1:], layer) for path, layer in found[1:]]
     count = collections.Counter(path[-1] for path, _ in found)
-    return {
-        path[-1] if count[path[-1]] == 1 else "/".join(path): layer
+    return [
+        (path[-1] if count[path[-1]] == 1 else "/".join(path), len(path) - 1, layer)
         for path, layer in found
-    }
+    ]
 
 
 def _inner_layers(layer):

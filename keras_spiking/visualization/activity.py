@@ -44,15 +44,36 @@ def plot_network_activity(
 
     select_layers(model, None, returns_sequences)
     recorded = OutputMonitor(layers=returns_sequences).record(model, data)
-    names, spikes = list(recorded), list(recorded.values())
+    over_time = {
+        name: s.mean(axis=tuple(i for i in range(s.ndim) if i != 1))
+        for name, s in recorded.items()
+    }
+    rates = {name: s.mean(axis=(0, 1)).reshape(-1) for name, s in recorded.items()}
+    return plot_rates(over_time, rates, title, figsize)
+
+
+def plot_rates(
+    rates_over_time: dict[str, np.ndarray],
+    neuron_rates: dict[str, np.ndarray],
+    title: str,
+    figsize: tuple[float, float],
+):
+    """The picture of `plot_network_activity`.
+
+    Args:
+        rates_over_time: Dictionary from names of layers to arrays `(time,)`.
+        neuron_rates: The same to arrays `(neurons,)`.
+        title: String.
+        figsize: Width and height in inches.
+    """
+    names, rates = list(neuron_rates), list(neuron_rates.values())
     figure = new_figure(figsize)
     over_time, over_neurons = figure.subplots(1, 2, width_ratios=[3, 2])
     styles = ("-", "--", "-.", ":")
     colors = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-    for i, s in enumerate(spikes):
-        rate = s.mean(axis=tuple(j for j in range(s.ndim) if j != 1))
+    for i, (name, rate) in enumerate(rates_over_time.items()):
         style, color = styles[i % len(styles)], colors[i % len(colors)]
-        over_time.plot(rate, style, color=color, marker=".", label=names[i])
+        over_time.plot(rate, style, color=color, marker=".", label=name)
     over_time.set(
         title="Mean over neurons",
         xlabel="Time (steps)",
@@ -62,7 +83,6 @@ def plot_network_activity(
     integer_ticks(over_time.xaxis)
     over_time.legend(fontsize=8)
     over_time.grid(color=GREY, alpha=0.3)
-    rates = [s.mean(axis=(0, 1)).reshape(-1) for s in spikes]
     over_neurons.boxplot(
         rates, orientation="horizontal", whis=(0, 100), medianprops={"color": ORANGE}
     )

@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
+from keras_spiking.visualization.figure import integer_ticks
 from keras_spiking.visualization.figure import new_figure
 from keras_spiking.visualization.figure import to_array
 
@@ -59,6 +60,8 @@ def plot_frames(
         axes.set_title(f"Step {step}", fontsize=9)
         axes.set_xlabel("x (pixels)", fontsize=8)
         axes.tick_params(labelsize=7)
+        integer_ticks(axes.xaxis)
+        integer_ticks(axes.yaxis)
     figure.axes[0].set_ylabel("y (pixels)", fontsize=8)
     figure.suptitle(f"{title} (on: orange, off: blue)")
     return figure
@@ -89,6 +92,8 @@ def animate_frames(
     axes = figure.subplots()
     image = axes.imshow(images[0])
     axes.set(xlabel="x (pixels)", ylabel="y (pixels)")
+    integer_ticks(axes.xaxis)
+    integer_ticks(axes.yaxis)
 
     def show(step):
         image.set_data(images[step])

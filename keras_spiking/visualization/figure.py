@@ -40,4 +40,7 @@ def to_array(name, values, ndim, meaning):
 def integer_ticks(axis):
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    steps = [1, 2, 5, 10]
+    axis.set_major_locator(
+        MaxNLocator("auto", integer=True, min_n_ticks=1, steps=steps)
+    )

@@ -1,4 +1,5 @@
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_spiking.validation import check_bool
 from keras_spiking.visualization.figure import BLUE
@@ -37,12 +38,14 @@ def plot_spikes(
     spikes = to_array("spikes", spikes, 2, "(time, neurons)")
     timesteps, neurons = spikes.shape
     figure = new_figure(figsize)
-    widths = [6, 1] if firing_rate else [1]
+    # Room for the label of the rates, which is as wide in narrow figures.
+    width = max(figsize[0] / 7, 0.75)
+    widths = [figsize[0] - width, width] if firing_rate else [1]
     shape = {"ncols": len(widths), "width_ratios": widths}
     raster, *others = figure.subplots(**shape, sharey=True, squeeze=False)[0]
     time, neuron = np.nonzero(spikes)
-    # As tall as a row, so that marks of neighbours do not merge.
-    height = figsize[1] * 72 * 0.7 / neurons
+    # Not as tall as a row, so that marks of neighbours do not merge.
+    height = figsize[1] * 72 * 0.5 / neurons
     raster.scatter(time, neuron, marker="|", s=np.clip(height, 1, 12) ** 2, color=BLUE)
     raster.set(
         title=title,
@@ -55,7 +58,8 @@ def plot_spikes(
     integer_ticks(raster.yaxis)
     for rates in others:
         rates.barh(np.arange(neurons), spikes.mean(0), height=0.8, color=ORANGE)
-        rates.set(xlim=(0, 1), xlabel="Firing rate\n(spikes per step)")
+        rates.set(xlim=(0, 1), xticks=[0, 1])
+        rates.set_xlabel("Spikes\nper step", loc="right")
         rates.tick_params(labelleft=False)
     return figure
 
@@ -63,21 +67,28 @@ def plot_spikes(
 def plot_neuron(
     v: np.ndarray,
     spikes: np.ndarray,
-    v_threshold: float = 1.0,
+    v_threshold: ArrayLike | None = 1.0,
     v_reset: float | None = 0.0,
     title: str = "Membrane potential and spikes of one neuron",
     figsize: tuple[float, float] = (8, 4.5),
+    *,
+    h: ArrayLike | None = None,
 ):
     """One neuron's membrane potential over time, and its spikes below.
 
     Args:
-        v: Array `(time,)`, the membrane potential.
+        v: Array `(time,)`, the membrane potential. That after the reset never reaches
+            the threshold: give `h` as well.
         spikes: Array `(time,)` of zeros and ones.
-        v_threshold: Float, drawn as a line. Defaults to `1.0`.
+        v_threshold: Float, or array `(time,)` of one that adapts, drawn as a line; or
+            `None`. Defaults to `1.0`.
         v_reset: Float, drawn as a line, or `None` for a soft reset. Defaults to
             `0.0`.
         title: String.
         figsize: Width and height in inches. Defaults to `(8, 4.5)`.
+        h: Array `(time,)`, the membrane potential before the reset, as
+            `StateMonitor(before_reset=True)` records it: each reset is drawn as a fall
+            from `h` to `v`. Defaults to `None`.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -85,21 +96,35 @@ def plot_neuron(
     Example:
 
     >>> figure = keras_spiking.visualization.plot_neuron(
-    ...     v=[0.4, 0.8, 0.0, 0.5], spikes=[0, 0, 1, 0]
+    ...     v=[0.4, 0.8, 0.0, 0.5], spikes=[0, 0, 1, 0], h=[0.4, 0.8, 1.1, 0.5]
     ... )
     """
     v = to_array("v", v, 1, "(time,)")
     spikes = to_array("spikes", spikes, 1, "(time,)")
-    if len(v) != len(spikes):
-        raise ValueError(
-            "`v` and `spikes` must have the same number of time steps. Received: "
-            f"{len(v)} and {len(spikes)}"
-        )
+    arrays = {"spikes": spikes}
+    if h is not None:
+        arrays["h"] = to_array("h", h, 1, "(time,)")
+    if v_threshold is not None and np.ndim(v_threshold):
+        arrays["v_threshold"] = to_array("v_threshold", v_threshold, 1, "(time,)")
+    for name, values in arrays.items():
+        if len(v) != len(values):
+            raise ValueError(
+                f"`v` and `{name}` must have the same number of time steps. Received: "
+                f"{len(v)} and {len(values)}"
+            )
     figure = new_figure(figsize)
     above, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
     time = np.arange(len(v))
-    above.plot(time, v, color=BLUE, marker=".", label="Membrane potential")
-    above.axhline(v_threshold, color=ORANGE, linestyle="--", label="Threshold")
+    steps, potential = time, v
+    if "h" in arrays:
+        steps = np.repeat(time, 2)
+        potential = np.stack([arrays["h"], v], axis=1).reshape(-1)
+    above.plot(steps, potential, color=BLUE, marker=".", label="Membrane potential")
+    style = {"color": ORANGE, "linestyle": "--", "label": "Threshold"}
+    if "v_threshold" in arrays:
+        above.plot(time, arrays["v_threshold"], **style)
+    elif v_threshold is not None:
+        above.axhline(v_threshold, **style)
     if v_reset is not None:
         above.axhline(v_reset, color=GREEN, linestyle=":", label="Reset")
     above.set(title=title, ylabel="Membrane potential")

@@ -16,7 +16,7 @@ from public import PACKAGE
 from public import public_modules
 
 BACKENDS = {"jax", "tensorflow", "torch", "openvino"}
-OPTIONAL = {"aedat", "cupy", "h5py", "matplotlib", "nir", "pandas", "scipy"}
+OPTIONAL = {"aedat", "cupy", "h5py", "matplotlib", "nir", "pandas", "plotly", "scipy"}
 # Its classes have base classes of hls4ml's.
 NEEDS_OPTIONAL = {"keras_spiking.export.hls4ml_layers"}
 

@@ -63,6 +63,26 @@ def test_neuron_shows_threshold_and_reset():
     assert len(soft.axes[0].lines) == 2
 
 
+def test_neuron_falls_from_the_potential_before_the_reset():
+    above, _ = visualization.plot_neuron(
+        v=[0.4, 0.0, 0.3], spikes=[0, 1, 0], h=[0.4, 1.2, 0.3], v_threshold=[1, 1, 1.1]
+    ).axes
+    line, threshold, _ = above.lines
+    np.testing.assert_array_equal(line.get_xdata(), [0, 0, 1, 1, 2, 2])
+    np.testing.assert_allclose(line.get_ydata(), [0.4, 0.4, 1.2, 0.0, 0.3, 0.3])
+    np.testing.assert_allclose(threshold.get_ydata(), [1.0, 1.0, 1.1])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("width", [2.0, 3.0, 8.0])
+def test_labels_of_narrow_rasters_are_inside(width):
+    figure = visualization.plot_spikes(SPIKES, figsize=(width, 2.0))
+    drawn(figure)
+    for axes in figure.axes:
+        box = axes.xaxis.label.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0
+
+
 def test_heat_map_has_time_on_the_horizontal_axis():
     values = np.arange(12.0).reshape(4, 3)
     axes = visualization.plot_heat_map(values).axes[0]
@@ -170,6 +190,8 @@ def test_bad_arguments():
 def test_neuron_with_other_number_of_spikes():
     with pytest.raises(ValueError, match="same number of time steps"):
         visualization.plot_neuron([0.0, 1.0], [0])
+    with pytest.raises(ValueError, match="`v` and `h` must have the same number"):
+        visualization.plot_neuron([0.0, 1.0], [0, 1], h=[1.0])
 
 
 def test_without_matplotlib_the_package_is_named():
