@@ -14,6 +14,8 @@ from keras_spiking.datasets.limits import Counted
 from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
 from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.files import claimed
+from keras_spiking.files import remove_leftovers
 
 _UNPACKED = "unpacked"
 
@@ -104,9 +106,10 @@ def _unpack(archive, target, max_unpacked_bytes):
     """
     budget = UnpackedBytes(archive, max_unpacked_bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
     try:
-        with damage(archive, "an archive"):
+        with claimed(temporary, wait=True), damage(archive, "an archive"):
             if archive.suffix == ".zip":
                 _unpack_zip(archive, temporary, budget)
             else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_spiking.datasets.events import as_events
+from keras_spiking.files import claimed
 
 
 @contextlib.contextmanager
@@ -22,7 +23,7 @@ def replacing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".part-{uuid.uuid4().hex}"
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb") as file, claimed(temporary, wait=True):
             yield file
         os.replace(temporary, path)
     except BaseException:

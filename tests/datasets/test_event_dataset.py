@@ -259,15 +259,6 @@ def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert dataset[0][0].shape[0] == 4
 
 
-def test_damaged_cache_entry_is_not_taken_for_whole(tmp_path):
-    dataset = EventDataset(gestures(1), Frames(number=4), cache_dir=tmp_path)
-    dataset.prepare(verbose=0)
-    (path,) = tmp_path.rglob("*.npz")
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="damaged.*Delete it"):
-        dataset[0]
-
-
 def test_cache_of_a_collection_without_fingerprints(tmp_path):
     plain = EventDataset(TonicLike(), Frames(number=4))[0]
     for _ in range(2):
