@@ -119,9 +119,9 @@ def claimed(path, wait=False):
         os.close(descriptor)
 
 
-def remove_leftovers(folder):
+def remove_leftovers(folder, pattern=".part-*"):
     """Removes what killed processes were writing to a folder: nobody claims it."""
-    for path in pathlib.Path(folder).glob(".part-*"):
+    for path in pathlib.Path(folder).glob(pattern):
         with contextlib.suppress(OSError), claimed(path) as mine:
             # What is empty may have been made a moment ago, to be claimed next.
             if mine and path.is_dir() and any(path.iterdir()):

@@ -2,6 +2,7 @@
 
 import io
 import signal
+import tempfile
 import zipfile
 
 import children
@@ -35,10 +36,13 @@ def test_in_the_compiler(kernels, tmp_path, monkeypatch):
     compiler.compiler.cache_clear(), compiler._command.cache_clear()
     monkeypatch.setenv("CC", str(script))
     monkeypatch.setenv("KILL", "yes")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert children.run(compiler.load, TEXT) == KILLED
     assert not kernels.exists()
+    assert len(list(tmp_path.glob("keras_spiking-*"))) == 1
     monkeypatch.delenv("KILL")
     assert compiler.load(TEXT).answer() == 42
+    assert not list(tmp_path.glob("keras_spiking-*"))
 
 
 @pytest.mark.parametrize("function", ["_seal", "os.replace", "_remove_oldest"])

@@ -23,6 +23,8 @@ import tempfile
 
 from keras_spiking.backends.kernels import cache
 from keras_spiking.backends.kernels.cache import folder as cache_folder
+from keras_spiking.files import claimed
+from keras_spiking.files import remove_leftovers
 
 # Results shall not depend on how a compiler groups operations: no `-ffast-math`,
 # no contraction. What is left out is only the bookkeeping of errors, and two passes
@@ -180,7 +182,8 @@ def _private_folder():
     with _explained():
         folder = tempfile.mkdtemp(prefix="keras_spiking-", dir=place)
     try:
-        yield pathlib.Path(folder)
+        with claimed(folder, wait=True):
+            yield pathlib.Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -210,6 +213,7 @@ def _compile(text, flags):
     glibc = sys.platform == "linux" and platform.machine() == "x86_64"
     attempts = [VECTOR_MATH, ()] if glibc else [()]
     with _private_folder() as folder:
+        remove_leftovers(folder.parent, "keras_spiking-*")
         source, library = folder / "kernel.c", folder / "kernel.so"
         with _explained():
             source.write_text(text, "utf-8")
