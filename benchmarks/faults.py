@@ -2,10 +2,10 @@
 
     KERAS_BACKEND=torch python benchmarks/faults.py
 
-Each attempt is a process that goes on with `--resume` where the one before it has ended.
-Prints what each kind of fault did, whether checkpoint, table, report and network equal
-those of the training without faults, bit for bit, what is left on the disk, and how the
-resident memory of that training grew.
+Each attempt is a process that goes on with `--resume` where the one before it ended.
+Prints what each kind of fault did, whether checkpoint, table and report equal those of
+the training without faults, bit for bit, what is left on the disk, and how the resident
+memory of that training grew.
 """
 
 import argparse
@@ -286,13 +286,13 @@ def without_faults(epochs, log):
             with open("/proc/self/statm") as file:
                 resident.append(int(file.read().split()[1]) * 4096 / 1e6)
 
-    def run():
+    def whole():
         progress.MoreLogs.on_train_batch_begin = begin
         code = train(arguments("whole", epochs))
         pathlib.Path("resident.json").write_text(json.dumps(resident))
         return code
 
-    if code := in_child(run, log):
+    if code := in_child(whole, log):
         sys.exit(
             f"The training without faults ended with {code}:\n{open('log').read()}"
         )
@@ -305,12 +305,11 @@ def differences():
     for name in ("history.csv", "report.json"):
         if not filecmp.cmp(whole / name, OUTPUT / name, shallow=False):
             found.append(name)
-    with np.load(whole / "checkpoint.npz") as a, np.load(OUTPUT / a_name) as b:
-        found += [n for n in {*a, *b} if n not in b or (a[n] != b[n]).any()]
+    name = "checkpoint.npz"
+    with np.load(whole / name) as a, np.load(OUTPUT / name) as b:
+        found += sorted({*a} ^ {*b})
+        found += [key for key in {*a} & {*b} if (a[key] != b[key]).any()]
     return found
-
-
-a_name = "checkpoint.npz"
 
 
 def main():

@@ -313,7 +313,12 @@ def test_missing_compiler_is_named(named, monkeypatch, caplog):
         compiler.load(TEXT)
 
 
-@pytest.mark.parametrize("text", ["true", "exit 3", "printf '\\377' >&2; exit 1"])
+GARBAGE = 'for a; do [ "$b" = -o ] && echo garbage > "$a"; b=$a; done; true'
+
+
+@pytest.mark.parametrize(
+    "text", ["true", "exit 3", "printf '\\377' >&2; exit 1", "kill -9 $$", GARBAGE]
+)
 def test_strange_compilers_are_reported(text, tmp_path, monkeypatch):
     forget()
     monkeypatch.setenv("CC", str(script(tmp_path, text)))

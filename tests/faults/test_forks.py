@@ -91,6 +91,18 @@ def test_a_data_set_is_sent_to_another_process(tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
+class Deadly(datasets.Frames):
+    def from_chunks(self, chunks, sensor_shape):
+        children.die()
+
+
+@pytest.mark.trains
+def test_a_worker_that_dies_is_told_of():
+    dataset = datasets.EventDataset(datasets.SyntheticGestures(2), Deadly(number=4))
+    with pytest.raises(RuntimeError, match=r"worker \(pid"):
+        list(dataset.to_torch(num_workers=1))
+
+
 @pytest.mark.trains
 def test_workers_of_a_loader_fill_one_cache(tmp_path):
     expected = [gestures()[i] for i in range(3)]

@@ -46,6 +46,11 @@ SPACE = 4 * 2**20
 _logger = logging.getLogger("keras_spiking")
 _hanging = set()  # commands that took too long: nobody waits for them again
 
+
+class NoLibrary(RuntimeError):
+    """A compiler has written what cannot be loaded."""
+
+
 # What has been loaded stays mapped (some 20 kB a library): frameworks keep addresses
 # of kernels, and JAX may still run one when Python has forgotten the layer.
 _handles = {}
@@ -133,7 +138,7 @@ def load(text, flags=()):
     if key not in _handles:
         try:
             handle = _map(cache.read(key) or _make(key, text, flags))
-        except OSError:  # it is whole, but not a library for this machine
+        except NoLibrary:  # what the cache has is whole, but none of this machine
             handle = _map(_make(key, text, flags))
         _handles.setdefault(key, handle)
     return ctypes.CDLL(key, handle=_handles[key])
@@ -160,7 +165,11 @@ def _make(key, text, flags):
 def _map(content):
     """Loads a library; returns its handle."""
     with _private_copy(content) as path:
-        return ctypes.CDLL(path)._handle
+        try:
+            return ctypes.CDLL(path)._handle
+        except OSError as error:
+            name = shlex.join(_command())
+            raise NoLibrary(f"{name} could not compile a kernel: {error}") from error
 
 
 @contextlib.contextmanager
