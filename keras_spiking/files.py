@@ -105,7 +105,7 @@ def claimed(path, wait=False):
     if fcntl is None:
         yield False
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nor wait for a pipe
     try:
         mine = True
         try:
@@ -122,6 +122,8 @@ def claimed(path, wait=False):
 def remove_leftovers(folder, pattern=".part-*"):
     """Removes what killed processes were writing to a folder: nobody claims it."""
     for path in pathlib.Path(folder).glob(pattern):
+        if path.is_symlink():
+            continue
         with contextlib.suppress(OSError), claimed(path) as mine:
             # What is empty may have been made a moment ago, to be claimed next.
             if mine and path.is_dir() and any(path.iterdir()):

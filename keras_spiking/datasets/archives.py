@@ -109,22 +109,27 @@ def _unpack(archive, target, max_unpacked_bytes):
     remove_leftovers(target.parent)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
     try:
-        with claimed(temporary, wait=True), damage(archive, "an archive"):
-            if archive.suffix == ".zip":
-                _unpack_zip(archive, temporary, budget)
-            else:
-                _unpack_tar(archive, temporary, budget)
-            # Some archives hold one archive for each class or subject.
-            for inner in sorted(p for p in temporary.rglob("*.zip") if p.is_file()):
-                _unpack_zip(inner, inner.with_suffix(""), budget)
-                inner.unlink()
-        try:
-            os.replace(temporary, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        with claimed(temporary, wait=True):  # until it has its name
+            with damage(archive, "an archive"):
+                _unpack_all(archive, temporary, budget)
+            try:
+                os.replace(temporary, target)
+            except OSError:
+                if not target.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unpack_all(archive, folder, budget):
+    if archive.suffix == ".zip":
+        _unpack_zip(archive, folder, budget)
+    else:
+        _unpack_tar(archive, folder, budget)
+    # Some archives hold one archive for each class or subject.
+    for inner in sorted(p for p in folder.rglob("*.zip") if p.is_file()):
+        _unpack_zip(inner, inner.with_suffix(""), budget)
+        inner.unlink()
 
 
 def _unpack_zip(path, folder, budget):
