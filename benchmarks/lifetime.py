@@ -4,7 +4,8 @@
 
 Prints the time to build and first call a network of 50 LIF layers (kernels of an equal
 layer are in the cache), the resident memory before and after `--count` models that were
-built, called and dropped, and before and after as many fits of one model.
+built, called and dropped, before and after as many fits of one model, and before and
+after `--steps` training steps of it.
 """
 
 import argparse
@@ -58,7 +59,9 @@ def growth(run, count):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=500)
-    count = parser.parse_args().count
+    parser.add_argument("--steps", type=int, default=10_000)
+    chosen = parser.parse_args()
+    count = chosen.count
     layers.LIFLayer()(X)
     print(timing.setting())
     rows = [["equal", deep(0.0)], ["different", deep(0.01)]]
@@ -70,6 +73,12 @@ def main():
         y = np.zeros((len(X), 32))
         fit = growth(lambda i: trained.fit(X, y, verbose=0), count)
         rows.append([f"{count} fits of one model", *fit])
+        many, targets = np.tile(X, (100, 1, 1)), np.tile(y, (100, 1))
+        epochs = {"batch_size": len(X), "verbose": 0}
+        steps = growth(
+            lambda i: trained.fit(many, targets, **epochs), chosen.steps // 100
+        )
+        rows.append([f"{chosen.steps:,} steps", *steps])
     print(timing.table(["", "before (MB)", "after (MB)", "after / before"], rows))
     alive = [x for x in gc.get_objects() if isinstance(x, layers.TemporalLayer)]
     print(f"Layers alive: {len(alive)}; libraries: {len(libraries._libraries)}")

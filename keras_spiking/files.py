@@ -1,9 +1,17 @@
 """Files and folders that appear complete or not at all."""
 
 import contextlib
+import ctypes
 import os
+import pathlib
 import shutil
+import sys
 import uuid
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 @contextlib.contextmanager
@@ -56,6 +64,8 @@ def complete_folder(path, names):
     os.mkdir(temporary)
     try:
         yield temporary
+        if kept and _exchange(temporary, path):
+            return
         if kept:
             os.rename(path, old)
         try:
@@ -67,3 +77,56 @@ def complete_folder(path, names):
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one, other):
+    """Swaps two names at once, if the system can, and returns whether it did."""
+    if sys.platform != "linux":
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE
+    names = os.fsencode(one), os.fsencode(other)
+    return rename is not None and not rename(here, names[0], here, names[1], swap)
+
+
+@contextlib.contextmanager
+def claimed(path, wait=False):
+    """Has a file or folder for this process alone, until it ends, however it does.
+
+    Yields whether that is so: some file systems have no locks.
+
+    Args:
+        path: Path of a file or folder that exists.
+        wait: Boolean, whether to wait for another process that has it.
+
+    Raises:
+        BlockingIOError: if another process has it, and is not waited for.
+    """
+    if fcntl is None:
+        yield False
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # nor wait for a pipe
+    try:
+        mine = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            mine = False
+        yield mine
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder, pattern=".part-*"):
+    """Removes what killed processes were writing to a folder: nobody claims it."""
+    for path in pathlib.Path(folder).glob(pattern):
+        if path.is_symlink():
+            continue
+        with contextlib.suppress(OSError), claimed(path) as mine:
+            # What is empty may have been made a moment ago, to be claimed next.
+            if mine and path.is_dir() and any(path.iterdir()):
+                shutil.rmtree(path)
+            elif mine and path.is_file() and path.stat().st_size:
+                path.unlink()

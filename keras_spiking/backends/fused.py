@@ -3,7 +3,6 @@
 import collections
 import logging
 import math
-import threading
 import weakref
 
 import keras
@@ -19,13 +18,14 @@ from keras_spiking.backends.kernels.in_chunks import refusal
 from keras_spiking.backends.kernels.program import Program
 from keras_spiking.backends.kernels.trace import Step
 from keras_spiking.backends.loading import active
+from keras_spiking.locks import Lock
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 MAX_STEPS = 64  # of a class of layers with different values, kept for its layers
 
 _logger = logging.getLogger("keras_spiking")
 _logged = set()
-_making = threading.RLock()
+_making = Lock()
 
 # The fused kernel of a layer, or the reason why there is none.
 #

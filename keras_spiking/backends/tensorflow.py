@@ -146,10 +146,10 @@ def _operators():
     """Returns the module of the operators, and their library."""
     text = f"/* for TensorFlow {tf.__version__} */\n" + entry.SOURCE + OPERATOR_SOURCE
     flags = (f"-I{tf.sysconfig.get_include()}", *tf.sysconfig.get_link_flags())
-    path = compiler.build(text, flags)
-    # TensorFlow has to be the first to load it: it watches what is registered.
-    operators = tf.load_op_library(path)
-    library = ctypes.CDLL(path)
+    with compiler.built(text, flags) as path:
+        # TensorFlow has to be the first to load it: it watches what is registered.
+        operators = tf.load_op_library(path)
+        library = ctypes.CDLL(path)
     library.keras_spiking_start(tf.config.threading.get_intra_op_parallelism_threads())
     return operators, library
 

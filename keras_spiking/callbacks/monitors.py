@@ -12,6 +12,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking import backends
+from keras_spiking.files import complete_file
 from keras_spiking.inspection import capture
 from keras_spiking.inspection.selection import Selector
 from keras_spiking.inspection.selection import check_layers
@@ -201,14 +202,8 @@ class Monitor(keras.callbacks.Callback):
                     "data of different shapes, or use a `transform`."
                 )
             stacked[name] = np.stack(arrays)
-        temporary = f"{path}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, **stacked)
-            os.replace(temporary, path)
-        finally:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+        with complete_file(path) as temporary:
+            np.savez(temporary, **stacked)
 
 
 class OutputMonitor(Monitor):

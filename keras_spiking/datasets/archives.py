@@ -15,6 +15,8 @@ from keras_spiking.datasets.limits import Counted
 from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
 from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.files import claimed
+from keras_spiking.files import remove_leftovers
 from keras_spiking.validation import check_bool
 
 _UNPACKED = "unpacked"
@@ -145,24 +147,30 @@ def _unpack(archive, target, max_unpacked_bytes):
     """
     budget = UnpackedBytes(archive, max_unpacked_bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
     try:
-        with damage(archive, "an archive"):
-            if archive.suffix == ".zip":
-                _unpack_zip(archive, temporary, budget)
-            else:
-                _unpack_tar(archive, temporary, budget)
-            # Some archives hold one archive for each class or subject.
-            for inner in sorted(p for p in temporary.rglob("*.zip") if p.is_file()):
-                _unpack_zip(inner, inner.with_suffix(""), budget)
-                inner.unlink()
-        try:
-            os.replace(temporary, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        with claimed(temporary, wait=True):  # until it has its name
+            with damage(archive, "an archive"):
+                _unpack_all(archive, temporary, budget)
+            try:
+                os.replace(temporary, target)
+            except OSError:
+                if not target.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unpack_all(archive, folder, budget):
+    if archive.suffix == ".zip":
+        _unpack_zip(archive, folder, budget)
+    else:
+        _unpack_tar(archive, folder, budget)
+    # Some archives hold one archive for each class or subject.
+    for inner in sorted(p for p in folder.rglob("*.zip") if p.is_file()):
+        _unpack_zip(inner, inner.with_suffix(""), budget)
+        inner.unlink()
 
 
 def _unpack_zip(path, folder, budget):

@@ -3,17 +3,20 @@
 import hashlib
 import json
 import pathlib
+import warnings
 
 import numpy as np
 
 from keras_spiking.datasets.files import save_npz
+from keras_spiking.files import remove_leftovers
 
 
 class Cache:
     """A folder of arrays, each computed once.
 
     An entry appears when it is complete, so that interrupting a computation loses
-    that entry alone, and several processes may fill one folder.
+    that entry alone, and several processes may fill one folder. Entries are not waited
+    for to be on the disk: what a power failure has damaged is computed again.
 
     Args:
         folder: Path, made if it does not exist.
@@ -21,6 +24,7 @@ class Cache:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder).expanduser()
+        self._written = False
 
     def path(self, key):
         """The file of an entry. `key` is anything that JSON can express."""
@@ -31,20 +35,35 @@ class Cache:
     def get(self, key, compute):
         """The array stored for `key`; if there is none, that of `compute()`."""
         path = self.path(key)
-        if not path.exists():
-            self.put(path, compute())
         try:
             with np.load(path) as stored:
                 return stored["data"]
-        except Exception as error:  # zipfile, zlib and NumPy raise many kinds
-            raise ValueError(
-                f"The cache entry {str(path)!r} is damaged ({error}). Delete it, and "
-                "it is computed again."
+        except FileNotFoundError:
+            pass
+        except PermissionError as error:
+            raise PermissionError(
+                error.errno,
+                f"The cache cannot be read ({error.strerror}). Choose another "
+                "`cache_dir`, or become the owner of this one",
+                str(path),
             ) from error
+        except Exception as error:  # zipfile, zlib and NumPy raise many kinds
+            warnings.warn(
+                f"The cache entry {str(path)!r} is damaged ({error}), and is computed "
+                "again.",
+                stacklevel=3,
+            )
+        array = _smallest_integers(compute())
+        self._put(path, array)
+        return array
 
-    def put(self, path, array):
+    def _put(self, path, array):
+        if not self._written:
+            self._written = True
+            for folder in self.folder.glob("??"):
+                remove_leftovers(folder)
         try:
-            save_npz(path, data=_smallest_integers(array))
+            save_npz(path, data=array)
         except OSError as error:
             raise OSError(
                 error.errno,

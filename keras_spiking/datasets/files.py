@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_spiking.datasets.events import as_events
+from keras_spiking.files import claimed
 
 
 @contextlib.contextmanager
@@ -22,9 +23,11 @@ def replacing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".part-{uuid.uuid4().hex}"
     try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
+        temporary.touch(exist_ok=False)
+        with claimed(temporary, wait=True):  # until it has its name
+            with open(temporary, "wb") as file:
+                yield file
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -17,6 +17,8 @@ from typing import Any
 
 import keras
 
+from keras_spiking.locks import Lock
+
 # An object, the name of a method, and `hook(call, *args, **kwargs)` to call instead.
 Hook = tuple[Any, str, Callable]
 
@@ -26,7 +28,7 @@ class _Present(threading.local):
 
 
 _present = _Present()
-_lock = threading.Lock()
+_lock = Lock()
 _MISSING = object()
 _LAST = "_last_hooked_training"  # (plain function, hooks, function with hooks)
 

@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
         return _fail(1, f"{error}. {run.how_to_resume()}")
     except KeyboardInterrupt:
         return _fail(130, f"interrupted. {run.how_to_resume()}")
+    finally:
+        run.close()
     return 0
 
 

@@ -1,5 +1,6 @@
 """A training from its recipe to its report."""
 
+import contextlib
 import inspect
 import json
 import pathlib
@@ -13,7 +14,9 @@ from keras_spiking import energy
 from keras_spiking import layers
 from keras_spiking import losses
 from keras_spiking import models
+from keras_spiking.files import claimed
 from keras_spiking.files import complete_file
+from keras_spiking.files import remove_leftovers
 from keras_spiking.train import data
 from keras_spiking.train import progress
 from keras_spiking.train.checkpoint import Checkpoint
@@ -23,13 +26,14 @@ REPORTED = 64
 
 
 class Run:
-    """A training, ready to begin or to go on.
+    """A training, ready to begin or to go on. It has its folder until it is closed.
 
     Args:
         recipe: `Recipe`.
 
     Raises:
-        ValueError: if the recipe asks for what there is not, or its parts do not fit.
+        ValueError: if the recipe asks for what there is not, or its parts do not fit,
+            or another process trains in the folder.
     """
 
     def __init__(self, recipe):
@@ -60,11 +64,28 @@ class Run:
         self.average = keras.callbacks.SwapEMAWeights() if recipe.ema else None
         self.checkpoint = Checkpoint(self.file, self.batches, recipe.save_steps)
         self.checkpoint.on_best = self._save_best
-        if recipe.resume and self.file.exists():
-            self.checkpoint.load()
         self.callbacks = self._callbacks()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim = contextlib.ExitStack()
+        self._claim_folder()
+        if recipe.resume and self.file.exists():
+            self.checkpoint.load()
         recipe.save()
+
+    def _claim_folder(self):
+        try:
+            mine = self._claim.enter_context(claimed(self.folder))
+        except BlockingIOError:
+            raise ValueError(
+                f"Another process trains in '{self.folder}'. End it before, or choose "
+                "another --output."
+            ) from None
+        if mine:
+            remove_leftovers(self.folder)
+
+    def close(self):
+        """Leaves the folder to others."""
+        self._claim.close()
 
     @property
     def optimizer(self):

@@ -4,8 +4,7 @@ import ctypes
 import errno
 import logging
 import os
-import subprocess
-import sys
+import tempfile
 import time
 
 import numpy as np
@@ -200,8 +199,9 @@ def test_no_library_is_loaded_from_the_cache(folder, monkeypatch):
 
 def test_a_temporary_folder_that_runs_nothing_is_avoided(folder, monkeypatch):
     answer()
-    monkeypatch.setattr(compiler, "_runs_libraries", lambda place: place == folder)
-    assert os.path.dirname(os.path.dirname(compiler.build(TEXT))) == str(folder)
+    monkeypatch.setattr(compiler, "_is_fit", lambda place: place == folder)
+    with compiler.built(TEXT) as path:
+        assert os.path.dirname(os.path.dirname(path)) == str(folder)
 
 
 @pytest.mark.parametrize("named", [".", "below/here", "~", "~/below"])
@@ -261,35 +261,11 @@ def test_a_library_that_is_removed_while_others_use_it(folder):
     assert library.answer() == compiler.load(TEXT).answer() == answer() == 42
 
 
-CODE = (
-    "from keras_spiking.backends.kernels import compiler;"
-    f"assert compiler.load({TEXT!r}).answer() == 42"
-)
-
-
-def test_processes_that_start_together_share_the_cache(folder):
-    started = [subprocess.Popen([sys.executable, "-c", CODE]) for _ in range(8)]
-    assert [process.wait(120) for process in started] == [0] * 8
-    (path,) = folder.iterdir()
-    assert cache.read(path.stem)
-
-
-def test_copies_for_others_end_with_the_process(folder, tmp_path):
-    code = f"""
-import os, keras_spiking
-from keras_spiking.backends.kernels import compiler
-path = compiler.build({TEXT!r})
-if os.fork() == 0:
-    assert compiler.load({EVIL!r}).answer() == 666
-    raise SystemExit
-assert os.wait()[1] == 0
-assert os.path.exists(path), "the child removed it"
-print(path)
-"""
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", code]
-    path = subprocess.run(command, capture_output=True, check=True, env=environment)
-    assert path.stdout.startswith(os.fsencode(tmp_path))
+def test_copies_for_others_are_removed(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with compiler.built(TEXT) as path:
+        assert ctypes.CDLL(path).answer() == 42
+        assert path.startswith(str(tmp_path))
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -337,7 +313,12 @@ def test_missing_compiler_is_named(named, monkeypatch, caplog):
         compiler.load(TEXT)
 
 
-@pytest.mark.parametrize("text", ["true", "exit 3", "printf '\\377' >&2; exit 1"])
+GARBAGE = 'for a; do [ "$b" = -o ] && echo garbage > "$a"; b=$a; done; true'
+
+
+@pytest.mark.parametrize(
+    "text", ["true", "exit 3", "printf '\\377' >&2; exit 1", "kill -9 $$", GARBAGE]
+)
 def test_strange_compilers_are_reported(text, tmp_path, monkeypatch):
     forget()
     monkeypatch.setenv("CC", str(script(tmp_path, text)))

@@ -267,15 +267,6 @@ def test_cache_that_cannot_be_written_to_names_its_argument(tmp_path):
         dataset[0]
 
 
-def test_damaged_cache_entry_is_not_taken_for_whole(tmp_path):
-    dataset = EventDataset(gestures(1), Frames(number=4), cache_dir=tmp_path)
-    dataset.prepare(verbose=0)
-    (path,) = tmp_path.rglob("*.npz")
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="damaged.*Delete it"):
-        dataset[0]
-
-
 def test_cache_of_a_collection_without_fingerprints(tmp_path):
     plain = EventDataset(TonicLike(), Frames(number=4))[0]
     for _ in range(2):

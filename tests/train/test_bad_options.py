@@ -13,6 +13,7 @@ from small_network import main
 from small_network import small_network
 from small_network import write_images
 
+from keras_spiking.files import claimed
 from keras_spiking.train import checkpoint
 
 pytestmark = pytest.mark.skipif(BACKEND == "numpy", reason="does not train")
@@ -182,6 +183,9 @@ def test_another_training_in_the_folder(capsys):
     )
     line = refused(capsys, *arguments, "--resume", "--model", "sew_resnet18")
     assert "started with model='small_network'" in line
+    with claimed("run"):
+        line = refused(capsys, "--output", "run", "--resume")
+    assert "Another process trains in 'run'" in line
     checkpoint = open("run/checkpoint.npz", "rb").read()
     with open("run/checkpoint.npz", "wb") as file:
         file.write(checkpoint[:100])

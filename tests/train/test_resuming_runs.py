@@ -59,6 +59,7 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(command, tmp_path):
     run_and_die(["--resume", "--output", str(tmp_path / "killed")], "save 1")
     assert list((tmp_path / "killed").glob(".part-*"))
     assert main(command("killed", "--resume")) == 0
+    assert not list((tmp_path / "killed").glob(".part-*"))
 
     (expected, told), (arrays, again) = (
         state(tmp_path / f) for f in ("whole", "killed")

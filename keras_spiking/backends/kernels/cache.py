@@ -17,6 +17,7 @@ import pathlib
 import re
 import stat
 import tempfile
+import time
 
 LIMIT = 256 * 2**20
 """Bytes that the folder may hold. Beyond, what was used longest ago is removed."""
@@ -105,15 +106,17 @@ def _seal(key, content):
 
 
 def _remove_oldest(place):
-    files = []
+    # What was used in the future was so before the clock was set back, and goes first.
+    files, now = [], time.time() + 60.0
     for entry in os.scandir(place):
         with contextlib.suppress(FileNotFoundError):  # another process was faster
             if _NAME.fullmatch(entry.name):
                 status = entry.stat(follow_symlinks=False)
-                files.append((status.st_mtime, status.st_size, entry.path))
-    size = sum(size for _, size, _ in files)
+                used = status.st_mtime
+                files.append((used <= now, used, status.st_size, entry.path))
+    size = sum(size for *_, size, _ in files)
     enough = LIMIT if size <= LIMIT else LIMIT * 3 // 4
-    for _, bytes_, path in sorted(files):
+    for *_, bytes_, path in sorted(files):
         if size <= enough:
             break
         with contextlib.suppress(FileNotFoundError):

@@ -6,7 +6,6 @@ are loaded from a private copy, so that a cache that cannot be written, has no s
 left, or is mounted `noexec`, costs time, but never the kernels.
 """
 
-import atexit
 import contextlib
 import ctypes
 import functools
@@ -24,6 +23,8 @@ import tempfile
 
 from keras_spiking.backends.kernels import cache
 from keras_spiking.backends.kernels.cache import folder as cache_folder
+from keras_spiking.files import claimed
+from keras_spiking.files import remove_leftovers
 
 # Results shall not depend on how a compiler groups operations: no `-ffast-math`,
 # no contraction. What is left out is only the bookkeeping of errors, and two passes
@@ -39,12 +40,32 @@ VECTOR_MATH = ("-DVECTOR_MATH", "-lmvec")
 TIMEOUT = 60.0
 """Seconds that the compiler may take for a text."""
 
+SPACE = 4 * 2**20
+"""Bytes that are to be free where a text is compiled."""
+
 _logger = logging.getLogger("keras_spiking")
 _hanging = set()  # commands that took too long: nobody waits for them again
+
+
+class NoLibrary(RuntimeError):
+    """A compiler has written what cannot be loaded."""
+
 
 # What has been loaded stays mapped (some 20 kB a library): frameworks keep addresses
 # of kernels, and JAX may still run one when Python has forgotten the layer.
 _handles = {}
+
+
+def _end_team():
+    """Ends OpenMP's threads: a fork copies what waits for them, but not them."""
+    for handle in list(_handles.values()):
+        with contextlib.suppress(AttributeError):  # this one does not use OpenMP
+            ctypes.CDLL(None, handle=handle).omp_pause_resource_all(1)
+            break
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_end_team)
 
 
 @functools.cache
@@ -110,28 +131,29 @@ def load(text, flags=()):
         flags: Tuple of further compiler flags.
 
     Raises:
-        RuntimeError: if the compiler refuses the text, or takes too long.
+        RuntimeError: if the compiler refuses the text, or takes too long, or there is
+            no place for its files.
     """
     key = digest(text + repr(flags))
     if key not in _handles:
         try:
             handle = _map(cache.read(key) or _make(key, text, flags))
-        except OSError:  # it is whole, but not a library for this machine
+        except NoLibrary:  # what the cache has is whole, but none of this machine
             handle = _map(_make(key, text, flags))
         _handles.setdefault(key, handle)
     return ctypes.CDLL(key, handle=_handles[key])
 
 
-def build(text, flags=()):
-    """Returns the path of the library of a C text, for others to load.
+@contextlib.contextmanager
+def built(text, flags=()):
+    """Yields the path of the library of a C text, for others to load.
 
-    It is a copy that is removed when the process ends. Arguments and errors are
+    It is a copy that is removed with the end of the context. Arguments and errors are
     those of `load`.
     """
     key = digest(text + repr(flags))
-    path = _private_copy(cache.read(key) or _make(key, text, flags))
-    atexit.register(_remove, path.parent, os.getpid())
-    return str(path)
+    with _private_copy(cache.read(key) or _make(key, text, flags)) as path:
+        yield path
 
 
 def _make(key, text, flags):
@@ -142,45 +164,68 @@ def _make(key, text, flags):
 
 def _map(content):
     """Loads a library; returns its handle."""
-    path = _private_copy(content)
-    try:
-        return ctypes.CDLL(str(path))._handle
-    finally:
-        shutil.rmtree(path.parent, ignore_errors=True)
+    with _private_copy(content) as path:
+        try:
+            return ctypes.CDLL(path)._handle
+        except OSError as error:
+            name = shlex.join(_command())
+            raise NoLibrary(f"{name} could not compile a kernel: {error}") from error
 
 
+@contextlib.contextmanager
 def _private_copy(content):
-    """Writes a library into a new folder that belongs to this process."""
-    places = [tempfile.gettempdir()]
+    with _private_folder() as folder:
+        path = folder / "kernel.so"
+        with _explained():
+            path.write_bytes(content)
+        yield str(path)
+
+
+@contextlib.contextmanager
+def _private_folder():
+    """A new folder that belongs to this process, as long as the context lasts."""
+    places = [tempfile.gettempdir(), "/dev/shm"]
     if cache.is_private(cache_folder()):
-        places.append(cache_folder())
-    place = next(filter(_runs_libraries, places), None)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="keras_spiking-", dir=place))
-    path = folder / "kernel.so"
+        places.insert(1, cache_folder())
+    place = next(filter(_is_fit, places), None)
+    with _explained():
+        folder = tempfile.mkdtemp(prefix="keras_spiking-", dir=place)
     try:
-        path.write_bytes(content)
-    except BaseException:
+        with claimed(folder, wait=True):
+            yield pathlib.Path(folder)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return path
 
 
-def _runs_libraries(place):
-    return not os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 0)
+def _is_fit(place):
+    """Whether a folder has space, and libraries may be loaded from there."""
+    try:
+        status = os.statvfs(place)
+    except OSError:
+        return False
+    runs = not status.f_flag & getattr(os, "ST_NOEXEC", 0)
+    return runs and status.f_bavail * status.f_frsize >= SPACE
 
 
-def _remove(folder, process):
-    if os.getpid() == process:  # and not a fork of it
-        shutil.rmtree(folder, ignore_errors=True)
+@contextlib.contextmanager
+def _explained():
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeError(
+            f"there is no place for the compiler's files: {error}. Set TMPDIR to a "
+            "folder with free space"
+        ) from error
 
 
 def _compile(text, flags):
     glibc = sys.platform == "linux" and platform.machine() == "x86_64"
     attempts = [VECTOR_MATH, ()] if glibc else [()]
-    with tempfile.TemporaryDirectory(prefix="keras_spiking-") as folder:
-        source = pathlib.Path(folder, "kernel.c")
-        library = pathlib.Path(folder, "kernel.so")
-        source.write_text(text, "utf-8")
+    with _private_folder() as folder:
+        remove_leftovers(folder.parent, "keras_spiking-*")
+        source, library = folder / "kernel.c", folder / "kernel.so"
+        with _explained():
+            source.write_text(text, "utf-8")
         for extra in attempts:
             options = [*FLAGS, "-o", library, source, *flags, *extra, "-lm"]
             message = _run([*_command(), *options], folder)
@@ -188,7 +233,8 @@ def _compile(text, flags):
                 return library.read_bytes()
     message = message or "it wrote no library"
     raise RuntimeError(
-        f"{shlex.join(_command())} could not compile a kernel: {message}"
+        f"{shlex.join(_command())} could not compile a kernel: {message}. CC names "
+        "another compiler, TMPDIR a folder with more space"
     )
 
 
@@ -203,14 +249,18 @@ def _run(command, folder):
         raise RuntimeError(late)
     # Its errors go to a file, and it has a group of its own: what it has started
     # may hang with it, and would keep a pipe open.
-    with open(pathlib.Path(folder, "errors"), "w+b") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
+    with open(folder / "errors", "w+b") as errors:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                env={**os.environ, "TMPDIR": str(folder)},
+                start_new_session=True,
+            )
+        except OSError as error:
+            return str(error)
         try:
             failed = process.wait(TIMEOUT)
         except BaseException as error:

@@ -7,10 +7,11 @@ parts; how threads come to take them is up to the framework.
 """
 
 import ctypes
-import threading
+
+from keras_spiking.locks import Lock
 
 # `ctypes` lets other threads of Python run during a call.
-_registering = threading.Lock()
+_registering = Lock()
 
 TABLE_SOURCE = r"""
 #include <stdatomic.h>
