@@ -116,8 +116,9 @@ def test_a_cached_data_set_of_another_user(mode, tmp_path):
                 return
             for found, right in zip(dataset[0], expected):
                 np.testing.assert_array_equal(found, right)
+            recordings = dataset.samples.recordings
             other = EventDataset(
-                dataset.recordings, Frames(number=5), cache_dir=f"{folder}/cache"
+                recordings, Frames(number=5), cache_dir=f"{folder}/cache"
             )
             expect(PermissionError, "choose another `cache_dir`")(other.__getitem__, 0)
 

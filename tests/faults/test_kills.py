@@ -17,6 +17,7 @@ from keras_spiking.datasets import Frames
 from keras_spiking.datasets import SyntheticGestures
 from keras_spiking.datasets import archives
 from keras_spiking.datasets import files as files_of_datasets
+from keras_spiking.datasets.downloads import Archive
 
 pytestmark = pytest.mark.once
 
@@ -31,7 +32,9 @@ def parts(folder):
 def test_in_the_compiler(kernels, tmp_path, monkeypatch):
     compiling = compiler.compiler()
     script = tmp_path / "cc"
-    script.write_text(f'#!/bin/sh\n[ $KILL ] && kill -9 $PPID\n{compiling} "$@"\n')
+    # A compiler that goes on would write into what is to be removed.
+    dying = "[ $KILL ] && kill -9 $PPID && exit 1"
+    script.write_text(f'#!/bin/sh\n{dying}\n{compiling} "$@"\n')
     script.chmod(0o755)
     compiler.compiler.cache_clear(), compiler._command.cache_clear()
     monkeypatch.setenv("CC", str(script))
@@ -111,7 +114,7 @@ def test_in_unpacking_an_archive(tmp_path, monkeypatch):
         archive.writestr("other.zip", inner.getvalue())
 
     def unpack():
-        return archives.unpacked(tmp_path, {"a.zip": None})[1]
+        return archives.unpacked(tmp_path, {"a.zip": Archive(None)})[1]
 
     with monkeypatch.context() as patched:
         patched.setattr(archives.pathlib.Path, "unlink", children.die)

@@ -15,6 +15,7 @@ from keras_spiking.datasets import EventDataset
 from keras_spiking.datasets import Frames
 from keras_spiking.datasets import SyntheticGestures
 from keras_spiking.datasets import archives
+from keras_spiking.datasets.downloads import Archive
 
 pytestmark = pytest.mark.once
 
@@ -72,7 +73,8 @@ def test_processes_share_the_cache_of_a_data_set(tmp_path):
     dataset = EventDataset(
         SyntheticGestures(6), Frames(number=4), batch_size=6, cache_dir=tmp_path
     )
-    expected = EventDataset(dataset.recordings, Frames(number=4), batch_size=6)[0]
+    recordings = dataset.samples.recordings
+    expected = EventDataset(recordings, Frames(number=4), batch_size=6)[0]
 
     def read():
         for found, right in zip(dataset[0], expected):
@@ -89,7 +91,7 @@ def test_processes_unpack_one_archive(tmp_path):
             archive.writestr(f"folder/{i}.txt", str(i))
 
     def unpack():
-        folder = archives.unpacked(tmp_path, {"a.zip": None})[1] / "folder"
+        folder = archives.unpacked(tmp_path, {"a.zip": Archive(None)})[1] / "folder"
         for i in range(20):
             assert (folder / f"{i}.txt").read_text() == str(i)
 
