@@ -6,6 +6,7 @@ from keras_spiking import config
 from keras_spiking import constraints
 from keras_spiking import conversion
 from keras_spiking import datasets
+from keras_spiking import distribution
 from keras_spiking import energy
 from keras_spiking import export
 from keras_spiking import inference
@@ -36,6 +37,7 @@ __all__ = [
     "constraints",
     "conversion",
     "datasets",
+    "distribution",
     "energy",
     "export",
     "inference",

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from keras_spiking.backends.loading import active
 from keras_spiking.ops.reduce import mean
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_fan_out
@@ -57,7 +58,7 @@ class FiringRateRegularizer(keras.regularizers.Regularizer):
             )
         if keras.backend.standardize_dtype(x.dtype) != "float64":
             x = ops.cast(x, "float32")
-        rate = mean(x, axis=(0, 1))
+        (rate,) = active().mean_over_processes([mean(x, axis=(0, 1))])
         below = ops.relu(self.minimum - rate)
         above = ops.relu(rate - self.maximum)
         penalty = ops.sum(ops.square(below) + ops.square(above))

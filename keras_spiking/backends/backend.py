@@ -24,12 +24,15 @@ class Backend:
             Keras's layers do.
         fuses_single_steps: Boolean, whether the framework's own compiler makes a
             fused kernel of a single time step, so that ours has no advantage.
+        flattens_last: Boolean, whether `run` takes features as they are, each axis of
+            which may be split over devices.
     """
 
     unrolled_steps = None
     has_kernels = False
     has_native_layers = False
     fuses_single_steps = False
+    flattens_last = False
 
     def __init__(self, name):
         self.name = name
@@ -108,7 +111,7 @@ class Backend:
         """`ops.average_pool`."""
         raise NotImplementedError
 
-    def batch_norm(self, x, gamma, beta, axis, epsilon):
+    def batch_norm(self, x, gamma, beta, axis, epsilon, mask=None):
         """`x` normalised by mean and variance of the batch, and both of these.
 
         Args:
@@ -116,6 +119,8 @@ class Backend:
             gamma, beta: Tensors `(channels,)` or `None`.
             axis: Integer, that of the channels.
             epsilon: Float.
+            mask: Tensor that says what counts, of as many axes as `x`, or `None`. Only
+                where processes share a step.
         """
         raise NotImplementedError
 
@@ -153,6 +158,60 @@ class Backend:
         """Whether Python code is being compiled, which cannot make kernels."""
         return False
 
+    # Several processes
+
+    def check_processes(self):
+        """Raises an error if processes cannot share training steps here."""
+        raise RuntimeError(
+            "Training steps that processes share are for PyTorch. Keras does that by "
+            "itself on JAX, see `keras.distribution`, and within the scope of a "
+            f"`tf.distribute.Strategy` on TensorFlow. The backend is {self.name}."
+        )
+
+    def share_steps(self, model, hooks):
+        """Makes the training and test steps of a model shared ones, from now on.
+
+        Args:
+            model: Keras model, built, the same in all processes.
+            hooks: List of hooks around calls in training steps.
+        """
+        raise NotImplementedError
+
+    def devices_of_batch(self):
+        """Between how many devices of this process a batch has to divide."""
+        return 1
+
+    def whole(self, variable):
+        """The values of a variable, or `None` if they lie on several processes."""
+        return ops.convert_to_numpy(variable)
+
+    def gather(self, text):
+        """A string of each process, the same list on all of them."""
+        return [text]
+
+    def processes(self):
+        """How many processes, or replicas, share the present step.
+
+        Each runs the code here with a part of the batch. One where a compiler divides
+        the work of a whole batch, as XLA does.
+        """
+        return 1
+
+    def sum_over_processes(self, tensors):
+        """The sum of float tensors over the processes that share the present step.
+
+        Differentiable, towards the mean of all losses.
+
+        Args:
+            tensors: List of tensors of one dtype.
+        """
+        return tensors
+
+    def mean_over_processes(self, tensors):
+        """The mean in place of the sum."""
+        count = self.processes()
+        return [x / count for x in self.sum_over_processes(tensors)]
+
     # Random numbers
 
     def random_state(self):
@@ -181,7 +240,8 @@ class Backend:
 
         Args:
             library: `Library`.
-            inputs: List of the kernel's inputs, flat tensors: see `passes`.
+            inputs: List of the kernel's inputs, flat tensors unless `flattens_last`.
+                See `passes`.
 
         Returns:
             A list of the kernel's outputs.

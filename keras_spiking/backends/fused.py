@@ -166,9 +166,10 @@ def run(kernel, layer, inputs, states, mask):
     """Runs a layer's fused kernel over a sequence.
 
     Kernels see all arrays flat: sequences `(batch, time, features)`, states and
-    parameters `(batch, features)`. Parameters are repeated over the batch, so
-    that every array has a batch axis to be split over devices; the gradient sums
-    over it in turn. A fresh program has no states, neither first nor final ones.
+    parameters `(batch, features)`; some backends flatten them only there. Parameters
+    are repeated over the batch, so that every array has a batch axis to be split over
+    devices; the gradient sums over it in turn. A fresh program has no states, neither
+    first nor final ones.
     """
     backend, library, step = active(), kernel.library, kernel.step
     reshape = backend.reshape
@@ -176,17 +177,18 @@ def run(kernel, layer, inputs, states, mask):
     size = 1
     for n in features:
         size *= n
+    flat = features if backend.flattens_last else [size]
 
     def per_neuron(value):
         value = backend.cast(value, library.state_dtype)
         value = ops.broadcast_to(value, (batch, *features))
-        return reshape(value, (batch, size))
+        return reshape(value, (batch, *flat))
 
     values = [
         getattr(layer, source) if isinstance(source, str) else layer.variables[source]
         for source in step.parameters
     ]
-    arrays = [reshape(backend.cast(inputs, library.dtype), (batch, time, size))]
+    arrays = [reshape(backend.cast(inputs, library.dtype), (batch, time, *flat))]
     arrays += [per_neuron(state) for state in states]
     arrays += [per_neuron(ops.convert_to_tensor(value)) for value in values]
     if mask is not None:

@@ -9,11 +9,13 @@ the kernels of CUDA devices.
 import functools
 import importlib.metadata
 import importlib.util
+import math
 
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.experimental.custom_partitioning import custom_partitioning
 from keras import ops
 
@@ -40,6 +42,7 @@ class Jax(Backend):
     has_kernels = True
     unrolled_steps = 8  # XLA fuses a few steps, but unrolled code compiles slowly
     fuses_single_steps = True
+    flattens_last = True
 
     def __init__(self, name):
         super().__init__(name)
@@ -66,6 +69,26 @@ class Jax(Backend):
 
     def compiled(self, function):
         return jax.jit(function)
+
+    def gather(self, text):
+        data = np.frombuffer(text.encode(), "uint8")
+        size = multihost_utils.process_allgather(np.array(len(data)))
+        row = np.zeros(size.max(), "uint8")
+        row[: len(data)] = data
+        rows = multihost_utils.process_allgather(row).reshape(-1, len(row))
+        return [bytes(r[:n]).decode() for r, n in zip(rows, np.ravel(size))]
+
+    def devices_of_batch(self):
+        distribution = keras.distribution.distribution()
+        if distribution is None:
+            return 1
+        return max(1, distribution.num_model_replicas // jax.process_count())
+
+    def whole(self, variable):
+        array = variable.value
+        if array.is_fully_addressable or array.is_fully_replicated:
+            return np.asarray(array)
+        return None
 
     def outside_of_tracing(self):
         return jax.ensure_compile_time_eval()
@@ -115,6 +138,9 @@ class Jax(Backend):
             return "the model is being exported"
         if jax.default_backend() != "cpu":
             return f"they run on a CPU, and JAX on {jax.default_backend()}"
+        distribution = keras.distribution.distribution()
+        if isinstance(distribution, keras.distribution.ModelParallel):
+            return "weights are split over devices by ModelParallel"
         if x is not None and not all(isinstance(n, int) for n in x.shape):
             return "the size of the batch is not known"
         return None
@@ -159,13 +185,20 @@ def _target(name, platform, source):
 
 
 def _custom_call(library, name, inputs):
+    """Runs a kernel, which sees all arrays flat."""
     kernel = library.kernels[name]
+    features = inputs[0].shape[2:]
+    sizes = (*inputs[0].shape[:2], math.prod(features))
+    inputs = [
+        x.reshape(shape_of(array, *sizes)) if array.kind in _AXES else x
+        for x, array in zip(inputs, kernel.inputs)
+    ]
     reusable = library.reusable(name)
     aliases = None if reusable is None else {reusable: 0}
 
     def call(target, arrays):
         outputs = [
-            jax.ShapeDtypeStruct(shape_of(a, *inputs[0].shape), library.dtype_of(a))
+            jax.ShapeDtypeStruct(shape_of(a, *sizes), library.dtype_of(a))
             for a in arrays
         ]
         call = jax.ffi.ffi_call(target, outputs, input_output_aliases=aliases)
@@ -173,30 +206,40 @@ def _custom_call(library, name, inputs):
         return lambda *inputs: call(*inputs, kernel=number)[: len(kernel.outputs)]
 
     on_host = call(HOST, kernel.outputs)
-    if not _cuda_devices():
-        return on_host(*inputs)
-    # Memory that a kernel needs for itself on a device is further outputs.
-    on_device = call(DEVICE, kernel.outputs + cuda.checkpoints(kernel))
-    return jax.lax.platform_dependent(*inputs, cpu=on_host, cuda=on_device)
+    if _cuda_devices():
+        # Memory that a kernel needs for itself on a device is further outputs.
+        on_device = call(DEVICE, kernel.outputs + cuda.checkpoints(kernel))
+        outputs = jax.lax.platform_dependent(*inputs, cpu=on_host, cuda=on_device)
+    else:
+        outputs = on_host(*inputs)
+    return tuple(y.reshape(*y.shape[:-1], *features) for y in outputs)
 
 
-_AXES = {"sequence": "b t f", "neuron": "b f", "mask": "b t", "scalars": "k"}
+# Axes of the arrays of a kernel, before those of features where it has them.
+_AXES = {"sequence": "b t", "neuron": "b"}
+_OTHER_AXES = {"mask": "b t", "scalars": "k"}
 
 
-def _operator(library, name):
-    """A kernel as a JAX function, made once and kept by its library."""
-    if name not in library.operators:
-        library.operators[name] = _make_operator(library, name)
-    return library.operators[name]
+def _operator(library, name, rank):
+    """A kernel as a JAX function, made once and kept by its library.
+
+    Args:
+        rank: Integer, the number of axes of features.
+    """
+    if (name, rank) not in library.operators:
+        library.operators[name, rank] = _make_operator(library, name, rank)
+    return library.operators[name, rank]
 
 
-def _make_operator(library, name):
+def _make_operator(library, name, rank):
     """A kernel as a JAX function that can be split over devices and vmapped."""
     kernel = library.kernels[name]
+    features = "".join(f" f{i}" for i in range(rank))
+    axes_of = {k: axes + features for k, axes in _AXES.items()} | _OTHER_AXES
 
     @custom_partitioning
     def call(*inputs):
-        return tuple(_custom_call(library, name, inputs))
+        return _custom_call(library, name, inputs)
 
     def partition(mesh, inputs, outputs):
         shardings = [[x.sharding for x in group] for group in (inputs, outputs)]
@@ -205,7 +248,7 @@ def _make_operator(library, name):
     # Neurons are independent: XLA may split batch and features over devices
     # without gathering anything.
     axes = [
-        ", ".join(_AXES[array.kind] for array in arrays)
+        ", ".join(axes_of[array.kind] for array in arrays)
         for arrays in (kernel.inputs, kernel.outputs)
     ]
     whole = ("t", "k") if "k" in axes[0] else ("t",)
@@ -237,7 +280,7 @@ def _make_operator(library, name):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _over_time(library, inputs):
-    return _operator(library, "forward")(*inputs)
+    return _operator(library, "forward", inputs[0].ndim - 2)(*inputs)
 
 
 def _forward(library, inputs):
@@ -246,7 +289,7 @@ def _forward(library, inputs):
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _gradients(library, inputs):
-    return _operator(library, "backward")(*inputs)
+    return _operator(library, "backward", inputs[0].ndim - 2)(*inputs)
 
 
 @_gradients.defjvp

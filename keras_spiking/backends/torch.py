@@ -17,6 +17,7 @@ from keras_spiking.backends import gpu
 from keras_spiking.backends import memory
 from keras_spiking.backends import torch_layers
 from keras_spiking.backends import torch_optimizers
+from keras_spiking.backends import torch_processes
 from keras_spiking.backends import torch_products as event_driven
 from keras_spiking.backends.backend import Backend
 from keras_spiking.backends.kernels import cuda
@@ -56,6 +57,21 @@ class Torch(Backend):
 
     def is_compiling(self):
         return torch.compiler.is_compiling()
+
+    def check_processes(self):
+        torch_processes.check_group()
+
+    def share_steps(self, model, hooks):
+        torch_processes.share_steps(model, hooks)
+
+    def gather(self, text):
+        return torch_processes.gather(text)
+
+    def processes(self):
+        return torch_processes.processes()
+
+    def sum_over_processes(self, tensors):
+        return torch_processes.sum_over_processes(tensors)
 
     def random_state(self):
         # Keras's `Dropout` draws from them, unless it has a seed of its own.
@@ -106,8 +122,8 @@ class Torch(Backend):
     def average_pool(self, x, **options):
         return torch_layers.average_pool(x, **options)
 
-    def batch_norm(self, x, gamma, beta, axis, epsilon):
-        return torch_layers.batch_norm(x, gamma, beta, axis, epsilon)
+    def batch_norm(self, x, gamma, beta, axis, epsilon, mask=None):
+        return torch_layers.batch_norm(x, gamma, beta, axis, epsilon, mask)
 
     def normalize(self, x, mean, variance, gamma, beta, axis, epsilon):
         return torch_layers.normalize(x, mean, variance, gamma, beta, axis, epsilon)

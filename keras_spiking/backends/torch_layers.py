@@ -10,6 +10,9 @@ import math
 import torch
 from keras import ops
 
+from keras_spiking.backends.torch_processes import BatchNorm
+from keras_spiking.backends.torch_processes import processes
+
 
 def conv(x, kernel, *, data_format, **options):
     """`keras.ops.conv`."""
@@ -36,20 +39,26 @@ def _pool(function, x, data_format, **options):
     return y.movedim(1, -1)
 
 
-def batch_norm(x, gamma, beta, axis, epsilon):
-    """Normalises by mean and variance of the batch.
+def batch_norm(x, gamma, beta, axis, epsilon, mask=None):
+    """Normalises by mean and variance of the batch, that of all processes.
 
     Args:
         x: Tensor.
         gamma, beta: Tensors `(channels,)` or `None`.
         axis: Integer, that of the channels.
         epsilon: Float.
+        mask: See `Backend.batch_norm`.
 
     Returns:
         The output, and the mean and the biased variance of each channel, which are
         without connection to any gradient.
     """
     flat, back = _with_channels_second(x, axis)
+    if processes() > 1:
+        if mask is not None:
+            mask, _ = _with_channels_second(mask.to(x.dtype).expand_as(x), axis)
+        y, mean, variance = BatchNorm.apply(flat, gamma, beta, epsilon, mask)
+        return back(y), mean, variance
     y, mean, scale = torch.native_batch_norm(
         flat, gamma, beta, None, None, True, 0.0, epsilon
     )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.backends.loading import active
 from keras_spiking.inspection.hooks import HookedTraining
 from keras_spiking.inspection.selection import Selector
 from keras_spiking.inspection.selection import check_layers
@@ -198,12 +199,14 @@ class _Counter:
         # Without the gradient: on torch it would keep every batch alive.
         spikes = ops.cast(ops.stop_gradient(spikes), "float32")
         total = ops.sum(spikes, axis=(0, 1) if over_time else 0)
-        self.spikes.assign(self.spikes + total)
         if mask is None or not over_time:
             steps = math.prod(ops.shape(spikes)[: 1 + over_time])
         else:
             steps = ops.sum(ops.cast(mask, "float32"))
-        self.steps.assign(self.steps + ops.cast(steps, "float32"))
+        steps = ops.cast(steps, "float32")
+        total, steps = active().sum_over_processes([total, steps])
+        self.spikes.assign(self.spikes + total)
+        self.steps.assign(self.steps + steps)
         self._note_finite([total])
         return outputs
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from keras_spiking.backends.loading import active
 from keras_spiking.inspection import wiring
 from keras_spiking.inspection.capture import Capture
 from keras_spiking.inspection.hooks import HookedTraining
@@ -235,6 +236,7 @@ class _Learning:
         self, compute_loss, x=None, y=None, y_pred=None, sample_weight=None, **kwargs
     ):
         delta, self.spikes = self.delta_of_batch(y, y_pred), []
+        (delta,) = active().sum_over_processes([delta])
         learned = 0.0
         if not self.moves:
             kernel = ops.convert_to_tensor(self.learner.synapse.kernel)

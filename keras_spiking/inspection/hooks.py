@@ -102,9 +102,20 @@ class HookedTraining:
 
     Args:
         model: The model that is trained.
+
+    Raises:
+        RuntimeError: if TensorFlow trains replicas of the model.
     """
 
     def __init__(self, model: Any):
+        strategy = getattr(model, "distribute_strategy", None)  # of TensorFlow
+        if strategy is not None and strategy.num_replicas_in_sync > 1:
+            raise RuntimeError(
+                "Callbacks that watch training steps from within, such as "
+                "FiringRateLogger and STDP, see one replica alone of a "
+                f"{type(strategy).__name__}. Train without them, or on JAX or PyTorch "
+                "with several processes."
+            )
         model.make_train_function()
         self.model = model
         self.plain = model.train_function
@@ -130,12 +141,16 @@ class HookedTraining:
         """Puts the model's own training function back."""
         self.model.__dict__.pop("make_train_function", None)
         if self.model.train_function is self:
-            self.model.train_function = self.plain
+            # A function that is made for devices knows the number of variables: Keras
+            # makes another one, now that callbacks may have added some.
+            is_distributed = keras.distribution.distribution() is not None
+            self.model.train_function = None if is_distributed else self.plain
 
     def __call__(self, *args: Any) -> Any:
         with around(self.hooks):
             if self.function is None:
-                self.function = self._compiled()
+                with _variables_have_values(self.model, args):
+                    self.function = self._compiled()
             return self.function(*args)
 
     def _compiled(self):
@@ -160,6 +175,20 @@ class HookedTraining:
             self.end()
             self.model.make_train_function()
         return self.model.train_function
+
+
+def _variables_have_values(model, args):
+    """On JAX they have none in a `fit`: they are arguments of its training function."""
+    if keras.config.backend() != "jax":
+        return contextlib.nullcontext()
+    variables = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    )
+    pairs = [pair for group in zip(variables, args[0]) for pair in zip(*group)]
+    return keras.StatelessScope(pairs)
 
 
 def _runs_fit(model):

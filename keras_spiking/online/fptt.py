@@ -52,6 +52,8 @@ class FPTT(OnlineModel):
         - [Yin et al., 2023](https://arxiv.org/abs/2112.11231)
     """
 
+    learns_by_optimizer = False
+
     def __init__(
         self,
         layer: Any,
@@ -121,6 +123,7 @@ class FPTT(OnlineModel):
 
     def learn(self, weights, gradients, memory):
         averages, estimates = memory["averages"], memory["estimates"]
+        gradients = backends.active().mean_over_processes(gradients)
         _, penalties = backends.active().value_and_gradients(
             self._weight_penalty, weights
         )

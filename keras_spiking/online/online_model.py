@@ -51,6 +51,8 @@ class OnlineModel(keras.Model):
         ValueError: if the number of time steps is not known.
     """
 
+    learns_by_optimizer = True  # at the end of the sequence, from the gradients alone
+
     def __init__(
         self,
         layer: Any,
@@ -130,7 +132,7 @@ class OnlineModel(keras.Model):
             def loss(weights):
                 mapping = list(zip(trainable + fixed, weights + values))
                 y, new_states, updates, losses = network.advance(
-                    x, None, states, mapping
+                    x, None, states, mapping, training=True
                 )
                 for i, update in updates.items():
                     mapping[i] = (mapping[i][0], update)

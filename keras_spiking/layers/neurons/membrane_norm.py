@@ -5,7 +5,9 @@ import keras
 from keras import ops
 from numpy.typing import ArrayLike
 
+from keras_spiking.backends.loading import active
 from keras_spiking.constraints import Interval
+from keras_spiking.layers.batch_statistics import moments
 from keras_spiking.layers.neurons.leaky_integrate_and_fire import LIFLayer
 from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.ops.bounded import bounded
@@ -156,13 +158,14 @@ class MembraneBatchNormalizationLIFLayer(LIFLayer):
     def _training_step(self, x, states):
         v, *averages = states
         h = bounded(super().charge(x, v))
-        mean, variance = ops.moments(h, axes=self.axes, keepdims=True)
+        mean, variance = moments(h, self.axes)
         normalized = (h - mean) * ops.rsqrt(variance + self.epsilon)
         normalized = ops.convert_to_tensor(self.gamma) * normalized
         normalized = normalized + ops.convert_to_tensor(self.beta)
         spikes = self.surrogate(normalized - self.v_threshold)
         # As in PyTorch, what is averaged is the unbiased variance.
-        count = ops.cast(ops.size(h), h.dtype) / math.prod(mean.shape)
+        samples = ops.cast(ops.size(h), h.dtype) * active().processes()
+        count = samples / math.prod(mean.shape)
         variance = variance * (count / ops.maximum(count - 1.0, 1.0))
         statistics = (ops.squeeze(mean, 0), ops.squeeze(variance, 0))
         averages = [

@@ -6,6 +6,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking.backends.loading import active
 from keras_spiking.layers import batch_statistics
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import Explicit
@@ -77,11 +78,11 @@ class _BatchNormalization(Explicit, Rematerializable, keras.layers.BatchNormaliz
 
     def call(self, inputs, training=None, mask=None):
         check_mask(self, inputs.shape, mask)
-        if batch_statistics.serves(self, inputs, mask):
-            return batch_statistics.batch_normalization(self, inputs, training)
-        return super().call(
-            inputs, training=training, mask=_of_features(mask, len(inputs.shape) - 1)
-        )
+        served = batch_statistics.serves(self, inputs, mask)
+        mask = _of_features(mask, len(inputs.shape) - (not served))
+        if served:
+            return batch_statistics.batch_normalization(self, inputs, training, mask)
+        return super().call(inputs, training=training, mask=mask)
 
     def get_config(self):
         config = super().get_config()
@@ -309,14 +310,18 @@ class BatchNormalizationThroughTime(Layer):
     def _moments(self, x, mask):
         """Mean and variance of each step, and whether anything counts there."""
         if mask is None:
-            moments = ops.moments(x, axes=self.axes, keepdims=True)
+            moments = batch_statistics.moments(x, self.axes)
             return [ops.squeeze(m, 0) for m in moments], True
         weight = ops.broadcast_to(ops.cast(mask, x.dtype), ops.shape(x))
 
-        def average(values):
-            return ops.sum(weight * values, self.axes, keepdims=True) / divisor
+        def total(values):
+            local = ops.sum(weight * values, self.axes, keepdims=True)
+            return active().sum_over_processes([local])[0]
 
-        count = ops.sum(weight, self.axes, keepdims=True)
+        def average(values):
+            return total(values) / divisor
+
+        count = total(ops.ones_like(x))
         divisor = ops.where(count > 0.0, count, 1.0)
         mean = average(ops.where(weight > 0.0, x, 0.0))
         variance = average(ops.square(ops.where(weight > 0.0, x - mean, 0.0)))
