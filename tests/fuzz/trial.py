@@ -1,0 +1,207 @@
+"""The process that reads mutations of one format until it has done so, or dies.
+
+Usage: python trial.py FORMAT FOLDER FIRST COUNT SEED. Into FOLDER/progress it writes how
+far it is, into FOLDER/findings.jsonl what it found.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+import traceback
+import types
+import warnings
+
+import guard
+import numpy as np
+
+# Of the processor, and on the clock, which others share.
+SECONDS, WALL_SECONDS = 10, 200
+ROOM = 5 * 2**28
+GROWTH = 2**28
+PROGRESS = "<qqqqd"
+
+
+class Forked:
+    """A worker of `isolated` that is forked, which is faster than a new interpreter."""
+
+    def __init__(self, command, stdout, stderr, **_):
+        from keras_spiking.datasets.readers import worker
+
+        name, path, limit, seconds, _ = json.loads(command[2])
+        there, here = os.pipe()
+        with GUARD.lifted():
+            self.pid = os.fork()
+        if not self.pid:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            status = 1
+            try:
+                os.dup2(stderr.fileno(), 2)
+                os.close(there)
+                out = open(here, "wb")
+                worker.NAME, worker.PATH = name, path
+                worker.LIMIT, worker.SECONDS = limit, seconds
+                worker.sys = types.SimpleNamespace(
+                    stdout=types.SimpleNamespace(buffer=out)
+                )
+                worker.main()
+                out.close()
+                status = 0
+            except guard.Forbidden as error:
+                os.write(2, f"FORBIDDEN {error}".encode())
+            except BaseException as error:
+                os.write(2, f"{error or type(error).__name__}".encode()[:1000])
+            finally:
+                os._exit(status)
+        os.close(here)
+        self.stdout = open(there, "rb")
+        self.errors = stderr
+        self.status = None
+
+    def wait(self):
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.errors.seek(0)
+            text = self.errors.read()
+            if b"FORBIDDEN" in text:
+                GUARD.heard.append(text.decode())
+        return self.status
+
+    def kill(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def main(name, folder, first, count, seed):
+    global GUARD
+    folder = pathlib.Path(folder)
+    inner = folder / "inside" / "here"
+    inner.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = str(inner)
+    import formats
+
+    chosen = formats.FORMATS[name]
+    samples = chosen.samples()
+    GUARD = guard.Guard(folder / "inside")
+    if chosen.forks:
+        from keras_spiking.datasets.readers import isolated
+
+        isolated.subprocess = types.SimpleNamespace(
+            Popen=Forked, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL
+        )
+        isolated.importlib.util.find_spec("aedat")
+        __import__("aedat")
+    os.chdir(inner)
+    _write_secret(inner / "secret.h5")
+    heard = []
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda message, kind, *_: heard.append(kind)
+    # What is valid is read, and what is imported on the way is there.
+    for file, data in samples:
+        (inner / file).write_bytes(data)
+        chosen.read(inner / file)
+        (inner / file).unlink()
+    for file, data in samples[:1]:
+        (inner / file).write_bytes(data[: len(data) // 2])
+        try:
+            chosen.read(inner / file)
+        except Exception as error:
+            traceback.format_exception(error)
+        (inner / file).unlink()
+    guard.limit_memory(ROOM)
+    counts = collections.Counter()
+    findings = open(folder / "findings.jsonl", "a")
+    progress = os.open(folder / "progress", os.O_RDWR | os.O_CREAT)
+    peak, slowest = guard.peak(), 0.0
+    others = [data for _, data in samples]
+    for number in range(first, first + count):
+        random = np.random.default_rng((seed, number))
+        file, data = samples[int(random.integers(len(samples)))]
+        data = chosen.mutate(random, data, others)
+        path = inner / file
+        path.write_bytes(data)
+        state = number, counts["read"], counts["refused"], counts["found"], slowest
+        os.pwrite(progress, struct.pack(PROGRESS, *state), 0)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
+        heard.clear()
+        start = time.process_time()
+        kind, what = _outcome(chosen, path)
+        taken = time.process_time() - start
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        slowest = max(slowest, taken)
+        if GUARD.heard:
+            kind, what = "forbidden", GUARD.heard[0]
+        elif any(issubclass(k, RuntimeWarning) for k in heard) and kind == "read":
+            kind, what = "warning", "a RuntimeWarning"
+        elif guard.peak() > peak + GROWTH:
+            kind, what = "memory", f"{guard.peak() - peak:,} bytes"
+        peak = max(peak, guard.peak())
+        if outside := set(os.listdir(folder / "inside")) - {"here"}:
+            kind, what = "outside", str(outside)
+        if kind in ("read", "refused"):
+            counts[kind] += 1
+        else:
+            counts["found"] += 1
+            kept = f"{name}-{number}-{file}"
+            print(json.dumps([kind, what, number, kept]), file=findings, flush=True)
+            (folder / kept).write_bytes(data)
+        path.unlink(missing_ok=True)
+    state = first + count, *(counts[k] for k in ("read", "refused", "found")), slowest
+    os.pwrite(progress, struct.pack(PROGRESS, *state), 0)
+
+
+def _outcome(chosen, path):
+    """Whether a file was read, refused as it should be, or what else happened."""
+    try:
+        with GUARD():
+            chosen.read(path)
+        return "read", ""
+    except guard.Forbidden as error:
+        return "forbidden", str(error)
+    except BaseException as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = next(
+            (f for f in reversed(frames) if "keras_spiking/" in f.filename), frames[-1]
+        )
+        ours = "keras_spiking/" in frames[-1].filename
+        text = re.sub(r"\d+", "N", str(error).replace(str(path), "PATH"))[:300]
+        what = f"{type(error).__name__} at {pathlib.Path(where.filename).name}:{where.lineno}: {text}"
+        if isinstance(error, AssertionError):
+            return "wrong", what
+        chain, cause = [], error
+        while cause is not None and len(chain) < 20:
+            chain.append(cause)
+            cause = cause.__cause__ or cause.__context__
+        if any(isinstance(e, MemoryError) for e in chain):
+            return "memory", what
+        if any("Unable to allocate" in str(e) for e in chain):
+            return "memory", what
+        if not chosen.own_errors:
+            right = isinstance(error, (ValueError, TypeError)) or not ours
+            return ("refused", "") if right and isinstance(error, Exception) else ("error", what)
+        if not isinstance(error, (ValueError, OSError)):
+            return "error", what
+        if path.name not in str(error):
+            return "unnamed", what
+        return "refused", ""
+
+
+def _write_secret(path):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file[name] = np.ones(3, "int64")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3], *map(int, sys.argv[3:]))
