@@ -10,6 +10,9 @@ from keras_spiking.validation import check_integer
 _HARMLESS = 1 << 26
 _RATIO = 100
 
+MOST = 1100
+"""Times the size of a file: no more comes out of what deflate has packed."""
+
 
 def default_limit(packed):
     """How many bytes a file of `packed` bytes may unpack to."""

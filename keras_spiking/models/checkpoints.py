@@ -14,6 +14,8 @@ import zipfile
 
 import numpy as np
 
+from keras_spiking.datasets.readers.arrays import load_npz
+
 # What `.safetensors` files and the storages of PyTorch call their types.
 _TYPES = {
     "F64": "float64",
@@ -59,7 +61,7 @@ def read_state(source):
     path = os.fsdecode(source)
     if not os.path.isfile(path):
         raise ValueError(f"There is no file {path!r}.")
-    readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
+    readers = {".safetensors": _read_safetensors, ".npz": load_npz}
     read = readers.get(os.path.splitext(path)[1].lower(), _read_torch)
     try:
         return _arrays(read(path), path)
@@ -86,14 +88,6 @@ def _arrays(state, source):
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise ValueError(f"{name!r} in {source} has values that are not finite.")
     return found
-
-
-def _read_npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:
-        raise ValueError(f"{path!r} is no `.npz` file of arrays: {error}") from error
 
 
 def _read_safetensors(path):

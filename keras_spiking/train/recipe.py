@@ -271,8 +271,8 @@ def read(path: Any) -> dict[str, Any]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"There is no recipe '{path}'.")
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         options = json.loads(text) if path.suffix == ".json" else _yaml(text)
     except ValueError as error:
         raise ValueError(f"Recipe '{path}' cannot be read: {error}") from None

@@ -99,9 +99,11 @@ def main():
         )
         kinds = collections.defaultdict(list)
         for kind, what, number, kept in findings:
-            kinds[kind, what].append(kept)
-        for (kind, what), files in sorted(kinds.items(), key=lambda k: -len(k[1])):
-            print(f"{len(files)} {kind}: {what}\n    {files[0]}", file=sys.stderr)
+            place, _, text = what.partition(": ")
+            kinds[kind, place].append((text, kept))
+        for (kind, place), files in sorted(kinds.items(), key=lambda k: -len(k[1])):
+            text, kept = files[0]
+            print(f"{len(files)} {kind}: {place}: {text}\n    {kept}", file=sys.stderr)
         failed = failed or bool(findings)
     sys.exit(failed)
 

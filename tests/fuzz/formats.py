@@ -188,7 +188,10 @@ def _read_keras(path):
 def _read_nir(path):
     from keras_spiking.export import from_nir
 
-    return _finite(from_nir(path, dt=1e-4, max_bytes=MAX_BYTES))
+    model = from_nir(
+        path, dt=1e-6, discretization="exponential", max_bytes=MAX_BYTES
+    )
+    return _finite(model)
 
 
 def _read_lava(path):

@@ -12,7 +12,7 @@ import sys
 
 _CODE = ("exec", "code.__new__", "function.__new__", "marshal.loads", "pickle.find_class")
 _CODE += ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.spawn")
-_CODE += ("subprocess.Popen", "ctypes.dlopen", "os.putenv", "urllib.Request")
+_CODE += ("subprocess.Popen", "ctypes.dlopen", "urllib.Request")
 _PATHS = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink")
 _PATHS += ("os.chmod", "os.chown", "os.truncate", "os.utime", "os.chdir", "os.mkfifo")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -105,9 +105,7 @@ class Guard:
             place = os.path.realpath(path)
         if (place + os.sep).startswith(self.folder):
             return None
-        if not writes and place.startswith((*self.installed, *_READ_ANYWHERE)):
-            return None
-        if place in ("/dev/null",):
+        if not writes and (path in _READ_ANYWHERE or place.startswith(self.installed)):
             return None
         return f"{event} {'for writing ' if writes else ''}{path}"
 

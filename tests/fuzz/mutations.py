@@ -442,8 +442,10 @@ def of_hdf5(random, data, others=()):
             file.visit(names.append)
             if not names:
                 break
-            name = one_of(random, names)
-            _change_hdf5(random, file, name, names)
+            try:
+                _change_hdf5(random, file, one_of(random, names), names)
+            except Exception:  # a change before this one has made that impossible
+                break
     return memory.getvalue()
 
 
@@ -464,7 +466,7 @@ def _change_hdf5(random, file, name, names):
         group = _put(file, name, None)
         group["x"] = group["weight"] = values
     elif what == 4:
-        shape = tuple(int(one_of(random, (0, 1, 3, 10**6, 10**9))) for _ in range(2))
+        shape = tuple(int(one_of(random, (1, 3, 10**6, 10**9))) for _ in range(2))
         del file[name]
         chunks = tuple(min(max(n, 1), 100) for n in shape)
         file.create_dataset(name, shape, "f8", chunks=chunks, compression="gzip")
