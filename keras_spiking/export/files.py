@@ -1,5 +1,8 @@
 """Files that are read are not larger than they look."""
 
+import contextlib
+import os
+
 import h5py
 
 MAX_BYTES = 2**30
@@ -37,3 +40,17 @@ def check_bytes(what, size, max_bytes):
             f"{what} would take {size:,} bytes of memory, more than max_bytes="
             f"{max_bytes:,}. If you trust the source, pass a larger `max_bytes`."
         )
+
+
+@contextlib.contextmanager
+def naming_file(path):
+    """Begins the message of a `ValueError` with the file, if it does not name it."""
+    try:
+        yield
+    except ValueError as error:
+        if not isinstance(path, (str, bytes, os.PathLike)):
+            raise
+        name = repr(os.fsdecode(path))
+        if name in str(error):
+            raise
+        raise ValueError(f"{name}: {error}") from error

@@ -109,7 +109,7 @@ def _models():
     steps = layers.StepByStep([k.Dense(3), layers.LIFLayer(name="inner")])
     recurrent = layers.ElementwiseRecurrent(layers.IFLayer(), "add")
     graph = layers.RecurrentGraph(
-        {"a": [k.Dense(3)], "b": layers.IFLayer()},
+        {"a": [k.Dense(6)], "b": layers.IFLayer()},
         [("input", "a"), ("a", "b"), ("b", "a"), ("b", "output")],
     )
     attention = layers.SpikingSelfAttention(num_heads=2)
@@ -299,7 +299,7 @@ def _read_measurement(path):
     path.write_bytes(content + cache._seal(path.stem, content))
     os.chmod(path, 0o600)
     found = choice._read(path.stem)
-    assert found is None or np.isfinite(found.forward + found.weights), found
+    assert found is None or len(found.own) == 3, found
 
 
 def _cached():
