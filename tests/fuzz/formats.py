@@ -94,8 +94,6 @@ def _files(*paths):
     return lambda: [(pathlib.Path(p).name, (DATA / p).read_bytes()) for p in paths]
 
 
-
-
 def _models():
     """Models in `.keras` files, with most kinds of layers that hold others."""
     from keras import layers as k
@@ -146,7 +144,9 @@ def _presets():
             content = io.BytesIO()
             with zipfile.ZipFile(content, "w") as archive:
                 for name in ("config.json", "model.weights.h5"):
-                    archive.writestr(name, pathlib.Path(folder, f"{i}", name).read_bytes())
+                    archive.writestr(
+                        name, pathlib.Path(folder, f"{i}", name).read_bytes()
+                    )
             found.append(("preset.bundle", content.getvalue()))
     return found
 
@@ -188,9 +188,7 @@ def _read_keras(path):
 def _read_nir(path):
     from keras_spiking.export import from_nir
 
-    model = from_nir(
-        path, dt=1e-6, discretization="exponential", max_bytes=MAX_BYTES
-    )
+    model = from_nir(path, dt=1e-6, discretization="exponential", max_bytes=MAX_BYTES)
     return _finite(model)
 
 
@@ -441,9 +439,7 @@ FORMATS = {
     "atis": Format(_recordings("atis"), _of.of_bytes, _read_recording()),
     "aedat2": Format(_recordings("aedat2"), _of.of_bytes, _read_recording()),
     "aedat3": Format(_recordings("aedat3"), _of.of_bytes, _read_recording()),
-    "aedat4": Format(
-        _files("dv.aedat4"), _of.of_bytes, _read_recording(), forks=True
-    ),
+    "aedat4": Format(_files("dv.aedat4"), _of.of_bytes, _read_recording(), forks=True),
     "dat": Format(
         _recordings("dat", "dat, version 1"), _of.of_bytes, _read_recording()
     ),

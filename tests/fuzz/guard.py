@@ -10,7 +10,13 @@ import os
 import resource
 import sys
 
-_CODE = ("exec", "code.__new__", "function.__new__", "marshal.loads", "pickle.find_class")
+_CODE = (
+    "exec",
+    "code.__new__",
+    "function.__new__",
+    "marshal.loads",
+    "pickle.find_class",
+)
 _CODE += ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "pty.spawn")
 _CODE += ("subprocess.Popen", "ctypes.dlopen", "urllib.Request")
 _PATHS = ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink")
@@ -94,7 +100,9 @@ class Guard:
             descriptors = [a for a in args if isinstance(a, int) and a > 2]
             if descriptors and event in ("os.remove", "os.rmdir"):
                 return None  # `shutil.rmtree`, which follows no links
-            return next(filter(None, (self._outside(event, p, True) for p in paths)), None)
+            return next(
+                filter(None, (self._outside(event, p, True) for p in paths)), None
+            )
         return None
 
     def _outside(self, event, path, writes):

@@ -17,7 +17,17 @@ _INTEGERS = (0, 1, 2, 7, 255, 256, 65535, 10**6, 10**9, 2**31 - 1, 2**31, 2**32 
 _INTEGERS += (2**33, 10**12, 2**53, 2**62, 2**63 - 1, -1, -2, -128, -(2**31), -(2**63))
 _FLOATS = (math.nan, math.inf, -math.inf, 0.5, -0.0, 1e300, -1e300, 1e-320, 2.0**63)
 _ESCAPES = ("../escaped", "/tmp/escaped", "a/../../escaped", "..\\escaped", "a\0b")
-_ESCAPES += ("", ".", "..", "a/", "CON", "x" * 300, "\u202e", "C:\\escaped", "~/escaped")
+_ESCAPES += (
+    "",
+    ".",
+    "..",
+    "a/",
+    "CON",
+    "x" * 300,
+    "\u202e",
+    "C:\\escaped",
+    "~/escaped",
+)
 
 
 def one_of(random, options):
@@ -350,10 +360,30 @@ def _deep(levels):
     return json.loads("[" * levels + "]" * levels)
 
 
-_VALUES = (*_INTEGERS, *_FLOATS, None, True, False, "", "x", [], {}, [[]], [1, 2], [None])
+_VALUES = (
+    *_INTEGERS,
+    *_FLOATS,
+    None,
+    True,
+    False,
+    "",
+    "x",
+    [],
+    {},
+    [[]],
+    [1, 2],
+    [None],
+)
 _VALUES += ("keras.ops.add", "relu", "atan", "\ud800", "9" * 400, _deep(200), {"a": {}})
 _KEYS = ("function", "surrogate", "neuron", "layer", "module", "class_name", "name")
-_KEYS += ("build_config", "compile_config", "registered_name", "dtype", "cells", "config")
+_KEYS += (
+    "build_config",
+    "compile_config",
+    "registered_name",
+    "dtype",
+    "cells",
+    "config",
+)
 
 
 def _function(module, name):
@@ -420,9 +450,10 @@ _HOSTILE = (
 def _hostile(random, value):
     found = json.loads(json.dumps(one_of(random, _HOSTILE)))
     # What was there may be what the new one asks for.
-    if isinstance(value, dict) and isinstance(value.get("config"), dict):
-        if chance(random, 0.5):
-            return {**value, "config": {**value["config"], **found["config"]}}
+    inner = value.get("config") if isinstance(value, dict) else None
+    if isinstance(inner, dict):
+        if chance(random, 0.5) and isinstance(found["config"], dict):
+            return {**value, "config": {**inner, **found["config"]}}
         if chance(random, 0.5):
             names = ("module", "class_name", "registered_name")
             return {**value, **{k: v for k, v in found.items() if k in names}}
@@ -472,7 +503,9 @@ def _change_hdf5(random, file, name, names):
         file.create_dataset(name, shape, "f8", chunks=chunks, compression="gzip")
     elif what == 5 and np.asarray(values).dtype.kind in "iuf":
         values = np.array(values, "float64" if chance(random, 0.5) else None)
-        number = one_of(random, _FLOATS if values.dtype.kind == "f" else (0, 1, -1, 127))
+        number = one_of(
+            random, _FLOATS if values.dtype.kind == "f" else (0, 1, -1, 127)
+        )
         if values.ndim and values.size:
             values.flat[int(random.integers(values.size))] = number
         else:

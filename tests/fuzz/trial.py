@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import signal
 import struct
 import subprocess
@@ -187,7 +186,11 @@ def _outcome(chosen, path):
             return "memory", what
         if not chosen.own_errors:
             right = isinstance(error, (ValueError, TypeError)) or not ours
-            return ("refused", "") if right and isinstance(error, Exception) else ("error", what)
+            return (
+                ("refused", "")
+                if right and isinstance(error, Exception)
+                else ("error", what)
+            )
         if not isinstance(error, (ValueError, OSError)):
             return "error", what
         if path.name not in str(error):
