@@ -21,6 +21,14 @@ class Layer(Explicit, Rematerializable, keras.layers.Layer):
         check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
 
+    def build_from_config(self, config):
+        super().build_from_config(config)
+        if not self.built:  # and Keras would take it for built
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' cannot be built from the shapes "
+                f"of a damaged configuration. Received: {config!r}"
+            )
+
     @property
     def state_dtype(self):
         """The dtype of states and parameters: float32 or float64."""

@@ -98,7 +98,7 @@ def main():
             flush=True,
         )
         kinds = collections.defaultdict(list)
-        for kind, what, number, kept in findings:
+        for kind, what, _, kept in findings:
             place, _, text = what.partition(": ")
             kinds[kind, place].append((text, kept))
         for (kind, place), files in sorted(kinds.items(), key=lambda k: -len(k[1])):

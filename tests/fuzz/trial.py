@@ -1,7 +1,7 @@
 """The process that reads mutations of one format until it has done so, or dies.
 
-Usage: python trial.py FORMAT FOLDER FIRST COUNT SEED. Into FOLDER/progress it writes how
-far it is, into FOLDER/findings.jsonl what it found.
+Usage: python trial.py FORMAT FOLDER FIRST COUNT SEED. It writes how far it is into
+FOLDER/progress, and what it found into FOLDER/findings.jsonl.
 """
 
 import collections
@@ -167,35 +167,33 @@ def _outcome(chosen, path):
     except guard.Forbidden as error:
         return "forbidden", str(error)
     except BaseException as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = next(
-            (f for f in reversed(frames) if "keras_spiking/" in f.filename), frames[-1]
-        )
-        ours = "keras_spiking/" in frames[-1].filename
-        text = re.sub(r"\d+", "N", str(error).replace(str(path), "PATH"))[:300]
-        what = f"{type(error).__name__} at {pathlib.Path(where.filename).name}:{where.lineno}: {text}"
-        if isinstance(error, AssertionError):
-            return "wrong", what
-        chain, cause = [], error
-        while cause is not None and len(chain) < 20:
-            chain.append(cause)
-            cause = cause.__cause__ or cause.__context__
-        if any(isinstance(e, MemoryError) for e in chain):
-            return "memory", what
-        if any("Unable to allocate" in str(e) for e in chain):
-            return "memory", what
-        if not chosen.own_errors:
-            right = isinstance(error, (ValueError, TypeError)) or not ours
-            return (
-                ("refused", "")
-                if right and isinstance(error, Exception)
-                else ("error", what)
-            )
-        if not isinstance(error, (ValueError, OSError)):
-            return "error", what
-        if path.name not in str(error):
-            return "unnamed", what
-        return "refused", ""
+        return _judged(error, chosen, path)
+
+
+def _judged(error, chosen, path):
+    """Whether an error is one that bad files should cause."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "keras_spiking/" in frame.filename]
+    where = (ours or frames)[-1]
+    text = re.sub(r"\d+", "N", str(error).replace(str(path), "PATH"))[:300]
+    place = f"{pathlib.Path(where.filename).name}:{where.lineno}"
+    what = f"{type(error).__name__} at {place}: {text}"
+    causes = []
+    while error is not None and len(causes) < 20:
+        causes.append(error)
+        error = error.__cause__ or error.__context__
+    error = causes[0]
+    if isinstance(error, AssertionError):
+        return "wrong", what
+    if any(isinstance(e, MemoryError) or "Unable to alloc" in str(e) for e in causes):
+        return "memory", what
+    if not chosen.own_errors:
+        foreign = isinstance(error, Exception) and frames[-1] not in ours
+        right = foreign or isinstance(error, (ValueError, TypeError))
+        return ("refused", "") if right else ("error", what)
+    if not isinstance(error, (ValueError, OSError)):
+        return "error", what
+    return ("refused", "") if path.name in str(error) else ("unnamed", what)
 
 
 def _write_secret(path):
