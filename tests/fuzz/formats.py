@@ -53,9 +53,9 @@ def _recordings(*names):
 
         written = {**test_readers.FORMATS, **test_readers.OTHERS}
         events = [
-            test_readers.random_events(60),
-            test_readers.random_events(300, seed=1, duration=40_000_000)[:90],
-            test_readers.vector_events()[:90],
+            test_readers.random_events(40),
+            test_readers.random_events(300, seed=1, duration=40_000_000)[:30],
+            test_readers.vector_events()[:40],
         ]
         found = []
         with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def _read_recording(**options):
         assert whole.dtype == event_dtype and whole.ndim == 1
         assert whole["p"].max(initial=0) <= 1
         if len(whole) < 1000 and "index" not in options:
-            parts = list(stream_events(path, chunk_size=7, **options))
+            parts = list(stream_events(path, chunk_size=13, **options))
             parts = np.concatenate(parts) if parts else whole[:0]
             np.testing.assert_array_equal(parts, whole)
         return whole

@@ -49,7 +49,8 @@ class Guard:
 
     @contextlib.contextmanager
     def __call__(self):
-        self.known = {name.partition(".")[0] for name in sys.modules}
+        if not self.known:
+            self.known = {name.partition(".")[0] for name in sys.modules}
         self.heard.clear()
         self.active = True
         try:

@@ -137,13 +137,14 @@ def main(name, folder, first, count, seed):
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         slowest = max(slowest, taken)
+        most = guard.peak()
         if GUARD.heard:
             kind, what = "forbidden", GUARD.heard[0]
         elif any(issubclass(k, RuntimeWarning) for k in heard) and kind == "read":
             kind, what = "warning", "a RuntimeWarning"
-        elif guard.peak() > peak + GROWTH:
-            kind, what = "memory", f"{guard.peak() - peak:,} bytes"
-        peak = max(peak, guard.peak())
+        elif most > peak + GROWTH:
+            kind, what = "memory", f"{most - peak:,} bytes"
+        peak = max(peak, most)
         if outside := set(os.listdir(folder / "inside")) - {"here"}:
             kind, what = "outside", str(outside)
         if kind in ("read", "refused"):
