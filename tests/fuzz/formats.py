@@ -20,7 +20,7 @@ import numpy as np
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 DATA = TESTS / "data"
-sys.path[:0] = [str(TESTS / "datasets"), str(TESTS / "models")]
+sys.path[:0] = [str(TESTS), str(TESTS / "datasets"), str(TESTS / "models")]
 
 MAX_BYTES = 2**26
 
@@ -132,6 +132,24 @@ def _keras_files():
             model.save(path)
             found.append(("model.keras", pathlib.Path(path).read_bytes()))
     return found
+
+
+def _layers():
+    """The configurations of models of every layer of the package."""
+    import registry
+
+    found = []
+    for name in registry.layer_names():
+        layer = registry.make(name)
+        model = keras.Sequential([keras.Input(registry.input_shape(layer)), layer])
+        config = keras.saving.serialize_keras_object(model)
+        found.append(("config.json", json.dumps(config).encode()))
+    return found
+
+
+def _read_layers(path):
+    config = json.loads(path.read_text("utf-8"))
+    return keras.saving.deserialize_keras_object(config, safe_mode=True)
 
 
 def _presets():
@@ -481,6 +499,7 @@ FORMATS = {
         _read_lava,
     ),
     "keras": Format(_keras_files, _of.of_zip, _read_keras, own_errors=False),
+    "layers": Format(_layers, _of.of_json, _read_layers, own_errors=False),
     "preset": Format(_presets, _mutate_preset, _read_preset),
     "pt": Format(_files("models/checkpoint.pt"), _of.of_zip, _read_state),
     "weights": Format(_weights, _mutate_weights, _read_state),

@@ -410,7 +410,7 @@ _LAMBDA = {
     "config": {"value": "4wAAAAAAAAAA", "code": "4wAA", "defaults": None},
     "globals": {"os": {"module": "os"}, "x": {"module": "antigravity"}},
 }
-_HOSTILE = (
+HOSTILE = (
     _LAMBDA,
     {**_LAMBDA, "module": "builtins"},
     _function("os", "system"),
@@ -448,7 +448,7 @@ _HOSTILE = (
 
 
 def _hostile(random, value):
-    found = json.loads(json.dumps(one_of(random, _HOSTILE)))
+    found = json.loads(json.dumps(one_of(random, HOSTILE)))
     # What was there may be what the new one asks for.
     inner = value.get("config") if isinstance(value, dict) else None
     if isinstance(inner, dict):

@@ -1,6 +1,7 @@
 """Events in files of NumPy arrays: `.npz` and `.npy`."""
 
 import contextlib
+import io
 import math
 import os
 import zipfile
@@ -15,6 +16,8 @@ from keras_spiking.datasets.limits import check_zip
 from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.datasets.readers.binary import not_a
 from keras_spiking.datasets.readers.binary import truncated
+
+_LONGEST_HEADER = 10_000  # as NumPy has it
 
 # What the arrays are called elsewhere.
 _NAMES = {
@@ -65,11 +68,7 @@ class _Array:
     """A stored array, whose header is read at once and its values on demand."""
 
     def __init__(self, file, path, read):
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            header = np.lib.format.read_array_header_2_0
-        self.shape, self.is_fortran, self.dtype = header(file)
+        self.shape, self.is_fortran, self.dtype = _header(file)
         if (
             self.dtype.hasobject
             or not self.dtype.itemsize
@@ -88,6 +87,19 @@ class _Array:
     def whole(self):
         values = self.read(math.prod(self.shape)).copy()
         return values.reshape(self.shape, order="F" if self.is_fortran else "C")
+
+
+def _header(file):
+    """Shape, order and dtype, from a header that is as short as it should be."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    size = file.read(2 if first else 4)
+    length = int.from_bytes(size, "little")
+    if length > _LONGEST_HEADER:  # NumPy would make room for it before it refuses
+        raise ValueError(f"its header would take {length:,} bytes")
+    content = io.BytesIO(size + file.read(length))
+    if first:
+        return np.lib.format.read_array_header_1_0(content)
+    return np.lib.format.read_array_header_2_0(content)
 
 
 def _from_file(file, dtype, count):
