@@ -39,6 +39,7 @@ class Guard:
 
     def __init__(self, folder):
         self.folder = os.path.realpath(folder) + os.sep
+        self.inside = set()  # names of files that are known to be there
         root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         prefixes = (sys.prefix, sys.base_prefix, os.path.join(root, "keras_spiking"))
         self.installed = tuple(os.path.realpath(p) + os.sep for p in prefixes)
@@ -108,6 +109,8 @@ class Guard:
 
     def _outside(self, event, path, writes):
         path = os.fsdecode(path)
+        if path in self.inside:
+            return None
         parent = os.path.realpath(os.path.dirname(path) or ".")
         place = os.path.join(parent, os.path.basename(path))
         if event == "open":
