@@ -126,6 +126,27 @@ def find_files(roots, pattern):
     )
 
 
+def listed(path):
+    """The words of a list of recordings, see `inside`."""
+    with damage(path, "a list of recordings"):
+        return path.read_text("utf-8").split()
+
+
+def inside(folder, name):
+    """The path of a file that a list names.
+
+    Raises:
+        ValueError: if it leads out of the folder.
+    """
+    name = pathlib.PurePath(name)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(
+            f"A list of recordings names {str(name)!r}, outside of {str(folder)!r}. "
+            "Download the dataset again."
+        )
+    return folder / name
+
+
 def _check(path, expected):
     if expected is None:
         return
