@@ -43,7 +43,7 @@ class UnpackedBytes:
                 f"The file {str(self.path)!r} unpacks to {self.count:,} bytes or more, "
                 f"beyond the limit of {self.limit:,}: it may be made to exhaust the "
                 "memory or the disk. If you trust it, raise the limit by "
-                "`max_unpacked_bytes`."
+                "`max_unpacked_bytes`, or unpack it yourself."
             )
         return self
 

@@ -1,5 +1,6 @@
 """Mutations of valid files: each takes a generator of random numbers and bytes."""
 
+import copy
 import gzip
 import io
 import json
@@ -330,7 +331,7 @@ def of_json(random, data, others=()):
         other_parent, other_key = one_of(random, places)
         what = random.random()
         if what < 0.3:
-            parent[key] = one_of(random, _VALUES)
+            parent[key] = copy.deepcopy(one_of(random, _VALUES))
         elif what < 0.5:
             parent[key] = _hostile(random, parent[key])
         elif what < 0.6 and isinstance(parent, dict):
