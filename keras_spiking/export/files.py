@@ -1,11 +1,14 @@
 """Files that are read are not larger than they look."""
 
 import contextlib
+import mmap
 import os
 
 import h5py
 
 MAX_BYTES = 2**30
+
+_HEAP = b"GCOL\1\0\0\0"
 
 
 def check_arrays(file, max_bytes):
@@ -13,6 +16,7 @@ def check_arrays(file, max_bytes):
 
     A file of a few bytes can describe arrays of any size, and refer to other files.
     """
+    _check_heaps(file)
     total = 0
 
     def visit(group):
@@ -31,6 +35,32 @@ def check_arrays(file, max_bytes):
                 total += item.nbytes
 
     visit(file)
+
+
+def _check_heaps(file):
+    """Raises `ValueError` where HDF5 would walk through a heap of strings for ever.
+
+    A heap is a row of objects, each with a number and its size; number 0 is the rest
+    that is free. HDF5 believes the sizes, even if they lead nowhere, or back.
+    """
+    damaged = ValueError("a heap of strings has no end.")
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ValueError("its addresses and lengths do not have 64 bits.")
+    with open(file.filename, "rb") as content:
+        data = mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ)
+    with data:
+        at = data.find(_HEAP)
+        while at >= 0:
+            place = at + 16
+            stop = at + int.from_bytes(data[at + 8 : place], "little")
+            while place + 16 <= min(stop, len(data)):
+                number = int.from_bytes(data[place : place + 2], "little")
+                size = int.from_bytes(data[place + 8 : place + 16], "little")
+                step = size if number == 0 else 16 + size + -size % 8
+                if not 0 < step <= stop - place:
+                    raise damaged
+                place += step
+            at = data.find(_HEAP, at + 1)
 
 
 def check_bytes(what, size, max_bytes):

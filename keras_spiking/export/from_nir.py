@@ -113,7 +113,7 @@ def _model(graph, options):
     nodes, edges, shape = nir_graph.nodes_and_edges(graph)
     converted = {}
     for name, node in nodes.items():
-        with nir_graph.naming(name):
+        with nir_graph.naming(name), np.errstate(over="raise", invalid="raise"):
             converted[name] = _layers(node, options)
     shape = channels_last(shape)
     _check_sizes(converted, edges, shape, options.max_bytes)

@@ -22,12 +22,18 @@ class Layer(Explicit, Rematerializable, keras.layers.Layer):
         super().__init__(**kwargs)
 
     def build_from_config(self, config):
-        super().build_from_config(config)
-        if not self.built:  # and Keras would take it for built
+        reason = None
+        try:
+            super().build_from_config(config)
+            if not self.built:  # and Keras would take it for built
+                reason = "it holds no shape"
+        except Exception as error:  # nearly any, if a shape is none
+            reason = error
+        if reason is not None:
             raise ValueError(
-                f"{type(self).__name__} '{self.name}' cannot be built from the shapes "
-                f"of a damaged configuration. Received: {config!r}"
-            )
+                f"{type(self).__name__} '{self.name}' cannot be built from its "
+                f"configuration: {reason}. Received: {config!r}"
+            ) from None
 
     @property
     def state_dtype(self):

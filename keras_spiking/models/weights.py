@@ -1,10 +1,13 @@
 """Weights of a network from a file, whatever its kind."""
 
+import math
 import os
 
+import h5py
 import keras
 from keras import ops
 
+from keras_spiking.export.files import check_arrays
 from keras_spiking.models.spikingjelly import load_spikingjelly
 
 
@@ -27,6 +30,9 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
         raise ValueError(f"There is no file {name!r}.")
     before = [ops.copy(variable.value) for variable in model.variables]
     try:
+        if name.endswith(".h5"):
+            with h5py.File(name, "r") as file:
+                check_arrays(file, math.inf)
         model.load_weights(name)
     except Exception as error:
         for variable, value in zip(model.variables, before):

@@ -337,7 +337,7 @@ def of_json(random, data, others=()):
         elif what < 0.6 and isinstance(parent, dict):
             del parent[key]
         elif what < 0.7:  # a copy, since a tree must not contain itself
-            parent[key] = json.loads(json.dumps(other_parent[other_key]))
+            parent[key] = copy.deepcopy(other_parent[other_key])
         elif what < 0.8:
             a, b = json.dumps(parent[key]), json.dumps(other_parent[other_key])
             other_parent[other_key] = json.loads(a)
@@ -449,7 +449,7 @@ HOSTILE = (
 
 
 def _hostile(random, value):
-    found = json.loads(json.dumps(one_of(random, HOSTILE)))
+    found = copy.deepcopy(one_of(random, HOSTILE))
     # What was there may be what the new one asks for.
     inner = value.get("config") if isinstance(value, dict) else None
     if isinstance(inner, dict):

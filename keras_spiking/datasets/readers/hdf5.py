@@ -41,6 +41,8 @@ def _events(path, chunk_size, index, time_unit, max_unpacked_bytes):
         if isinstance(group, h5py.Dataset):  # a table, as Prophesee writes it
             check_size([group], path, max_unpacked_bytes)
             fields = find_columns({n: n for n in group.dtype.names or ()}, path, "HDF5")
+            if any(group.dtype[name].hasobject for name in fields.values()):
+                raise not_a("HDF5", path, "its fields are not numbers")
             found = {field: group.fields(name) for field, name in fields.items()}
             shapes = {"t": group.shape}
         else:
@@ -57,6 +59,8 @@ def _events(path, chunk_size, index, time_unit, max_unpacked_bytes):
                     f"{str(path)!r} holds {len(found['t'])} recordings: say which "
                     "by `index`."
                 )
+            elif any(values.dtype.kind == "O" for values in found.values()):
+                raise not_a("HDF5", path, "its arrays are not numbers")
             shapes = {field: values.shape for field, values in found.items()}
         for start in range(0, common_length(shapes, path, "HDF5"), chunk_size):
             part = {k: v[start : start + chunk_size] for k, v in found.items()}
