@@ -36,6 +36,8 @@ class Format:
         own_errors: Boolean, whether it is code of ours that raises. Keras's loader
             raises many kinds, and only what our classes raise is asked about.
         forks: Boolean, whether reading starts processes.
+        is_model: Boolean, whether a file says how large a model is to be, which may be
+            more than there is memory.
     """
 
     samples: Callable
@@ -43,6 +45,7 @@ class Format:
     read: Callable
     own_errors: bool = True
     forks: bool = False
+    is_model: bool = False
 
 
 def _recordings(*names):
@@ -498,9 +501,13 @@ FORMATS = {
         _of.of_hdf5,
         _read_lava,
     ),
-    "keras": Format(_keras_files, _of.of_zip, _read_keras, own_errors=False),
-    "layers": Format(_layers, _of.of_json, _read_layers, own_errors=False),
-    "preset": Format(_presets, _mutate_preset, _read_preset),
+    "keras": Format(
+        _keras_files, _of.of_zip, _read_keras, own_errors=False, is_model=True
+    ),
+    "layers": Format(
+        _layers, _of.of_json, _read_layers, own_errors=False, is_model=True
+    ),
+    "preset": Format(_presets, _mutate_preset, _read_preset, is_model=True),
     "pt": Format(_files("models/checkpoint.pt"), _of.of_zip, _read_state),
     "weights": Format(_weights, _mutate_weights, _read_state),
     "zip": Format(_archives("zip"), _of.of_zip, _read_archive),

@@ -193,7 +193,7 @@ def _judged(error, chosen, path):
     if isinstance(error, AssertionError):
         return "wrong", what
     if any(isinstance(e, MemoryError) or "Unable to alloc" in str(e) for e in causes):
-        return "memory", what
+        return ("refused", "") if chosen.is_model else ("memory", what)
     if not chosen.own_errors:
         foreign = isinstance(error, Exception) and frames[-1] not in ours
         right = foreign or isinstance(error, (ValueError, TypeError))
