@@ -205,7 +205,15 @@ def _unpack_tar(path, folder, budget):
     with gzip.open(path) as content:
         counted = Counted(content, budget)
         with tarfile.open(fileobj=counted, mode="r|") as archive:
-            archive.extractall(folder, filter="data")
+            archive.extractall(folder, _dense(archive), filter="data")
+
+
+def _dense(archive):
+    """The members of an archive, none of which has holes, whose bytes are nowhere."""
+    for member in archive:
+        if member.issparse():
+            raise ValueError(f"{member.name!r} is sparse")
+        yield member
 
 
 def unpack_gzip(path, max_unpacked_bytes=None):

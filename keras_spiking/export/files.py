@@ -17,10 +17,14 @@ def check_arrays(file, max_bytes):
     A file of a few bytes can describe arrays of any size, and refer to other files.
     """
     _check_heaps(file)
-    total = 0
+    total, visited = 0, set()
 
     def visit(group):
         nonlocal total
+        place = h5py.h5o.get_info(group.id).addr
+        if place in visited:  # a few groups in each other make up any number of paths
+            raise ValueError(f"{group.name} stands in several places.")
+        visited.add(place)
         for name in group:
             link = group.get(name, getlink=True)
             item = group[name] if isinstance(link, h5py.HardLink) else None
