@@ -5,6 +5,7 @@ import os
 
 import h5py
 import keras
+import numpy as np
 from keras import ops
 
 from keras_spiking.export.files import check_arrays
@@ -34,6 +35,9 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
             with h5py.File(name, "r") as file:
                 check_arrays(file, math.inf)
         model.load_weights(name)
+        for weight in model.weights:
+            if not np.isfinite(ops.convert_to_numpy(weight.value)).all():
+                raise ValueError(f"'{weight.path}' has values that are not finite.")
     except Exception as error:
         for variable, value in zip(model.variables, before):
             variable.assign(value)
