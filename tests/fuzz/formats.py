@@ -459,8 +459,12 @@ def _mutate_pickle(random, data, others):
 _of = mutations
 FORMATS = {
     "atis": Format(_recordings("atis"), _of.of_bytes, _read_recording()),
-    "aedat2": Format(_recordings("aedat2"), _of.of_bytes, _read_recording()),
-    "aedat3": Format(_recordings("aedat3"), _of.of_bytes, _read_recording()),
+    "aedat2": Format(  # which may say that it is AEDAT 4
+        _recordings("aedat2"), _of.of_bytes, _read_recording(), forks=True
+    ),
+    "aedat3": Format(  # which may say that it is AEDAT 4
+        _recordings("aedat3"), _of.of_bytes, _read_recording(), forks=True
+    ),
     "aedat4": Format(_files("dv.aedat4"), _of.of_bytes, _read_recording(), forks=True),
     "dat": Format(
         _recordings("dat", "dat, version 1"), _of.of_bytes, _read_recording()

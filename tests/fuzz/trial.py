@@ -5,6 +5,7 @@ FOLDER/progress, and what it found into FOLDER/findings.jsonl.
 """
 
 import collections
+import importlib
 import json
 import mmap
 import os
@@ -97,8 +98,8 @@ def main(name, folder, first, count, seed):
         isolated.subprocess = types.SimpleNamespace(
             Popen=Forked, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL
         )
-        isolated.importlib.util.find_spec("aedat")
-        __import__("aedat")
+        for module in ("aedat", "keras_spiking.datasets.readers.worker"):
+            importlib.import_module(module)
     os.chdir(inner)
     GUARD.inside = {str(inner / file) for file, _ in samples}
     _write_secret(inner / "secret.h5")

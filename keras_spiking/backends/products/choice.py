@@ -101,7 +101,12 @@ def _read(key):
     """What has been measured before, or `None`."""
     try:
         forward, weights, (a, b, c) = json.loads(cache.read(key) or "null")
-        return Choice(float(forward), float(weights), (bool(a), bool(b), bool(c)))
+        shares = float(forward), float(weights)
+        return (
+            Choice(*shares, (bool(a), bool(b), bool(c)))
+            if all(np.isfinite(shares))
+            else None
+        )
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
 
