@@ -102,11 +102,8 @@ def _read(key):
     try:
         forward, weights, (a, b, c) = json.loads(cache.read(key) or "null")
         shares = float(forward), float(weights)
-        return (
-            Choice(*shares, (bool(a), bool(b), bool(c)))
-            if all(np.isfinite(shares))
-            else None
-        )
+        own = bool(a), bool(b), bool(c)
+        return Choice(*shares, own) if np.isfinite(shares).all() else None
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
 
