@@ -40,7 +40,7 @@ class Cache:
         try:
             # Frames are nearly empty: more than is usual comes out of few bytes.
             return load_npz(path, MOST * path.stat().st_size)["data"]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except PermissionError as error:
             raise PermissionError(
