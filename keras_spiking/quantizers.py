@@ -245,10 +245,11 @@ def get(identifier: Any) -> Any:
     """
     if isinstance(identifier, str) and identifier in _NAMES:
         return _NAMES[identifier]()
+    quantizer = identifier
     if isinstance(identifier, dict):
-        return keras.saving.deserialize_keras_object(identifier)
-    if identifier is None or callable(identifier):
-        return identifier
+        quantizer = keras.saving.deserialize_keras_object(identifier)
+    if quantizer is None or callable(quantizer):
+        return quantizer
     raise ValueError(
         f"A quantizer must be a callable, None, or one of {', '.join(_NAMES)}. "
         f"Received: {identifier!r}"

@@ -203,10 +203,12 @@ def check_time_axis(
         exact: Boolean, whether there must be exactly `rank` axes.
         hint: String, what to do. Defaults to using an encoder.
     """
-    if len(shape) < rank or exact and len(shape) != rank:
+    is_shape = isinstance(shape, (tuple, list))
+    if not is_shape or len(shape) < rank or exact and len(shape) != rank:
+        shape = tuple(shape) if is_shape else shape
         raise ValueError(
             f"{type(layer).__name__} '{layer.name}' needs an input with a time "
-            f"axis, {axes}. Received an input of shape {tuple(shape)}. "
+            f"axis, {axes}. Received an input of shape {shape}. "
             f"{hint or _ENCODERS}"
         )
     if shape[1] == 0:

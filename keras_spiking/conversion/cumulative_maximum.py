@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.options import LayerOptions
+from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_keywords
 
 
@@ -71,5 +72,4 @@ class CumulativeMaximum(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        layer = keras.saving.deserialize_keras_object(config["layer"])
-        return cls(**{**config, "layer": layer})
+        return cls(**with_objects(config, "layer"))

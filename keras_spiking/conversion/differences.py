@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_spiking.layers import streaming
 from keras_spiking.layers.options import LayerOptions
+from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_keywords
 
 
@@ -95,8 +96,7 @@ class Differences(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        function = keras.saving.deserialize_keras_object(config["function"])
-        return cls(**{**config, "function": function})
+        return cls(**with_objects(config, "function"))
 
 
 def _varies(x):

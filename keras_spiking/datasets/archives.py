@@ -126,6 +126,27 @@ def find_files(roots, pattern):
     )
 
 
+def listed(path):
+    """The words of a list of recordings, see `inside`."""
+    with damage(path, "a list of recordings"):
+        return path.read_text("utf-8").split()
+
+
+def inside(folder, name):
+    """The path of a file that a list names.
+
+    Raises:
+        ValueError: if it leads out of the folder.
+    """
+    name = pathlib.PurePath(name)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(
+            f"A list of recordings names {str(name)!r}, outside of {str(folder)!r}. "
+            "Download the dataset again."
+        )
+    return folder / name
+
+
 def _check(path, expected):
     if expected is None:
         return
@@ -184,7 +205,15 @@ def _unpack_tar(path, folder, budget):
     with gzip.open(path) as content:
         counted = Counted(content, budget)
         with tarfile.open(fileobj=counted, mode="r|") as archive:
-            archive.extractall(folder, filter="data")
+            archive.extractall(folder, _dense(archive), filter="data")
+
+
+def _dense(archive):
+    """The members of an archive, none of which has holes, whose bytes are nowhere."""
+    for member in archive:
+        if member.issparse():
+            raise ValueError(f"{member.name!r} is sparse")
+        yield member
 
 
 def unpack_gzip(path, max_unpacked_bytes=None):

@@ -155,7 +155,8 @@ def as_events(events: Any, *, time_unit: str | None = None) -> np.ndarray:
     """
     if isinstance(events, np.ndarray):
         if events.dtype == event_dtype and events.ndim == 1 and time_unit is None:
-            return events
+            # Equal, but from a file: NumPy would pack what it does not know as aligned.
+            return events.view(event_dtype)
         names = events.dtype.names or ()
     else:
         names = tuple(events.keys()) if hasattr(events, "keys") else ()

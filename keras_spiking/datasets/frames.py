@@ -1,5 +1,6 @@
 """Frames: how many events every cell of the sensor saw in a stretch of time."""
 
+import math
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from keras_spiking.datasets.events import check_sensor_shape
 from keras_spiking.datasets.representations import Representation
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
+
+_LARGEST = 2**34  # bytes of a recording's frames
 
 
 class Frames(Representation):
@@ -120,6 +123,14 @@ class Frames(Representation):
                 last = int(chunk["t"][-1])
                 count += len(chunk)
         steps, by_time = self._steps(count, 0 if last is None else last - first)
+        size = 4 * steps[0] * math.prod(sensor_shape)
+        if size > _LARGEST:
+            raise ValueError(
+                f"{steps[0]:,} frames would take {size:,} bytes, more than "
+                f"{_LARGEST:,}. The recording goes from {first} to {last} us: "
+                "if that is not a damaged timestamp, choose a longer `duration`, or "
+                "cut the recording."
+            )
         frames = np.zeros((steps[0], *sensor_shape), "int32")
         starts = np.arange(1, steps[0]) * steps[1]
         seen = 0

@@ -6,6 +6,7 @@ The user unpacks their archives; see the loaders in `named`.
 import os
 
 from keras_spiking.datasets.archives import find_folder
+from keras_spiking.datasets.archives import inside
 from keras_spiking.datasets.archives import unpacked
 from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.datasets.recordings import Recordings
@@ -42,7 +43,7 @@ def load_es_imagenet(folder: str | os.PathLike, split: str = "train") -> Recordi
         with damage(root / "vallabel.txt", "a list of recordings"):
             lines = (root / "vallabel.txt").read_text().splitlines()
             rows = [line.split()[:2] for line in lines if line.strip()]
-            paths = [root / "val" / name for name, _ in rows]
+            paths = [inside(root / "val", name) for name, _ in rows]
             labels = [int(label) for _, label in rows]
     sources = [(path, {"format": "es_imagenet"}) for path in paths]
     return Recordings(sources, labels, (256, 256, 2))

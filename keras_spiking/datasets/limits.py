@@ -10,6 +10,9 @@ from keras_spiking.validation import check_integer
 _HARMLESS = 1 << 26
 _RATIO = 100
 
+MOST = 1100
+"""Times the size of a file: no more comes out of what deflate has packed."""
+
 
 def default_limit(packed):
     """How many bytes a file of `packed` bytes may unpack to."""
@@ -40,7 +43,7 @@ class UnpackedBytes:
                 f"The file {str(self.path)!r} unpacks to {self.count:,} bytes or more, "
                 f"beyond the limit of {self.limit:,}: it may be made to exhaust the "
                 "memory or the disk. If you trust it, raise the limit by "
-                "`max_unpacked_bytes`."
+                "`max_unpacked_bytes`, or unpack it yourself."
             )
         return self
 

@@ -19,6 +19,8 @@ import numpy as np
 from keras_spiking.datasets.archives import find_dataset
 from keras_spiking.datasets.archives import find_files
 from keras_spiking.datasets.archives import find_folder
+from keras_spiking.datasets.archives import inside
+from keras_spiking.datasets.archives import listed
 from keras_spiking.datasets.archives import unpack_gzip
 from keras_spiking.datasets.archives import unpacked
 from keras_spiking.datasets.downloads import Archive
@@ -202,10 +204,8 @@ def load_dvs128_gesture(folder: str | os.PathLike, split: str = "train") -> Reco
     trials = f"trials_to_{split}.txt"
     root = find_folder(unpacked(folder, archives), [trials])
     sources, labels = [], []
-    with damage(root / trials, "a list of recordings"):
-        names = (root / trials).read_text().split()
-    for name in names:
-        labels_of = root / name.replace(".aedat", "_labels.csv")
+    for name in listed(root / trials):
+        labels_of = inside(root, name.replace(".aedat", "_labels.csv"))
         with damage(labels_of, "a table of labels"), open(labels_of) as file:
             for row in list(csv.reader(file))[1:]:
                 label, start, stop = (int(value) for value in row[:3])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_spiking.datasets.archives import find_dataset
+from keras_spiking.datasets.archives import inside
+from keras_spiking.datasets.archives import listed
 from keras_spiking.datasets.downloads import Archive
 from keras_spiking.datasets.ordered_dataset import OrderedDataset
 from keras_spiking.datasets.readers.binary import damage
@@ -81,7 +83,7 @@ class SpeechCommands(OrderedDataset):
         name = "speech_commands_v0.02.tar.gz"
         archives = {name: Archive("6b74f3901214cb2c2934e98196829835", _ADDRESS + name)}
         root = find_dataset(folder, archives, _LISTS.values(), download=download)
-        lists = {k: set((root / v).read_text().split()) for k, v in _LISTS.items()}
+        lists = {k: set(listed(root / v)) for k, v in _LISTS.items()}
         if split == "train":
             words = {f"{p.parent.name}/{p.name}" for p in root.glob("*/*.wav")}
             names = words - lists["val"] - lists["test"]
@@ -96,7 +98,7 @@ class SpeechCommands(OrderedDataset):
             )
         label_of = {word: label for label, word in enumerate(self.classes)}
         chosen = sorted(name for name in names if name.split("/")[0] in label_of)
-        self.paths = [root / name for name in chosen]
+        self.paths = [inside(root, name) for name in chosen]
         self.labels = np.array([label_of[name.split("/")[0]] for name in chosen])
         super().__init__(
             len(self.paths),

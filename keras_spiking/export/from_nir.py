@@ -16,6 +16,7 @@ from keras_spiking.export import nir_graph
 from keras_spiking.export import walk
 from keras_spiking.export.files import MAX_BYTES
 from keras_spiking.export.files import check_bytes
+from keras_spiking.export.files import naming_file
 from keras_spiking.export.from_nir_synapses import channels_last
 from keras_spiking.export.to_nir_neurons import NOTED
 from keras_spiking.layers.containers.contained import has_time_axis
@@ -104,14 +105,18 @@ def from_nir(
         at_threshold=check_bool("at_threshold", at_threshold),
         max_bytes=check_integer("max_bytes", max_bytes, minimum=1),
     )
-    graph = nir_graph.read(path_or_graph, max_bytes)
+    with naming_file(path_or_graph):
+        return _model(nir_graph.read(path_or_graph, max_bytes), options)
+
+
+def _model(graph, options):
     nodes, edges, shape = nir_graph.nodes_and_edges(graph)
     converted = {}
     for name, node in nodes.items():
-        with nir_graph.naming(name):
+        with nir_graph.naming(name), np.errstate(over="raise", invalid="raise"):
             converted[name] = _layers(node, options)
     shape = channels_last(shape)
-    _check_sizes(converted, edges, shape, max_bytes)
+    _check_sizes(converted, edges, shape, options.max_bytes)
     delayed, order = _break_cycles(edges, set())
     if delayed:
         graph = layers.RecurrentGraph(converted, edges)

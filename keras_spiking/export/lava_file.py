@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from keras_spiking.export.files import check_arrays
+from keras_spiking.export.files import naming_file
 from keras_spiking.export.lava_block import LavaBlock
 from keras_spiking.export.lava_block import check
 from keras_spiking.files import complete_file
@@ -92,17 +93,18 @@ def read(path, max_bytes):
     Raises:
         ValueError: if this is not such a file, saying why.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            check_arrays(file, max_bytes)
-            input_shape, blocks = _read(file)
-    except (FileNotFoundError, Unsupported):
-        raise
-    except Exception as error:  # a damaged file can make h5py raise anything
-        raise ValueError(
-            f"{str(path)!r} is not a netx file of Lava, or is damaged: {error}"
-        ) from error
-    check(input_shape, blocks, max_bytes)
+    with naming_file(path):
+        try:
+            with h5py.File(path, "r") as file:
+                check_arrays(file, max_bytes)
+                input_shape, blocks = _read(file)
+        except (FileNotFoundError, Unsupported):
+            raise
+        except Exception as error:  # a damaged file can make h5py raise anything
+            raise ValueError(
+                f"{str(path)!r} is not a netx file of Lava, or is damaged: {error}"
+            ) from error
+        check(input_shape, blocks, max_bytes)
     return input_shape, blocks
 
 

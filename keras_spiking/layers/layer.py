@@ -21,6 +21,20 @@ class Layer(Explicit, Rematerializable, keras.layers.Layer):
         check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
 
+    def build_from_config(self, config):
+        reason = None
+        try:
+            super().build_from_config(config)
+            if not self.built:  # and Keras would take it for built
+                reason = "it holds no shape"
+        except Exception as error:  # nearly any, if a shape is none
+            reason = error
+        if reason is not None:
+            raise ValueError(
+                f"{type(self).__name__} '{self.name}' cannot be built from its "
+                f"configuration: {reason}. Received: {config!r}"
+            ) from None
+
     @property
     def state_dtype(self):
         """The dtype of states and parameters: float32 or float64."""

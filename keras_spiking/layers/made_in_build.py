@@ -22,7 +22,13 @@ class MadeInBuild:
         """A Dense, quantised if the one that was saved is."""
         saved = (self._quantized or {}).get(name)
         if saved is not None:
-            return keras.saving.deserialize_keras_object(saved)
+            dense = keras.saving.deserialize_keras_object(saved)
+            if not isinstance(dense, keras.layers.Dense) or dense.units != units:
+                raise ValueError(
+                    f"The saved '{name}' must be a Dense with {units} units. "
+                    f"Received: {dense!r}"
+                )
+            return dense
         return keras.layers.Dense(units, name=name, **kwargs)
 
     def get_build_config(self):

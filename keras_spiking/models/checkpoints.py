@@ -10,9 +10,13 @@ import json
 import math
 import os
 import pickle
+import pickletools
 import zipfile
 
 import numpy as np
+
+from keras_spiking.datasets.limits import UnpackedBytes
+from keras_spiking.datasets.readers.arrays import load_npz
 
 # What `.safetensors` files and the storages of PyTorch call their types.
 _TYPES = {
@@ -59,7 +63,7 @@ def read_state(source):
     path = os.fsdecode(source)
     if not os.path.isfile(path):
         raise ValueError(f"There is no file {path!r}.")
-    readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
+    readers = {".safetensors": _read_safetensors, ".npz": load_npz}
     read = readers.get(os.path.splitext(path)[1].lower(), _read_torch)
     try:
         return _arrays(read(path), path)
@@ -88,25 +92,19 @@ def _arrays(state, source):
     return found
 
 
-def _read_npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:
-        raise ValueError(f"{path!r} is no `.npz` file of arrays: {error}") from error
-
-
 def _read_safetensors(path):
-    data = np.fromfile(path, "uint8").tobytes()
+    data = memoryview(np.fromfile(path, "uint8"))
+    budget = UnpackedBytes(path)
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length].decode("utf-8"))
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(bytes(data[8:start]).decode("utf-8"))
         header.pop("__metadata__", None)
         return {
             name: _tensor(
-                data[8 + length :][slice(*entry["data_offsets"])],
+                data[start:][slice(*entry["data_offsets"])],
                 _TYPES[entry["dtype"]],
                 entry["shape"],
+                budget,
             )
             for name, entry in header.items()
         }
@@ -122,9 +120,12 @@ def _read_torch(path):
                     raise ValueError("it is compressed, which PyTorch's files are not")
             (name,) = [n for n in archive.namelist() if n.endswith("/data.pkl")]
             folder = name.removesuffix("data.pkl")
-            text = io.BytesIO(archive.read(name))
+            text = archive.read(name)
+            _check_memo(text)
             return _Unpickler(
-                text, lambda key: archive.read(f"{folder}data/{key}")
+                io.BytesIO(text),
+                lambda key: archive.read(f"{folder}data/{key}"),
+                UnpackedBytes(path),
             ).load()
     except Exception as error:
         raise ValueError(
@@ -133,14 +134,25 @@ def _read_torch(path):
         ) from error
 
 
-def _tensor(data, dtype, shape, offset=0, strides=None):
-    """An array of its own from raw bytes, within their bounds."""
+def _check_memo(text):
+    """Python makes room for as many objects as a pickle's highest number."""
+    for operation, number, _ in pickletools.genops(text):
+        if operation.name in ("PUT", "LONG_BINPUT") and number > len(text):
+            raise ValueError(f"its pickle numbers an object {number:,}")
+
+
+def _tensor(data, dtype, shape, budget, offset=0, strides=None):
+    """An array of its own from raw bytes, within their bounds.
+
+    Many tensors may share bytes: `budget` counts those of all of them.
+    """
     if dtype == "bfloat16":  # the upper half of a float32
         raw = np.frombuffer(data, "<u2").astype("<u4") << 16
         values = raw.view("<f4")
     else:
         values = np.frombuffer(data, np.dtype(dtype).newbyteorder("<"))
     shape = [int(n) for n in shape]
+    budget.add(max(math.prod(shape), 0) * values.itemsize)
     if strides is None:
         return values.reshape(shape).copy()
     strides = [int(n) for n in strides]
@@ -185,9 +197,10 @@ class _Dictionary(dict):
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file, read_storage):
+    def __init__(self, file, read_storage, budget):
         super().__init__(file)
         self._read_storage = read_storage
+        self._budget = budget
 
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
@@ -196,7 +209,7 @@ class _Unpickler(pickle.Unpickler):
             return _STORAGES[name]
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, shape, strides, *_: _tensor(
-                *storage, shape, int(offset), strides
+                *storage, shape, self._budget, int(offset), strides
             )
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda tensor, *_: tensor
@@ -206,4 +219,6 @@ class _Unpickler(pickle.Unpickler):
         kind, dtype, key, _, _ = pid
         if kind != "storage" or not isinstance(dtype, str):
             raise ValueError("a storage of an unknown type")
-        return self._read_storage(key), dtype
+        data = self._read_storage(key)
+        self._budget.add(len(data))
+        return data, dtype

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_spiking import backends
 from keras_spiking.inspection import hooks
-from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
+from keras_spiking.nested_config import with_objects
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_keywords
 
@@ -173,8 +173,7 @@ class OnlineModel(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        layers = contained.deserialize(config["layer"])
-        return cls(**{**config, "layer": layers})
+        return cls(**with_objects(config, "layer"))
 
 
 class InCallContext(keras.layers.Layer):

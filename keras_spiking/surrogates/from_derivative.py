@@ -39,7 +39,7 @@ class FromDerivative(Surrogate):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "FromDerivative":
-        return cls(function_config.from_config(config["function"]))
+        return cls(function_config.from_config(config.get("function")))
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
@@ -200,8 +201,7 @@ class Spike(keras.Operation):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Spike":
-        surrogate = keras.saving.deserialize_keras_object(config["surrogate"])
-        return cls(surrogate, config.get("name"))
+        return cls(**with_objects(config, "surrogate"))
 
 
 def _has_gradients() -> bool:

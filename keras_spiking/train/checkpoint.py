@@ -10,16 +10,18 @@ are saved, or from the seed and the numbers of epoch, batch and sample.
 
 import json
 import pathlib
-import zipfile
 
 import keras
 import numpy as np
 from numpy import savez
 
 from keras_spiking import backends
+from keras_spiking.datasets.limits import MOST
+from keras_spiking.datasets.readers.arrays import load_npz
+from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.files import complete_file
-
-_DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile)
+from keras_spiking.validation import check_integer
+from keras_spiking.validation import check_number
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -55,16 +57,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def load(self):
         """Reads the state, to be restored when `fit` begins."""
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                values = {name: file[name] for name in file}
-                state = json.loads(str(values.pop("state")))
-            self.epoch, self.step = state["epoch"], state["step"]
-            self.history, self.best = state["history"], state["best"]
-        except _DAMAGE as error:
-            raise ValueError(
-                f"'{self.path}' is no checkpoint of a training: {error}"
-            ) from None
+        with damage(self.path, "a checkpoint of a training"):
+            values = load_npz(self.path, MOST * self.path.stat().st_size)
+            state = json.loads(str(values.pop("state")))
+            self.epoch = check_integer("epoch", state["epoch"], minimum=0)
+            self.step = check_integer("step", state["step"], minimum=0)
+            self.history, self.best = list(state["history"]), state["best"]
+            if self.best is not None:
+                check_number("best", self.best)
         self._values = values
         if self.step:
             # A loader of PyTorch draws a number before the first batch of an epoch.

@@ -9,6 +9,9 @@ import keras
 import numpy as np
 
 from keras_spiking import datasets
+from keras_spiking.datasets.limits import MOST
+from keras_spiking.datasets.readers.arrays import load_npz
+from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.datasets.recordings import labels_of
 from keras_spiking.train import images
 from keras_spiking.train.batches import Batches
@@ -163,17 +166,17 @@ def _digits(recipe):
 def _from_npz(path, recipe):
     if not path.is_file():
         raise ValueError(f"There is no file '{path}'.")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file}
-    if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
-        train = images.Images(arrays["x_train"], arrays["y_train"])
-        return train, images.Images(arrays["x_test"], arrays["y_test"])
-    if {"x", "y"} <= arrays.keys():
-        return _split(images.Images(arrays["x"], arrays["y"]), recipe)
-    raise ValueError(
-        f"'{path}' must hold the arrays x_train, y_train, x_test and y_test, or x and "
-        f"y. It holds: {', '.join(arrays)}."
-    )
+    with damage(path, "a file of images and labels"):
+        arrays = load_npz(path, MOST * path.stat().st_size)
+        if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
+            train = images.Images(arrays["x_train"], arrays["y_train"])
+            return train, images.Images(arrays["x_test"], arrays["y_test"])
+        if {"x", "y"} <= arrays.keys():
+            return _split(images.Images(arrays["x"], arrays["y"]), recipe)
+        raise ValueError(
+            f"{str(path)!r} must hold the arrays x_train, y_train, x_test and y_test, "
+            f"or x and y. It holds: {', '.join(arrays)}."
+        )
 
 
 def _folder_of(recipe):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
@@ -62,7 +63,7 @@ class ImageFiles:
 def read_image(path, reduced=False):
     """An image as an array, or a small one, faster, to see whether it can be read."""
     image_module = _pillow()
-    with image_module.open(path) as image:
+    with damage(path, "an image"), image_module.open(path) as image:
         if reduced:
             image.draft("RGB", (1, 1))
         return np.asarray(image.convert("RGB"))

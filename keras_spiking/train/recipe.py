@@ -271,10 +271,10 @@ def read(path: Any) -> dict[str, Any]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"There is no recipe '{path}'.")
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         options = json.loads(text) if path.suffix == ".json" else _yaml(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Recipe '{path}' cannot be read: {error}") from None
     if not isinstance(options, dict):
         raise ValueError(f"Recipe '{path}' must be a mapping from options to values.")
@@ -299,6 +299,9 @@ def _yaml(text):
             "the recipe as JSON in a file .json."
         ) from None
     try:
+        # A few aliases of aliases stand for more values than there is memory.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("write values where they belong, not as aliases (`*name`)")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None

@@ -192,3 +192,16 @@ def test_gzipped_recordings(tmp_path):
     assert os.listdir(tmp_path) == ["shd_test.h5.gz"]
     packed.write_bytes(gzip.compress(content))
     assert load_shd(tmp_path, split="test").labels == [1, 2]
+
+
+def test_members_with_holes(tmp_path):
+    """Their content is nowhere in the archive, whatever its size."""
+    member = tarfile.TarInfo("a.bin")
+    member.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(2**40)}
+    member.size = 1
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.addfile(member, io.BytesIO(b"1"))
+    with pytest.raises(ValueError, match="sparse"):
+        unpacked(tmp_path, "a.tar.gz", content.getvalue())
+    assert not left(tmp_path)

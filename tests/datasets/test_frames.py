@@ -199,3 +199,9 @@ def test_own_representation():
             return Frames(number=2)(events[events["p"] == 1], sensor_shape)
 
     assert OnlyOn()(EVENTS, SHAPE).sum() == EVENTS["p"].sum()
+
+
+def test_damaged_timestamps_make_no_endless_frames():
+    events = make_events([0, 2**60], [1, 1], 1, 1)
+    with pytest.raises(ValueError, match="damaged timestamp"):
+        Frames(duration=1000)(events, (4, 4, 2))

@@ -266,3 +266,27 @@ def test_damaged_waveforms(tmp_path):
     path.write_bytes(b"no audio")
     with pytest.raises(ValueError, match="not a WAV file"):
         datasets.SpeechCommands(tmp_path)[0]
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/a", "a/../../a"])
+def test_lists_that_lead_out_of_the_folder(name, tmp_path):
+    (tmp_path / "trials_to_train.txt").write_text(f"{name}.aedat")
+    with pytest.raises(ValueError, match="outside of"):
+        datasets.load_dvs128_gesture(tmp_path)
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "vallabel.txt").write_text(f"{name}.npz 12\n")
+    with pytest.raises(ValueError, match="outside of"):
+        datasets.load_es_imagenet(tmp_path, split="test")
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    speech_folder(folder)
+    (folder / "validation_list.txt").write_text(f"{name}.wav\n")
+    with pytest.raises(ValueError, match="outside of"):
+        datasets.SpeechCommands(folder, "val")
+
+
+def test_lists_that_are_no_text(tmp_path):
+    (tmp_path / "trials_to_train.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="trials_to_train.txt"):
+        datasets.load_dvs128_gesture(tmp_path)

@@ -791,6 +791,33 @@ def test_arrays_of_other_files_are_not_read(tmp_path):
         export.from_nir(path)
 
 
+def test_groups_in_each_other(tmp_path):
+    """A few of them make up more paths than anyone can walk."""
+    path = tmp_path / "network.nir"
+    export.to_nir(sequential((4,), keras.layers.Dense(3, use_bias=False)), path)
+    with h5py.File(path, "a") as file:
+        group = file.create_group("a")
+        for _ in range(60):
+            inner = group.create_group("a")
+            group["b"] = inner
+            group = inner
+    with pytest.raises(ValueError, match="several places"):
+        export.from_nir(path)
+
+
+@pytest.mark.parametrize("number, size", [(0, 0), (1, 2**64 - 16), (1, 2**60)])
+def test_heaps_of_strings_without_an_end(number, size, tmp_path):
+    path = tmp_path / "network.nir"
+    export.to_nir(sequential((4,), keras.layers.Dense(3, use_bias=False)), path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"GCOL") + 16
+    content[start : start + 2] = number.to_bytes(2, "little")
+    content[start + 8 : start + 16] = size.to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="network.nir.*heap of strings"):
+        export.from_nir(path)
+
+
 def test_weights_that_could_not_be_read_are_not_written(tmp_path):
     nan = keras.initializers.Constant(np.nan)
     for stack, message in (

@@ -168,6 +168,25 @@ def test_compressed_files_are_refused(tmp_path):
         read_state(tmp_path / "x.pt")
 
 
+def test_tensors_that_share_bytes_are_counted(tmp_path):
+    entry = {"dtype": "F32", "shape": [2**18], "data_offsets": [0, 2**20]}
+    for count in (10, 110):
+        header = json.dumps({str(i): entry for i in range(count)}).encode()
+        content = len(header).to_bytes(8, "little") + header + bytes(2**20)
+        (tmp_path / "x.safetensors").write_bytes(content)
+        if count == 10:
+            assert len(read_state(tmp_path / "x.safetensors")) == 10
+    with pytest.raises(ValueError, match="beyond the limit"):
+        read_state(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("number", [b"p2147483647\n", b"r\xff\xff\xff\x7f"])
+def test_pickles_that_ask_for_much_memory(number, tmp_path):
+    path = torch_file(tmp_path / "x.pt", b"\x80\x02}" + number + b".")
+    with pytest.raises(ValueError, match="numbers an object 2,147,483,647"):
+        read_state(path)
+
+
 def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="no file"):
         read_state(tmp_path / "none.pt")

@@ -118,6 +118,13 @@ def test_broken_recipes(capsys, name, text):
     assert "recipe" in refused(capsys, write(name, text)) or "epochs" in text
 
 
+def test_recipes_that_unfold(capsys):
+    lines = [f"x0: &x0 [{'0, ' * 9}0]"]
+    lines += [f"x{i}: &x{i} [{f'*x{i - 1}, ' * 9}0]" for i in range(1, 40)]
+    assert "aliases" in refused(capsys, write("recipe.yaml", "\n".join(lines)))
+    assert "recursion" in refused(capsys, write("recipe.json", "[" * 100_000))
+
+
 def test_backends_that_are_not_installed(capsys, monkeypatch):
     find_spec = "keras_spiking.train.__main__.importlib.util.find_spec"
     monkeypatch.setattr(find_spec, lambda name: None)

@@ -15,7 +15,7 @@ def public_modules():
     """The modules and packages that users import from."""
     names = sorted(p.stem for p in PACKAGE.iterdir() if p.suffix in ("", ".py"))
     hidden = ("_", "dequantized", "files", "function_config", "layer_copy", "loihi")
-    hidden += ("locks", "parameter", "progress", "validation")
+    hidden += ("locks", "nested_config", "parameter", "progress", "validation")
     names = [n for n in names if not n.startswith(hidden)]
     return [keras_spiking.__name__, *(f"{keras_spiking.__name__}.{n}" for n in names)]
 

@@ -100,9 +100,11 @@ def _known(product, images, dense):
 def _read(key):
     """What has been measured before, or `None`."""
     try:
-        forward, weights, own = json.loads(cache.read(key) or "null")
-        return Choice(float(forward), float(weights), tuple(map(bool, own)))
-    except (TypeError, ValueError):
+        forward, weights, (a, b, c) = json.loads(cache.read(key) or "null")
+        shares = float(forward), float(weights)
+        own = bool(a), bool(b), bool(c)
+        return Choice(*shares, own) if np.isfinite(shares).all() else None
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 

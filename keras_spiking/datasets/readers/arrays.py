@@ -1,6 +1,7 @@
 """Events in files of NumPy arrays: `.npz` and `.npy`."""
 
 import contextlib
+import io
 import math
 import os
 import zipfile
@@ -12,8 +13,11 @@ from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
 from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
+from keras_spiking.datasets.readers.binary import damage
 from keras_spiking.datasets.readers.binary import not_a
 from keras_spiking.datasets.readers.binary import truncated
+
+_LONGEST_HEADER = 10_000  # as NumPy has it
 
 # What the arrays are called elsewhere.
 _NAMES = {
@@ -64,11 +68,7 @@ class _Array:
     """A stored array, whose header is read at once and its values on demand."""
 
     def __init__(self, file, path, read):
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0
-        if version != (1, 0):
-            header = np.lib.format.read_array_header_2_0
-        self.shape, _, self.dtype = header(file)
+        self.shape, self.is_fortran, self.dtype = _header(file)
         if (
             self.dtype.hasobject
             or not self.dtype.itemsize
@@ -83,6 +83,23 @@ class _Array:
         if len(values) < count:
             raise truncated(self._path, "an array is cut off")
         return values
+
+    def whole(self):
+        values = self.read(math.prod(self.shape)).copy()
+        return values.reshape(self.shape, order="F" if self.is_fortran else "C")
+
+
+def _header(file):
+    """Shape, order and dtype, from a header that is as short as it should be."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    size = file.read(2 if first else 4)
+    length = int.from_bytes(size, "little")
+    if length > _LONGEST_HEADER:  # NumPy would make room for it before it refuses
+        raise ValueError(f"its header would take {length:,} bytes")
+    content = io.BytesIO(size + file.read(length))
+    if first:
+        return np.lib.format.read_array_header_1_0(content)
+    return np.lib.format.read_array_header_2_0(content)
 
 
 def _from_file(file, dtype, count):
@@ -104,6 +121,18 @@ def _npz(path, max_unpacked_bytes, choose):
         check_zip(chosen.values(), UnpackedBytes(path, max_unpacked_bytes))
         files = {k: stack.enter_context(archive.open(m)) for k, m in chosen.items()}
         yield {name: _Array(file, path, _from_zip) for name, file in files.items()}
+
+
+def load_npz(path, max_unpacked_bytes=None):
+    """All arrays of an `.npz` file by name, none of which needs a pickle.
+
+    Args:
+        path: Path of the file.
+        max_unpacked_bytes: Integer, see `UnpackedBytes`.
+    """
+    with damage(path, "an `.npz` file of arrays"):
+        with _npz(path, max_unpacked_bytes, choose=dict) as arrays:
+            return {name: array.whole() for name, array in arrays.items()}
 
 
 def stream_npz(path, chunk_size, time_unit=None, max_unpacked_bytes=None):
@@ -146,7 +175,9 @@ def stream_npy(path, chunk_size, time_unit=None):
         array = _Array(file, path, _from_file)
         length = common_length({"t": array.shape}, path, "npy")
         for start in range(0, length, chunk_size):
-            events = array.read(min(chunk_size, length - start))
-            yield as_events(events, time_unit=time_unit)
+            values = array.read(min(chunk_size, length - start))
+            # By columns: an array of `event_dtype` would be taken for checked.
+            columns = {name: values[name] for name in values.dtype.names or ()}
+            yield as_events(columns, time_unit=time_unit)
         if not length:
             as_events(np.empty(0, array.dtype))  # says which fields are missing

@@ -37,14 +37,16 @@ def _events(path, chunk_size, index, time_unit, max_unpacked_bytes):
     with h5py.File(path) as file:
         group = file
         for name in ("spikes", "CD", "events"):
-            group = group[name] if name in group else group
+            group = _members(group).get(name, group)
         if isinstance(group, h5py.Dataset):  # a table, as Prophesee writes it
             check_size([group], path, max_unpacked_bytes)
             fields = find_columns({n: n for n in group.dtype.names or ()}, path, "HDF5")
+            if any(group.dtype[name].hasobject for name in fields.values()):
+                raise not_a("HDF5", path, "its fields are not numbers")
             found = {field: group.fields(name) for field, name in fields.items()}
             shapes = {"t": group.shape}
         else:
-            found = find_columns(group, path, "HDF5")
+            found = find_columns(_members(group), path, "HDF5")
             if not all(isinstance(v, h5py.Dataset) for v in found.values()):
                 raise not_a("HDF5", path, f"it holds groups, not arrays: {list(group)}")
             check_size(found.values(), path, max_unpacked_bytes)
@@ -57,10 +59,22 @@ def _events(path, chunk_size, index, time_unit, max_unpacked_bytes):
                     f"{str(path)!r} holds {len(found['t'])} recordings: say which "
                     "by `index`."
                 )
+            elif any(values.dtype.kind == "O" for values in found.values()):
+                raise not_a("HDF5", path, "its arrays are not numbers")
             shapes = {field: values.shape for field, values in found.items()}
         for start in range(0, common_length(shapes, path, "HDF5"), chunk_size):
             part = {k: v[start : start + chunk_size] for k, v in found.items()}
             yield make_events(**part, time_unit=time_unit)
+
+
+def _members(group):
+    """What a group holds itself: links lead into other files."""
+    import h5py
+
+    if not isinstance(group, h5py.Group):
+        return {}
+    names = (n for n in group if isinstance(group.get(n, getlink=True), h5py.HardLink))
+    return {name: group[name] for name in names}
 
 
 def _recording(values, index):

@@ -111,12 +111,3 @@ def _takes_mask(layer):
 
 def serialize(layers):
     return [keras.saving.serialize_keras_object(layer) for layer in layers]
-
-
-def deserialize(layers):
-    return [
-        layer
-        if isinstance(layer, keras.layers.Layer)
-        else keras.saving.deserialize_keras_object(layer)
-        for layer in layers
-    ]

@@ -100,10 +100,10 @@ class ElementwiseRecurrent(StepByStep):
 def _get_function(given):
     function = given
     if isinstance(function, dict):
-        return keras.saving.deserialize_keras_object(function)
+        function = keras.saving.deserialize_keras_object(function)
     if isinstance(function, str):
         name = function.removeprefix("keras.ops.")
-        function = getattr(ops, name, None) if name.isidentifier() else None
+        function = None if name.startswith("_") else getattr(ops, name, None)
     if not callable(function):
         raise ValueError(
             "`function` must be a callable of two tensors or the name of an "

@@ -9,6 +9,7 @@ from keras_spiking.layers.containers import contained
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.layers.containers.step_by_step import _step_functions
 from keras_spiking.layers.options import LayerOptions
+from keras_spiking.nested_config import with_objects
 from keras_spiking.ops.time_loop import hold
 
 
@@ -176,8 +177,7 @@ class RecurrentGraph(StepByStep):
 
     @classmethod
     def from_config(cls, config):
-        nodes = {k: contained.deserialize(v) for k, v in config["nodes"].items()}
-        return cls(**{**config, "nodes": nodes})
+        return cls(**with_objects(config, "nodes"))
 
 
 def _check(nodes, edges):

@@ -9,6 +9,7 @@ from keras_spiking.layers.containers import contained
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.remat import as_pure_function
+from keras_spiking.nested_config import with_objects
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -101,5 +102,4 @@ class Rematerialize(Layer):
 
     @classmethod
     def from_config(cls, config):
-        layers = contained.deserialize(config["layer"])
-        return cls(**{**config, "layer": layers})
+        return cls(**with_objects(config, "layer"))

@@ -9,6 +9,7 @@ from keras_spiking.layers.containers import contained
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.mistakes import warn_of_dropout
 from keras_spiking.layers.options import LayerOptions
+from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_mask
 from keras_spiking.validation import check_time_axis
 
@@ -97,5 +98,4 @@ class SeqToBatch(Layer):
 
     @classmethod
     def from_config(cls, config):
-        layers = contained.deserialize(config["layer"])
-        return cls(**{**config, "layer": layers})
+        return cls(**with_objects(config, "layer"))

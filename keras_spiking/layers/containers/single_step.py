@@ -8,6 +8,7 @@ from keras_spiking.layers.containers import contained
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.nested_config import with_objects
 from keras_spiking.ops.time_loop import masked
 
 
@@ -89,5 +90,4 @@ class SingleStep(Layer):
 
     @classmethod
     def from_config(cls, config):
-        layer = contained.deserialize([config["layer"]])[0]
-        return cls(**{**config, "layer": layer})
+        return cls(**with_objects(config, "layer"))

@@ -11,6 +11,7 @@ from keras_spiking.layers.containers import native
 from keras_spiking.layers.encoders.encoder import Encoder
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
+from keras_spiking.nested_config import with_objects
 from keras_spiking.ops.time_loop import hold
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_choice
@@ -255,8 +256,7 @@ class StepByStep(Layer):
 
     @classmethod
     def from_config(cls, config):
-        layers = contained.deserialize(config["layer"])
-        return cls(**{**config, "layer": layers})
+        return cls(**with_objects(config, "layer"))
 
 
 def _step_functions(layer):

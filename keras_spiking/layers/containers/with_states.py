@@ -7,6 +7,7 @@ from keras_spiking.layers import recording
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
+from keras_spiking.nested_config import with_objects
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -131,5 +132,4 @@ class WithStates(Layer):
 
     @classmethod
     def from_config(cls, config):
-        layer = keras.saving.deserialize_keras_object(config["layer"])
-        return cls(**{**config, "layer": layer})
+        return cls(**with_objects(config, "layer"))

@@ -5,6 +5,7 @@ import keras
 from keras_spiking.layers.layer import Layer
 from keras_spiking.layers.options import LayerOptions
 from keras_spiking.layers.regularization.dropout import Dropout
+from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 from keras_spiking.validation import check_seed
@@ -176,5 +177,4 @@ class StackedRNN(Layer):
 
     @classmethod
     def from_config(cls, config):
-        cells = [keras.saving.deserialize_keras_object(c) for c in config["cells"]]
-        return cls(**{**config, "cells": cells})
+        return cls(**with_objects(config, "cells"))
