@@ -1,5 +1,9 @@
 """Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch and NumPy."""
 
+from keras_spiking import installed_backend
+
+installed_backend.choose()  # before Keras is imported
+
 from keras_spiking import backends
 from keras_spiking import callbacks
 from keras_spiking import config
