@@ -25,11 +25,14 @@ from keras_spiking import ops
 from keras_spiking import pruning
 from keras_spiking import quantizers
 from keras_spiking import regularizers
+from keras_spiking import remedies
 from keras_spiking import surrogates
 from keras_spiking import utils
 from keras_spiking import visualization
 from keras_spiking.calibration import calibrate
 from keras_spiking.version import __version__
+
+remedies.install()
 
 __all__ = [
     "__version__",
