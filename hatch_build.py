@@ -1,5 +1,7 @@
-"""Metadata that follow from the address of the repository, which stands in
-`pyproject.toml`: links to it, and those of the README, which an index shows elsewhere."""
+"""Metadata that follow from the address of the repository in `pyproject.toml`.
+
+They are links to it, and those of the README, which an index shows elsewhere.
+"""
 
 import pathlib
 import re

@@ -1,11 +1,14 @@
 """Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch and NumPy."""
 
+import sys
+
 from keras_spiking import installed_backend
 
 installed_backend.choose()  # before Keras is imported
 
 from keras_spiking import backends
 from keras_spiking import callbacks
+from keras_spiking import completion
 from keras_spiking import config
 from keras_spiking import constraints
 from keras_spiking import conversion
@@ -31,8 +34,6 @@ from keras_spiking import utils
 from keras_spiking import visualization
 from keras_spiking.calibration import calibrate
 from keras_spiking.version import __version__
-
-remedies.install()
 
 __all__ = [
     "__version__",
@@ -62,3 +63,6 @@ __all__ = [
     "utils",
     "visualization",
 ]
+
+remedies.install()
+completion.offer_public_names(sys.modules[__name__])

@@ -1,4 +1,4 @@
-"""Rows of `docs/migration.md` for keras-spiking against what its pages say, in NumPy."""
+"""Rows of `docs/migration.md` for keras-spiking: what its pages say, in NumPy."""
 
 import math
 import re
