@@ -1,6 +1,6 @@
 """Does the README's network learn, as it stands there, from the first epoch on?
 
-    KERAS_BACKEND=tensorflow python benchmarks/readme_network.py [--epochs 5] [--seeds 3]
+    KERAS_BACKEND=tensorflow python benchmarks/readme_network.py [--seeds 3]
 
 The digits of scikit-learn, enlarged to 28 x 28 pixels. Test accuracy after each epoch.
 """
