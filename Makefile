@@ -9,13 +9,20 @@ jax_PACKAGES = jax
 tensorflow_PACKAGES = tensorflow-cpu
 torch_PACKAGES = torch==2.13.0
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test coverage lint docs clean
 
 demo: $(VENV)/demo-$(BACKEND)
 	KERAS_BACKEND=$(BACKEND) $(RUN) guides/digits.py
 
 test: $(VENV)/test lint
 	$(RUN) tests/run_backends.py $(BACKENDS)
+
+# Which lines the tests of all backends together run, line by line in htmlcov/.
+coverage: $(VENV)/test
+	rm -f .coverage
+	$(RUN) tests/run_backends.py $(BACKENDS) -- --cov --cov-append --cov-report=
+	$(RUN) -m coverage report
+	$(RUN) -m coverage html --quiet
 
 lint: $(VENV)/test
 	$(VENV)/bin/ruff check .
@@ -44,4 +51,4 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) .cache site
+	rm -rf $(VENV) .cache site htmlcov .coverage

@@ -270,7 +270,7 @@ for axis, task in zip((axes["C"], axes["D"]), tasks):
     axis.axhline(0.1, color="silver", linestyle=":", label="chance")
     axis.set(title=f"Learning, {task}", xlabel="epoch", ylabel="test accuracy")
     axis.set(ylim=(0, 1))
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params("x", integer=True)
 figure.legend(*axes["C"].get_legend_handles_labels(), loc="outside right")
 figure.savefig("sequential_digits.png", dpi=110)
 print("Picture: sequential_digits.png")

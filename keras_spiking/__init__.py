@@ -1,7 +1,14 @@
 """Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch and NumPy."""
 
+import sys
+
+from keras_spiking import installed_backend
+
+installed_backend.choose()  # before Keras is imported
+
 from keras_spiking import backends
 from keras_spiking import callbacks
+from keras_spiking import completion
 from keras_spiking import config
 from keras_spiking import constraints
 from keras_spiking import conversion
@@ -22,6 +29,7 @@ from keras_spiking import ops
 from keras_spiking import pruning
 from keras_spiking import quantizers
 from keras_spiking import regularizers
+from keras_spiking import remedies
 from keras_spiking import surrogates
 from keras_spiking import utils
 from keras_spiking import visualization
@@ -57,3 +65,6 @@ __all__ = [
     "utils",
     "visualization",
 ]
+
+remedies.install()
+completion.offer_public_names(sys.modules[__name__])

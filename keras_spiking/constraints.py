@@ -5,13 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_spiking.described import Described
 from keras_spiking.validation import check_number
 
 __all__ = ["Interval"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class Interval(keras.constraints.Constraint):
+class Interval(Described, keras.constraints.Constraint):
     """Clips a weight into `[minimum, maximum]`.
 
     Args:

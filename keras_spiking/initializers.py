@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_spiking.described import Described
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 
@@ -12,7 +13,7 @@ __all__ = ["FluctuationDriven"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class FluctuationDriven(keras.initializers.RandomNormal):
+class FluctuationDriven(Described, keras.initializers.RandomNormal):
     """Weights whose input lets LIF neurons fire by its fluctuations.
 
     With inputs that fire at random at the rate `nu`, the membrane potential without

@@ -21,6 +21,7 @@ import keras
 from keras import ops
 
 from keras_spiking import loihi as chip
+from keras_spiking.described import Described
 from keras_spiking.ops import rounding
 from keras_spiking.ops.quantization import affine_k_bit_quantize
 from keras_spiking.ops.quantization import clamp_by_linear
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 
-class Quantizer(keras.constraints.Constraint):
+class Quantizer(Described, keras.constraints.Constraint):
     """Base class of the quantisers: override `__call__(w)`."""
 
     def __call__(self, w: Any) -> Any:

@@ -8,6 +8,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.backends.loading import active
+from keras_spiking.described import Described
 from keras_spiking.ops.reduce import mean
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_fan_out
@@ -17,7 +18,7 @@ __all__ = ["FiringRateRegularizer", "SynapticOperationsRegularizer"]
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class FiringRateRegularizer(keras.regularizers.Regularizer):
+class FiringRateRegularizer(Described, keras.regularizers.Regularizer):
     """Penalises neurons whose firing rate leaves a target range.
 
         L = strength sum_i (max(0, minimum - r_i)^2 + max(0, r_i - maximum)^2)
@@ -76,7 +77,7 @@ class FiringRateRegularizer(keras.regularizers.Regularizer):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class SynapticOperationsRegularizer(keras.regularizers.Regularizer):
+class SynapticOperationsRegularizer(Described, keras.regularizers.Regularizer):
     """Penalises synaptic operations: spikes, times the synapses behind each neuron.
 
         L = strength sum_t,i |S_i[t]| fan_out_i

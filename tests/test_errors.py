@@ -1,6 +1,8 @@
 """What is wrong with an argument, what it was, and what to do instead."""
 
 import pathlib
+import re
+import tomllib
 
 import keras
 import numpy as np
@@ -200,8 +202,25 @@ def test_a_period_of_unknown_length():
         layers.PeriodicEncoder(8)(keras.Input((None, 3)))
 
 
+ROOT = pathlib.Path(__file__).parent.parent
+# One of each kind is in an extra.
+NO_EXTRA = {"tensorflow-cpu", "cupy-cuda13x", "openvino"}
+
+
+@pytest.mark.once
 def test_hints_name_packages_that_can_be_installed():
-    root = pathlib.Path(__file__).parent.parent
-    files = [root / "README.md", *root.glob("docs/*.md"), *root.rglob("guides/*.py")]
-    for path in [*files, *root.glob("keras_spiking/**/*.py")]:
-        assert "keras3-spiking[" not in path.read_text(), path
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {
+        re.match(r"[\w-]+", requirement)[0].lower()
+        for requirements in project["optional-dependencies"].values()
+        for requirement in requirements
+    }
+    files = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.rglob("guides/*.py")]
+    hinted = set()
+    for path in [*files, *ROOT.glob("keras_spiking/**/*.py")]:
+        text = path.read_text("utf-8")
+        assert "keras3-spiking[" not in text, path
+        text = re.sub(r'"\s+f?"', "", text)  # one string over two lines
+        hinted |= set(re.findall(r"pip install ([a-z][\w-]+)", text))
+    assert {"matplotlib", "jax", "nir", "tensorboard"} <= hinted
+    assert hinted <= extras | NO_EXTRA

@@ -58,6 +58,18 @@ ERRORS = {
         ),
         "Flatten or pooling that took it away belongs into SeqToBatch",
     ),
+    "Conv2D outside": (
+        lambda: network(spikes(), keras.layers.Conv2D(2, 3)),
+        r"is given sequences of images, \(None, 4, 9, 9, 1\).*SeqToBatch\(Conv2D\(",
+    ),
+    "MaxPooling2D outside": (
+        lambda: network(spikes(), layers.LIFLayer(), keras.layers.MaxPooling2D()),
+        r"SeqToBatch\(MaxPooling2D\(\.\.\.\)\)",
+    ),
+    "Conv2D outside, of arrays": (
+        lambda: keras.layers.Conv2D(2, 3)(np.ones((2, 4, 9, 9, 1), "float32")),
+        r"\(2, 4, 9, 9, 1\).*SeqToBatch",
+    ),
     "neurons in SeqToBatch": (
         lambda: layers.SeqToBatch(dense(3), layers.LIFLayer()),
         "before or after the SeqToBatch, or use StepByStep",
@@ -97,6 +109,14 @@ WARNINGS = {
         lambda: network(layers.DirectEncoder(4), dtype="uint8"),
         r"Rescaling\(1 / 255\)",
     ),
+    "0..255 into DirectEncoder": (
+        lambda: layers.DirectEncoder(4)(np.round(255 * IMAGES)),
+        r"Rescaling\(1 / 255\)",
+    ),
+    "Flatten over time": (
+        lambda: network(spikes(), layers.LIFLayer(), flatten(), dense(3)),
+        r"one axis of time and features.*SeqToBatch\(Flatten\(\)\)",
+    ),
     "Keras's Dropout between spikes": (
         lambda: network(
             spikes(), layers.LIFLayer(), keras.layers.Dropout(0.5), layers.LIFLayer()
@@ -121,47 +141,62 @@ def readout():
     return layers.LILayer(reduce="mean")
 
 
-cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+def rates():
+    return flatten(), spikes(), dense(3), layers.LIFLayer(), layers.FiringRate()
 
-# Keras itself refuses these, before we see them: the page has the remedy.
-LEFT_TO_KERAS = {
-    "Conv2D outside": (
-        lambda: network(spikes(), keras.layers.Conv2D(2, 3)),
-        "`Conv2D`",
-    ),
-    "MaxPooling2D outside": (
-        lambda: network(spikes(), keras.layers.MaxPooling2D()),
-        "`MaxPooling2D`",
-    ),
+
+def without_readout():
+    return spikes(), layers.SeqToBatch(flatten()), dense(3)
+
+
+cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ONE_HOT = np.eye(3, dtype="float32")[LABELS]
+
+
+def trained(loss, stack, x=IMAGES, y=LABELS):
+    model = network(*stack)
+    model.compile("sgd", loss, run_eagerly=BACKEND == "jax")  # it compiles slowly
+    model.fit(x, y, batch_size=len(x), verbose=0)
+
+
+MISTAKES_IN_FIT = {
     "cross-entropy without a readout": (
-        lambda: trained(
-            cross_entropy, spikes(), layers.SeqToBatch(flatten()), dense(3)
-        ),
-        "readout",
+        lambda: trained(cross_entropy, without_readout()),
+        r"an output for each time step, \(6, 4, 3\). A readout .*FiringRate\(\)",
+    ),
+    "one-hot labels without a readout": (
+        lambda: trained("categorical_crossentropy", without_readout(), y=ONE_HOT),
+        r"one target for each sequence, \(6, 3\).*A readout",
     ),
     "integer labels with MSE": (
-        lambda: trained(
-            "mse", flatten(), spikes(), dense(3), layers.LIFLayer(), layers.FiringRate()
-        ),
-        "one-hot",
+        lambda: trained("mse", rates()),
+        r"one-hot by keras.utils.to_categorical\(y, 3\)",
+    ),
+    "as many labels as classes": (  # which broadcasts
+        lambda: trained("mse", rates(), IMAGES[:3], LABELS[:3]),
+        r"integer labels, \(3,\), for outputs of shape \(3, 3\)",
+    ),
+    "a column of labels": (
+        lambda: trained(keras.losses.MeanSquaredError(), rates(), y=LABELS[:, None]),
+        "to_categorical",
     ),
 }
 
 
-def trained(loss, *stack):
-    model = network(*stack)
-    model.compile("sgd", loss)
-    model.fit(IMAGES, LABELS, verbose=0)
-
-
-@pytest.mark.parametrize("name", LEFT_TO_KERAS)
-def test_what_keras_refuses_is_explained_on_the_page(name):
-    mistake, remedy = LEFT_TO_KERAS[name]
-    assert remedy in PAGE.read_text("utf-8")
-    if BACKEND == "numpy" and "with" in name:
-        return  # nothing trains there
-    with pytest.raises(Exception, match="shape|ndim|rank|size|axis|broadcast"):
+@pytest.mark.trains
+@pytest.mark.parametrize("name", MISTAKES_IN_FIT)
+def test_fit_names_the_remedy(name):
+    mistake, remedy = MISTAKES_IN_FIT[name]
+    with pytest.raises(ValueError, match=remedy):
         mistake()
+
+
+@pytest.mark.trains
+def test_fit_tells_of_bytes():
+    model = network(layers.DirectEncoder(2), layers.SeqToBatch(flatten()), readout())
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match=r"0 to 255.*Rescaling\(1 / 255\)"):
+        model.fit(np.round(255 * IMAGES), IMAGES.reshape(6, 81), epochs=0)
 
 
 def test_page_quotes_what_is_said():
@@ -219,6 +254,26 @@ RIGHT = {
     ),
     "leaky neurons": lambda: layers.LeakyLayer(beta=0.9),
     "scaled images": lambda: layers.PoissonEncoder(4)(IMAGES),
+    "scaled images, as they are": lambda: layers.DirectEncoder(4)(IMAGES),
+    "few events, counted": lambda: layers.DirectEncoder(4)(np.round(60 * IMAGES)),
+    "large numbers of no image": lambda: layers.DirectEncoder(4)(
+        np.float32([[3, 255, 17]])
+    ),
+    "scaled by the model": lambda: network(
+        keras.layers.Rescaling(1 / 255), layers.DirectEncoder(4)
+    )(np.round(255 * IMAGES)),
+    "all steps as features": lambda: network(
+        spikes(), layers.LIFLayer(), keras.layers.Reshape((-1,)), dense(3)
+    ),
+    "spikes of a dense layer as features": lambda: network(
+        layers.LIFLayer(), flatten(), dense(3), shape=(5, 4)
+    ),
+    "Flatten after the readout": lambda: network(
+        spikes(), convolution(), readout(), flatten(), dense(3)
+    ),
+    "Conv2D after the readout": lambda: network(
+        spikes(), layers.LIFLayer(), layers.FiringRate(), keras.layers.Conv2D(2, 3)
+    ),
     "several inputs": lambda: keras.Model(
         (inputs := [keras.Input((5, 3)), keras.Input((5, 3))]),
         layers.LIFLayer()(keras.layers.Add()(inputs)),
@@ -231,6 +286,25 @@ def test_right_programs_hear_nothing(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         RIGHT[name]()
+
+
+@pytest.mark.trains
+@pytest.mark.parametrize("targets", [LABELS, ONE_HOT], ids=["labels", "one-hot"])
+def test_right_targets_hear_nothing(targets):
+    model = network(*without_readout())
+    model.compile("sgd", cross_entropy if targets is LABELS else "mse")
+    targets = keras.ops.convert_to_tensor(targets)
+    model.compute_loss(y=targets, y_pred=keras.ops.zeros((6, 3)))
+    targets = keras.ops.repeat(targets[:, None], 4, axis=1)
+    model.compute_loss(y=targets, y_pred=keras.ops.zeros((6, 4, 3)))
+
+
+@pytest.mark.trains
+def test_a_value_for_all_steps_hears_nothing():
+    model = network(*without_readout())
+    model.compile("sgd", "mse")
+    targets = keras.ops.ones((6, 1))
+    model.compute_loss(y=targets, y_pred=keras.ops.zeros((6, 4, 1)))
 
 
 @pytest.mark.trains

@@ -47,15 +47,20 @@ class Backend:
         """`ops.time_loop` for many or an unknown number of steps, as one operation."""
         raise NotImplementedError
 
+    def knows(self, tensor):
+        """Whether a tensor has values, as it has not where a function is compiled."""
+        return True
+
     def require(self, condition, message, tensors):
-        """The tensors, or an error with a message if a condition does not hold.
+        """The tensors, or an error with a message if a condition does not hold, and
+        its value is known.
 
         Args:
             condition: Boolean scalar tensor.
             message: String.
             tensors: Tuple of tensors.
         """
-        if not ops.convert_to_numpy(condition):
+        if self.knows(condition) and not ops.convert_to_numpy(condition):
             raise ValueError(message)
         return tensors
 

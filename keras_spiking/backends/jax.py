@@ -59,10 +59,8 @@ class Jax(Backend):
         outputs = keras.tree.map_structure(lambda y: ops.moveaxis(y, 0, 1), outputs)
         return outputs, states
 
-    def require(self, condition, message, tensors):
-        if isinstance(condition, jax.core.Tracer):
-            return tensors  # compiled functions cannot raise
-        return super().require(condition, message, tensors)
+    def knows(self, tensor):
+        return not isinstance(tensor, jax.core.Tracer)
 
     def value_and_gradients(self, function, tensors):
         return jax.value_and_grad(function, has_aux=True)(list(tensors))

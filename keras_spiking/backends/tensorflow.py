@@ -39,9 +39,12 @@ class TensorFlow(Backend):
     def loop(self, step, inputs, states, timesteps):
         return _while_loop(step, inputs, states, timesteps)
 
+    def knows(self, tensor):
+        return tf.executing_eagerly()
+
     def require(self, condition, message, tensors):
         """In a graph that runs, it raises `tf.errors.InvalidArgumentError`."""
-        if tf.executing_eagerly():
+        if self.knows(condition):
             return super().require(condition, message, tensors)
         with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
             return tuple(tf.identity(tensor) for tensor in tensors)

@@ -37,10 +37,9 @@ class Torch(Backend):
         memory.keep(gains=not torch.accelerator.is_available())
         torch_optimizers.install()
 
-    def require(self, condition, message, tensors):
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or condition.is_meta:
-            return tensors  # values are not known yet
-        return super().require(condition, message, tensors)
+    def knows(self, tensor):
+        compiling = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        return not (compiling or tensor.is_meta)
 
     def value_and_gradients(self, function, tensors):
         tensors = [tensor.detach().requires_grad_() for tensor in tensors]

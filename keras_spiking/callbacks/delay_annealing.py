@@ -1,5 +1,6 @@
 import keras
 
+from keras_spiking.described import Described
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.layers.synapses.delay_line import LearnedDelays
 from keras_spiking.round_delays import round_delays
@@ -8,7 +9,7 @@ from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
 
 
-class DelayAnnealing(keras.callbacks.Callback):
+class DelayAnnealing(Described, keras.callbacks.Callback):
     """Narrows the Gaussians of learned delays, from epoch to epoch.
 
         sigma = sigma_0 (final_sigma / sigma_0)^min(epoch / epochs, 1)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_spiking.backends.loading import active
+from keras_spiking.described import Described
 from keras_spiking.inspection.hooks import HookedTraining
 from keras_spiking.inspection.selection import Selector
 from keras_spiking.inspection.selection import check_layers
@@ -14,7 +15,7 @@ from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.inspection.selection import select_layers
 
 
-class FiringRateLogger(keras.callbacks.Callback):
+class FiringRateLogger(Described, keras.callbacks.Callback):
     """Logs how much neurons fire, measured in the training steps themselves.
 
     Adds to the logs of every training step and epoch, for every spiking layer,

@@ -9,6 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking.backends.loading import active
+from keras_spiking.described import Described
 from keras_spiking.inspection import wiring
 from keras_spiking.inspection.capture import Capture
 from keras_spiking.inspection.hooks import HookedTraining
@@ -23,7 +24,7 @@ from keras_spiking.validation import check_array
 from keras_spiking.validation import check_number
 
 
-class LocalLearning(keras.callbacks.Callback):
+class LocalLearning(Described, keras.callbacks.Callback):
     """Lets a synapse learn by a local rule while the model is trained.
 
     With a `learning_rate` the weights move by the rule after each batch,

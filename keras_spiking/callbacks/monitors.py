@@ -12,6 +12,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking import backends
+from keras_spiking.described import Described
 from keras_spiking.files import complete_file
 from keras_spiking.inspection import capture
 from keras_spiking.inspection.selection import Selector
@@ -25,7 +26,7 @@ from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
 
 
-class Monitor(keras.callbacks.Callback):
+class Monitor(Described, keras.callbacks.Callback):
     """Base class of the monitors.
 
     A monitor runs the model on data of its own, as `model(x, training=False)`

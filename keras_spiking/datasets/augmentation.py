@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_spiking.datasets.events import make_events
 from keras_spiking.datasets.events import sort_by_time
+from keras_spiking.described import Described
 from keras_spiking.validation import check_choice
 from keras_spiking.validation import check_integer
 from keras_spiking.validation import check_number
@@ -22,7 +23,7 @@ def _size(sensor_shape):
     return sensor_shape[:2] if len(sensor_shape) == 3 else (1, sensor_shape[0])
 
 
-class RandomFlip:
+class RandomFlip(Described):
     """Mirrors recordings.
 
     Args:
@@ -54,7 +55,7 @@ class RandomFlip:
         return events
 
 
-class RandomShift:
+class RandomShift(Described):
     """Moves a recording on the sensor; what leaves the sensor is lost.
 
     Args:
@@ -74,7 +75,7 @@ class RandomShift:
         return make_events(events["t"][kept], x[kept], y[kept], events["p"][kept])
 
 
-class RandomCrop:
+class RandomCrop(Described):
     """Keeps a window of the sensor, and loses the events outside.
 
     The sensor stays as large as it is.
@@ -98,7 +99,7 @@ class RandomCrop:
         return events[kept]
 
 
-class RandomTimeCrop:
+class RandomTimeCrop(Described):
     """Keeps a stretch of time.
 
     Args:
@@ -117,7 +118,7 @@ class RandomTimeCrop:
         return events[(events["t"] >= start) & (events["t"] <= start + length)]
 
 
-class TimeJitter:
+class TimeJitter(Described):
     """Adds normally distributed noise to timestamps, and orders events again.
 
     Args:
@@ -134,7 +135,7 @@ class TimeJitter:
         return sort_by_time(events)
 
 
-class PolarityJitter:
+class PolarityJitter(Described):
     """Exchanges on and off of single events.
 
     Args:
@@ -150,7 +151,7 @@ class PolarityJitter:
         return events
 
 
-class DropEvents:
+class DropEvents(Described):
     """Loses single events.
 
     Args:
@@ -164,7 +165,7 @@ class DropEvents:
         return events[rng.random(len(events)) >= self.probability]
 
 
-class EventMix:
+class EventMix(Described):
     """Replaces a box in space and time of one recording by that of another.
 
     The box takes a share of space and time drawn from a Beta distribution. Labels

@@ -57,14 +57,20 @@ def operations_before(x, is_last):
     """
     tensors, seen = [x], set()
     while tensors:
-        history = getattr(tensors.pop(), "_keras_history", None)
-        operation, node_index, _ = history or (None, None, None)
-        if operation is None or (id(operation), node_index) in seen:
+        node = node_before(tensors.pop())
+        if node is None or node in seen:
             continue
-        seen.add((id(operation), node_index))
-        yield operation
-        if not is_last(operation):
-            tensors += operation._inbound_nodes[node_index].input_tensors
+        seen.add(node)
+        yield node.operation
+        if not is_last(node.operation):
+            tensors += node.input_tensors
+
+
+def node_before(x):
+    """The node of the graph that a symbolic tensor comes from, or `None`."""
+    history = getattr(x, "_keras_history", None)
+    operation, node_index, _ = history or (None, None, None)
+    return None if operation is None else operation._inbound_nodes[node_index]
 
 
 def _image(operations):

@@ -8,12 +8,13 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_spiking import backends
+from keras_spiking.described import Described
 from keras_spiking.ops.time_loop import time_loop
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
 
 
-class Learner:
+class Learner(Described):
     """A local learning rule: what the spikes of a batch change in a synapse.
 
     Before and after the synapse each neuron has a trace of its spikes,

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_spiking.described import Described
+
 
 class _MaskOf(keras.layers.Layer):
     """Returns the mask that its input carries: only layers are told by Keras."""
@@ -17,7 +19,7 @@ class _MaskOf(keras.layers.Layer):
         return mask
 
 
-class LossOverTime(keras.losses.Loss):
+class LossOverTime(Described, keras.losses.Loss):
     """Base class of losses over outputs `(batch, time, ...)`: override `per_sample`.
 
     Keras weights the values of a loss by the mask that its outputs carry. Losses of

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_spiking.described import Described
 from keras_spiking.losses.over_time import LossOverTime
 from keras_spiking.losses.over_time import one_hot
 from keras_spiking.ops.reduce import mean
@@ -148,7 +149,7 @@ class TimeToFirstSpikeCrossentropy(LossOverTime):
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
-class TempotronLoss(keras.losses.Loss):
+class TempotronLoss(Described, keras.losses.Loss):
     """Squared distance to the threshold, for neurons that decide wrongly.
 
         L = sum_c wrong_c (V_max_c - v_threshold)^2

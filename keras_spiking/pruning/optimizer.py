@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_spiking.described import Described
 from keras_spiking.pruning.kernels import check_layers
 from keras_spiking.pruning.kernels import select
 
 
-class PruningOptimizer(keras.optimizers.Optimizer):
+class PruningOptimizer(Described, keras.optimizers.Optimizer):
     """Base of optimizers that prune while another optimizer trains.
 
     A step gives each kernel to `prepare`, makes the step of the inner optimizer, and

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking.described import Described
 from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
@@ -18,7 +19,7 @@ def heaviside(x: Any) -> Any:
     return ops.cast(x >= 0, x.dtype)
 
 
-class Number:
+class Number(Described):
     """Declares a number of a surrogate, as a class attribute.
 
     Every assignment to it is checked.

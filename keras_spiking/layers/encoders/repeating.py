@@ -5,7 +5,16 @@ import warnings
 import keras
 from keras import ops
 
+from keras_spiking import backends
 from keras_spiking.layers.encoders.encoder import Encoder
+
+_ENOUGH = 32  # images of a batch, to know what they are
+
+
+def _is_image(shape):
+    if len(shape) == 2:
+        return shape[0] == shape[1] >= 8
+    return len(shape) == 3 and (shape[-1] in (1, 3) or shape[0] in (1, 3))
 
 
 @keras.saving.register_keras_serializable("keras_spiking")
@@ -33,15 +42,32 @@ class DirectEncoder(Encoder):
     (2, 4, 3)
     """
 
+    has_looked = False  # once is enough
+
     def checked(self, x):
-        if keras.backend.standardize_dtype(x.dtype) == "uint8" and not self.has_warned:
+        if keras.backend.standardize_dtype(x.dtype) == "uint8":
+            self._warn_of_bytes()
+        if not (self.has_looked or isinstance(x, keras.KerasTensor)):
+            if backends.active().knows(x):
+                self.look(ops.convert_to_numpy(x[:_ENOUGH]))
+        return x
+
+    def look(self, images):
+        """Warns if an array are images of 0 to 255."""
+        self.has_looked = True
+        if _is_image(images.shape[1:]):
+            x = images[:_ENOUGH]
+            if x.size and x.min() >= 0 and 128 <= x.max() <= 255 and (x % 1 == 0).all():
+                self._warn_of_bytes()
+
+    def _warn_of_bytes(self):
+        if not self.has_warned:
             self.has_warned = True
             warnings.warn(
                 f"DirectEncoder '{self.name}' presents values of 0 to 255 as they are. "
                 "Scale images by `keras.layers.Rescaling(1 / 255)` first.",
-                stacklevel=3,
+                stacklevel=5,
             )
-        return x
 
     def encode(self, x):
         return ops.repeat(ops.expand_dims(x, 1), self.timesteps, axis=1)
