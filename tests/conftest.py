@@ -14,13 +14,14 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    if BACKEND == "numpy":
-        mark, reason = "trains", "the NumPy backend has no gradients"
-    else:
-        mark, reason = "once", "does not depend on the backend, and runs on NumPy"
+    reasons = {}
+    if BACKEND in ("numpy", "openvino"):
+        reasons["trains"] = f"the backend '{BACKEND}' has no gradients"
+    if BACKEND != "numpy":
+        reasons["once"] = "does not depend on the backend, and runs on NumPy"
     for item in items:
-        if mark in item.keywords:
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for mark in reasons.keys() & item.keywords.keys():
+            item.add_marker(pytest.mark.skip(reason=reasons[mark]))
 
 
 @pytest.fixture(autouse=True)

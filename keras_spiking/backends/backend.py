@@ -7,6 +7,7 @@ better: on a backend that the package does not know, layers run in `keras.ops`.
 
 import contextlib
 
+import keras
 from keras import ops
 
 from keras_spiking.backends import memory
@@ -154,6 +155,14 @@ class Backend:
         return False
 
     # Random numbers
+
+    def uniform(self, shape, layer):
+        """Float32 numbers in `[0, 1)`, from the `seed_generator` of a layer."""
+        return keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator)
+
+    def normal(self, shape, dtype, layer):
+        """Normal numbers of variance 1, from the same."""
+        return keras.random.normal(shape, dtype=dtype, seed=layer.seed_generator)
 
     def random_state(self):
         """State of generators of the framework that Keras draws from besides its own:
