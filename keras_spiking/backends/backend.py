@@ -57,6 +57,10 @@ class Backend:
             raise ValueError(message)
         return tensors
 
+    def keep(self, variable, value):
+        """Assigns a state that the next call of a stateful layer starts from."""
+        variable.assign(value)
+
     # Products of an input with weights
 
     def dense(self, x, kernel):

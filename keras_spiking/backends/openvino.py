@@ -45,6 +45,21 @@ class OpenVINO(Backend):
             return tensors  # compiled graphs cannot raise
         return super().require(condition, message, tensors)
 
+    def keep(self, variable, value):
+        before = _stored(variable)
+        variable.assign(value)
+        if _stored(variable) is before:  # a `keras.StatelessScope` has it
+            return
+        if _is_symbolic(ops.convert_to_tensor(value).output):
+            variable.assign(before)
+            raise NotImplementedError(
+                f"'{variable.path}' cannot change in `predict` or `evaluate`: graphs "
+                "of OpenVINO keep nothing between calls. Call the model itself, "
+                "`model(x)`, or use `return_state=True` and `initial_state`."
+            )
+        # The graph of its value would grow with every call.
+        variable.assign(ops.convert_to_numpy(value))
+
     def uniform(self, shape, layer):
         if _is_known(shape, layer):
             return super().uniform(shape, layer)
@@ -65,6 +80,12 @@ class OpenVINO(Backend):
 
     def optimizer_report(self):
         return "none: OpenVINO does not train"
+
+
+def _stored(variable):
+    """The value of a variable, whatever scope there is."""
+    with keras.StatelessScope():
+        return variable.value
 
 
 def _is_known(shape, layer):
