@@ -1,21 +1,33 @@
 import keras
 import pytest
+from backend import BACKEND
+from backend import HAS_GRADIENTS
 
-BACKEND = keras.config.backend()
 if BACKEND == "jax":
     import initial_weights
 
     initial_weights.install()
 
+# OpenVINO compiles a graph for every value that a test looks at, and trains nothing. What
+# runs there unless files are named: layers and networks beside NumPy's, neurons beside
+# SpikingJelly's, the loop over time.
+ON_OPENVINO = (
+    "tests/backends/test_openvino.py",
+    "tests/layers/test_golden_neurons.py",
+    "tests/ops/test_time_loop.py",
+)
+
 
 def pytest_configure(config):
+    if BACKEND == "openvino" and config.args_source is config.ArgsSource.TESTPATHS:
+        config.args = [str(config.rootpath / path) for path in ON_OPENVINO]
     config.addinivalue_line("markers", "trains: needs a backend with gradients")
     config.addinivalue_line("markers", "once: never asks a backend; run on NumPy")
 
 
 def pytest_collection_modifyitems(items):
     reasons = {}
-    if BACKEND in ("numpy", "openvino"):
+    if not HAS_GRADIENTS:
         reasons["trains"] = f"the backend '{BACKEND}' has no gradients"
     if BACKEND != "numpy":
         reasons["once"] = "does not depend on the backend, and runs on NumPy"

@@ -34,6 +34,7 @@ openvino.compile_model = compile_in_float32  # Keras has no argument for it
 
 
 class OpenVINO(Backend):
+    has_gradients = False
     # As fast as a loop that is not, and compiled in a tenth of a second.
     unrolled_steps = 16
 
