@@ -8,9 +8,9 @@ if BACKEND == "jax":
 
     initial_weights.install()
 
-# OpenVINO compiles a graph for every value that a test looks at, and trains nothing. What
-# runs there unless files are named: layers and networks beside NumPy's, neurons beside
-# SpikingJelly's, the loop over time.
+# OpenVINO trains nothing, and compiles a graph for every value that a test looks at.
+# What runs there unless files are named: layers and networks beside those on NumPy,
+# neurons beside those of SpikingJelly, the loop over time.
 ON_OPENVINO = (
     "tests/backends/test_openvino.py",
     "tests/layers/test_golden_neurons.py",
