@@ -93,8 +93,8 @@ def test_who_compiles_may_ask_for_another_precision():
     assert found.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
 
 
-def test_no_spike_flips_in_a_trained_size_of_network():
-    """In bfloat16, one in 200 of them did."""
+def test_spikes_are_those_of_float64():
+    """In bfloat16, 22 of 2,275 did."""
     weights = np.random.default_rng(1).normal(0.0, 0.3, (64, 64)).astype("float32")
     dense = keras.layers.Dense(64, use_bias=False)
     model = keras.Sequential(
