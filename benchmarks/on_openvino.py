@@ -2,8 +2,8 @@
 
     python benchmarks/on_openvino.py
 
-prints two tables in Markdown. Times are medians of calls of the compiled graph, in turns;
-"first" is the first call of `predict_on_batch`, with making and compiling the graph.
+prints two tables in Markdown. Times are medians of calls of the compiled graph, which
+take turns; "first" is the first `predict_on_batch`, which makes and compiles the graph.
 """
 
 import argparse

@@ -132,6 +132,12 @@ class Backend:
 
     # Gradients and compilation
 
+    def forget_compiled(self, model):
+        """Lets a model compile its functions anew: what they have fixed has changed."""
+        model.train_function = None
+        model.test_function = None
+        model.predict_function = None
+
     def value_and_gradients(self, function, tensors):
         """Value of a scalar function of tensors, and its gradients.
 

@@ -61,6 +61,10 @@ class OpenVINO(Backend):
         # The graph of its value would grow with every call.
         variable.assign(ops.convert_to_numpy(value))
 
+    def forget_compiled(self, model):
+        super().forget_compiled(model)
+        model.ov_compiled_model = None
+
     def uniform(self, shape, layer):
         if _is_known(shape, layer):
             return super().uniform(shape, layer)

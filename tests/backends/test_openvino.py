@@ -13,6 +13,7 @@ from backend import to_numpy
 from keras import ops
 
 from keras_spiking import backends
+from keras_spiking import conversion
 from keras_spiking import layers
 from keras_spiking.backends import __main__ as report_module
 from keras_spiking.conversion import PoissonInput
@@ -228,3 +229,16 @@ def test_says_what_serves():
     assert "16 steps" in rows["kernel calls"]
     assert rows["LIFLayer"].startswith("reference: ")
     assert "does not train" in rows["optimizers"]
+
+
+def test_changed_networks_are_compiled_anew():
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(3, activation="relu")(inputs)
+    ann = keras.Model(inputs, keras.layers.Dense(2)(outputs))
+    x = draw(8, 4)
+    snn = conversion.convert(ann, x, 3)
+    short = snn.predict_on_batch(x).copy()
+    snn.timesteps = 400
+    long = snn.predict_on_batch(x)
+    exact = ann.predict_on_batch(x)
+    assert np.abs(long - exact).max() < 0.1 * np.abs(short - exact).max()
