@@ -19,7 +19,7 @@ VERSIONS = {
     "newest-torch": ("torch", "keras", "torch"),
     "oldest-tensorflow": ("tensorflow", "keras==3.12.*", "tensorflow-cpu"),
     "newest-tensorflow": ("tensorflow", "keras", "tensorflow-cpu"),
-    "oldest-numpy": ("numpy", "keras==3.12.*", "numpy"),
+    "oldest-numpy": ("numpy", "keras==3.12.*", "jax"),  # Keras 3.12 computes FFTs by it
     "newest-numpy": ("numpy", "keras", "numpy"),
     "newest-openvino": ("openvino", "keras", "openvino"),
 }

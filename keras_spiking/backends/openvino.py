@@ -17,6 +17,12 @@ from openvino import Type
 
 from keras_spiking.backends.backend import Backend
 
+if [int(n) for n in keras.__version__.split(".")[:2]] < [3, 14]:
+    raise ImportError(
+        f"Keras {keras.__version__} lacks operations on OpenVINO that neurons need, such "
+        "as `unstack`: pip install 'keras>=3.14'"
+    )
+
 _compile_model = openvino.compile_model
 
 
