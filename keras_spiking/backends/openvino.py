@@ -19,8 +19,8 @@ from keras_spiking.backends.backend import Backend
 
 if [int(n) for n in keras.__version__.split(".")[:2]] < [3, 14]:
     raise ImportError(
-        f"Keras {keras.__version__} lacks operations on OpenVINO that neurons need, such "
-        "as `unstack`: pip install 'keras>=3.14'"
+        f"Keras {keras.__version__} lacks operations on OpenVINO that neurons need, "
+        "`unstack` for one: pip install 'keras>=3.14'"
     )
 
 _compile_model = openvino.compile_model
