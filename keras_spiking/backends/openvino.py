@@ -41,7 +41,7 @@ openvino.compile_model = compile_in_float32  # Keras has no argument for it
 
 class OpenVINO(Backend):
     has_gradients = False
-    # As fast as a loop that is not, and compiled in a tenth of a second.
+    # Unrolled, fewer steps run up to 1.5 times as fast, and compile soon enough.
     unrolled_steps = 16
 
     def loop(self, step, inputs, states, timesteps):
