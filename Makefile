@@ -1,5 +1,5 @@
 BACKEND ?= jax
-BACKENDS ?= jax tensorflow torch numpy
+BACKENDS ?= jax tensorflow torch numpy openvino
 PYTHON ?= python3
 VENV = .venv
 RUN = $(VENV)/bin/python

@@ -1,4 +1,4 @@
-"""Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch and NumPy."""
+"""Spiking neural networks in Keras 3, on JAX, TensorFlow, PyTorch, NumPy, OpenVINO."""
 
 import sys
 

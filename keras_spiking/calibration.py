@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_spiking import backends
 from keras_spiking.energy.fan_out import CONVOLUTIONS
 from keras_spiking.energy.fan_out import DEPTHWISE
 from keras_spiking.energy.fan_out import SEPARABLE
@@ -365,5 +366,4 @@ def _take_statistics(layer, run):
 def _forget_compiled(model):
     for layer in (model, *all_layers(model).values()):
         if isinstance(layer, keras.Model):
-            for name in ("train_function", "test_function", "predict_function"):
-                setattr(layer, name, None)
+            backends.active().forget_compiled(layer)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 BACKEND = keras.config.backend()
+HAS_GRADIENTS = BACKEND not in ("numpy", "openvino")
 
 
 def gpu():

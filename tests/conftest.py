@@ -1,26 +1,39 @@
 import keras
 import pytest
+from backend import BACKEND
+from backend import HAS_GRADIENTS
 
-BACKEND = keras.config.backend()
 if BACKEND == "jax":
     import initial_weights
 
     initial_weights.install()
 
+# OpenVINO trains nothing, and compiles a graph for every value that a test looks at.
+# What runs there unless files are named: layers and networks beside those on NumPy,
+# neurons beside those of SpikingJelly, the loop over time.
+ON_OPENVINO = (
+    "tests/backends/test_openvino.py",
+    "tests/layers/test_golden_neurons.py",
+    "tests/ops/test_time_loop.py",
+)
+
 
 def pytest_configure(config):
+    if BACKEND == "openvino" and config.args_source is config.ArgsSource.TESTPATHS:
+        config.args = [str(config.rootpath / path) for path in ON_OPENVINO]
     config.addinivalue_line("markers", "trains: needs a backend with gradients")
     config.addinivalue_line("markers", "once: never asks a backend; run on NumPy")
 
 
 def pytest_collection_modifyitems(items):
-    if BACKEND == "numpy":
-        mark, reason = "trains", "the NumPy backend has no gradients"
-    else:
-        mark, reason = "once", "does not depend on the backend, and runs on NumPy"
+    reasons = {}
+    if not HAS_GRADIENTS:
+        reasons["trains"] = f"the backend '{BACKEND}' has no gradients"
+    if BACKEND != "numpy":
+        reasons["once"] = "does not depend on the backend, and runs on NumPy"
     for item in items:
-        if mark in item.keywords:
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for mark in reasons.keys() & item.keywords.keys():
+            item.add_marker(pytest.mark.skip(reason=reasons[mark]))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-BACKENDS = ("jax", "tensorflow", "torch", "numpy")
+BACKENDS = ("jax", "tensorflow", "torch", "numpy", "openvino")
 JAX_CACHE = pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"
 
 

@@ -7,6 +7,7 @@ better: on a backend that the package does not know, layers run in `keras.ops`.
 
 import contextlib
 
+import keras
 from keras import ops
 
 from keras_spiking.backends import memory
@@ -19,6 +20,7 @@ class Backend:
         name: What `keras.config.backend()` says.
         unrolled_steps: Integer, up to how many time steps a loop is unrolled, or `None`
             if it always is.
+        has_gradients: Boolean, whether it differentiates at all.
         has_kernels: Boolean, whether there are fused kernels for it at all.
         has_native_layers: Boolean, whether it pools and normalises faster than
             Keras's layers do.
@@ -29,6 +31,7 @@ class Backend:
     """
 
     unrolled_steps = None
+    has_gradients = True
     has_kernels = False
     has_native_layers = False
     fuses_single_steps = False
@@ -63,6 +66,10 @@ class Backend:
         if self.knows(condition) and not ops.convert_to_numpy(condition):
             raise ValueError(message)
         return tensors
+
+    def keep(self, variable, value):
+        """Assigns a state that the next call of a stateful layer starts from."""
+        variable.assign(value)
 
     # Products of an input with weights
 
@@ -134,6 +141,12 @@ class Backend:
         raise NotImplementedError
 
     # Gradients and compilation
+
+    def forget_compiled(self, model):
+        """Lets a model compile its functions anew: what they have fixed has changed."""
+        model.train_function = None
+        model.test_function = None
+        model.predict_function = None
 
     def value_and_gradients(self, function, tensors):
         """Value of a scalar function of tensors, and its gradients.
@@ -218,6 +231,14 @@ class Backend:
         return [x / count for x in self.sum_over_processes(tensors)]
 
     # Random numbers
+
+    def uniform(self, shape, layer):
+        """Float32 numbers in `[0, 1)`, from the `seed_generator` of a layer."""
+        return keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator)
+
+    def normal(self, shape, dtype, layer):
+        """Normal numbers of variance 1, from the same."""
+        return keras.random.normal(shape, dtype=dtype, seed=layer.seed_generator)
 
     def random_state(self):
         """State of generators of the framework that Keras draws from besides its own:

@@ -9,6 +9,7 @@ the kernels of CUDA devices.
 import functools
 import importlib.metadata
 import importlib.util
+import inspect
 import math
 
 import jax
@@ -94,6 +95,8 @@ class Jax(Backend):
     def unavailable(self, x=None):
         if is_exporting():
             return "the model is being exported"
+        if not _splits_over_devices():
+            return _TOO_OLD
         if jax.default_backend() == "cpu":
             return None
         if not _cuda_devices():
@@ -134,6 +137,8 @@ class Jax(Backend):
     def products_unavailable(self, x=None):
         if is_exporting():
             return "the model is being exported"
+        if not _splits_over_devices():
+            return _TOO_OLD
         if jax.default_backend() != "cpu":
             return f"they run on a CPU, and JAX on {jax.default_backend()}"
         distribution = keras.distribution.distribution()
@@ -156,6 +161,8 @@ class Jax(Backend):
         return np.asarray(values, dtype)
 
     def call_report(self):
+        if not _splits_over_devices():
+            return f"none: {_TOO_OLD}"
         header = f"{jax.ffi.include_dir()}/xla/ffi/api/c_api.h"
         return f"XLA custom calls, compiled against {header}"
 
@@ -227,6 +234,18 @@ def _operator(library, name, rank):
     if (name, rank) not in library.operators:
         library.operators[name, rank] = _make_operator(library, name, rank)
     return library.operators[name, rank]
+
+
+_TOO_OLD = (
+    f"JAX {jax.__version__} cannot say which axes of a kernel's arrays stay whole on a "
+    "device: install 0.7.2 or later"
+)
+
+
+@functools.cache
+def _splits_over_devices():
+    signature = inspect.signature(custom_partitioning.def_partition)
+    return "need_replication_factors" in signature.parameters
 
 
 def _make_operator(library, name, rank):

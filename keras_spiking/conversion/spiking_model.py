@@ -2,6 +2,7 @@ from typing import Any
 
 import keras
 
+from keras_spiking import backends
 from keras_spiking.layers.containers.step_by_step import StepByStep
 from keras_spiking.validation import check_timesteps
 
@@ -28,10 +29,7 @@ class SpikingModel(keras.Model):
     @timesteps.setter
     def timesteps(self, timesteps: int):
         self.simulation.timesteps = check_timesteps(timesteps)
-        # These hold the compiled loop over the former number of steps.
-        self.train_function = None
-        self.test_function = None
-        self.predict_function = None
+        backends.active().forget_compiled(self)
 
 
 def check_spiking_model(snn):

@@ -36,4 +36,7 @@ def of(layer):
 
 def present(layer):
     """The record that is being made of a layer, or `None`."""
-    return next((r for r in _present.records if r.layer is layer), None)
+    for record in _present.records:  # PyTorch 2.7 cannot compile `next`
+        if record.layer is layer:
+            return record
+    return None

@@ -185,7 +185,7 @@ class TemporalLayer(Layer):
             _check_finite(self, states)
         if self.stateful:
             for variable, value in zip(self.states, states):
-                variable.assign(value)
+                backends.active().keep(variable, value)
         if not self.return_sequences:
             outputs = self.collapse(outputs, mask)
         outputs = backends.active().cast(outputs, self.compute_dtype)

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_spiking import backends
+
 
 def uniform(layer, shape):
     """Random numbers between 0 and 1, from the `seed_generator` of a layer.
@@ -9,7 +11,13 @@ def uniform(layer, shape):
     They are float32: in half precision the smallest probabilities would be lost.
     """
     check_not_exported(layer)
-    return keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator)
+    return backends.active().uniform(shape, layer)
+
+
+def normal(layer, shape, dtype):
+    """Normal random numbers of variance 1, from the `seed_generator` of a layer."""
+    check_not_exported(layer)
+    return backends.active().normal(shape, dtype, layer)
 
 
 def check_not_exported(layer):

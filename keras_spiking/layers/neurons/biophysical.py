@@ -12,7 +12,7 @@ from keras_spiking.layers.options import LIFOptions
 from keras_spiking.layers.options import SpikingOptions
 from keras_spiking.layers.spiking_layer import SpikingLayer
 from keras_spiking.ops.bounded import bounded
-from keras_spiking.ops.random_numbers import check_not_exported
+from keras_spiking.ops.random_numbers import normal
 from keras_spiking.parameter import Parameter
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_number
@@ -330,11 +330,8 @@ class NoisyLIFLayer(LIFLayer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, initial_state=None, mask=None):
-        check_not_exported(self)
         inputs = ops.cast(inputs, self.state_dtype)
-        noise = keras.random.normal(
-            ops.shape(inputs), dtype=self.state_dtype, seed=self.seed_generator
-        )
+        noise = normal(self, ops.shape(inputs), self.state_dtype)
         return super().call(inputs + self.std * noise, initial_state, mask)
 
     def get_config(self):

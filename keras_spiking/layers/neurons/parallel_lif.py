@@ -81,7 +81,9 @@ class ParallelLIFLayer(LIFLayer):
 
     def reference(self, inputs, states, mask=None):
         timesteps = inputs.shape[1]
-        if timesteps is None or timesteps <= self.chunk_length:
+        # OpenVINO's `while_loop` cannot read the sequence, which is outside of it.
+        is_short = timesteps is None or timesteps <= self.chunk_length
+        if is_short or keras.config.backend() == "openvino":
             return super().reference(inputs, states, mask)
         steps = [self.step, copy_of(self, _without_gradient).step]
         sequences = ops.cast(inputs, self.state_dtype)

@@ -6,6 +6,7 @@ from typing import Unpack
 import keras
 from keras import ops
 
+from keras_spiking import backends
 from keras_spiking.constraints import Interval
 from keras_spiking.layers import streaming
 from keras_spiking.layers.layer import Layer
@@ -85,7 +86,7 @@ class DelayLine(Layer):
         after = sequence[:, ops.shape(inputs)[1] :]
         slot.put(after)
         if self.stateful:
-            self.past.assign(after)
+            backends.active().keep(self.past, after)
         return sequence
 
     def _check_longer(self, inputs):

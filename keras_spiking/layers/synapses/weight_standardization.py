@@ -42,7 +42,7 @@ class _Standardized(Explicit):
     def standardized_kernel(self):
         """The kernel that inputs are multiplied by."""
         kernel = ops.convert_to_tensor(self.kernel)
-        axes = tuple(range(len(kernel.shape) - 1))
+        axes = list(range(len(kernel.shape) - 1))  # OpenVINO takes no tuple
         mean, variance = ops.moments(kernel, axes=axes, keepdims=True)
         count = self.fan_in
         scale = count * count / (count - 1) if self.unbiased else count
