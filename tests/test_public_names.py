@@ -13,7 +13,8 @@ import keras_spiking
 
 pytestmark = pytest.mark.once
 
-ONE_OF_SEVERAL = {"Frames", "Parameter", "ThreeFactor"}  # arguments are needed
+# Arguments are needed.
+ONE_OF_SEVERAL = {"Frames", "Parameter", "SpikingModel", "ThreeFactor"}
 ROOT = pathlib.Path(__file__).parents[1]
 
 
