@@ -3,8 +3,9 @@
     KERAS_BACKEND=torch python benchmarks/migration_spikingjelly.py [--seeds 3]
 
 One convolutional network for digits of 8 x 8 pixels, written in SpikingJelly, written
-here by the table's rows and its settings of PyTorch, and written here without these
-settings. All three see the same batches. For an environment with `spikingjelly`,
+here by the table's rows and its settings of PyTorch, from initial weights of its own
+or from SpikingJelly's, and written here without these settings. All see the same
+batches. For an environment with `spikingjelly`,
 `keras` and `scikit-learn`; torchvision, which SpikingJelly imports, is not needed.
 """
 
@@ -30,6 +31,7 @@ from spikingjelly.activation_based import neuron  # noqa: E402
 from spikingjelly.activation_based import surrogate  # noqa: E402
 
 from keras_spiking import layers  # noqa: E402
+from keras_spiking.inspection.selection import all_layers  # noqa: E402
 
 T, CHANNELS, BATCH = 4, 16, 64
 
@@ -50,7 +52,7 @@ def batches(n, seed, epochs):
         yield from (order[i : i + BATCH] for i in range(0, n - BATCH + 1, BATCH))
 
 
-def spikingjelly(seed, epochs, x_train, y_train, x_test, y_test):
+def network_of_spikingjelly(seed):
     torch.manual_seed(seed)
 
     def lif():
@@ -64,6 +66,11 @@ def spikingjelly(seed, epochs, x_train, y_train, x_test, y_test):
         *(layer.Linear(4 * CHANNELS, 10), lif()),
     )
     functional.set_step_mode(network, "m")
+    return network
+
+
+def spikingjelly(seed, epochs, x_train, y_train, x_test, y_test):
+    network = network_of_spikingjelly(seed)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
 
     def rates(x):
@@ -81,7 +88,23 @@ def spikingjelly(seed, epochs, x_train, y_train, x_test, y_test):
         return float((rates(x_test).argmax(1).numpy() == y_test).mean())
 
 
-def ours(settings, seed, epochs, x_train, y_train, x_test, y_test):
+def copy_weights(network, model):
+    """The initial weights of SpikingJelly's network, whose axes have another order."""
+    theirs = [m for m in network.modules() if isinstance(m, layer.Conv2d)]
+    for ours, other in zip(of_class(model, keras.layers.Conv2D), theirs):
+        kernel = other.weight.detach().permute(2, 3, 1, 0)
+        ours.set_weights([kernel.numpy(), other.bias.detach().numpy()])
+    (other,) = (m for m in network.modules() if isinstance(m, layer.Linear))
+    kernel = other.weight.detach().reshape(10, CHANNELS, 2, 2).permute(2, 3, 1, 0)
+    (ours,) = of_class(model, keras.layers.Dense)
+    ours.set_weights([kernel.reshape(-1, 10).numpy(), other.bias.detach().numpy()])
+
+
+def of_class(model, cls):
+    return [x for x in all_layers(model).values() if isinstance(x, cls)]
+
+
+def ours(settings, copied, seed, epochs, x_train, y_train, x_test, y_test):
     keras.utils.set_random_seed(seed)
     norm = {"momentum": 0.9, "epsilon": 1e-5} if settings else {}
 
@@ -109,6 +132,8 @@ def ours(settings, seed, epochs, x_train, y_train, x_test, y_test):
             *(layers.LIFLayer(surrogate="atan"), layers.FiringRate()),
         ]
     )
+    if copied:
+        copy_weights(network_of_spikingjelly(seed), model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), loss)
     for batch in batches(len(x_train), seed, epochs):
@@ -121,8 +146,9 @@ def main(arguments):
     data = digits()
     networks = {
         "SpikingJelly": spikingjelly,
-        "by the table, with PyTorch's settings": lambda *a: ours(True, *a),
-        "by the rows alone": lambda *a: ours(False, *a),
+        "the same, its initial weights": lambda *a: ours(True, True, *a),
+        "by the table": lambda *a: ours(True, False, *a),
+        "without its rows of settings": lambda *a: ours(False, False, *a),
     }
     print(f"{keras.config.backend()}, T = {T}, {arguments.epochs} epochs")
     found = {name: [] for name in networks}
