@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 import pytest
 from backend import BACKEND
@@ -39,6 +41,13 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def weights_of_other_processes():
+    """Initial weights are those that a process draws that is no test."""
+    with initial_weights.of_jax() if BACKEND == "jax" else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(params=["channels_last", "channels_first"])

@@ -4,6 +4,8 @@ JAX compiles the random numbers of each shape anew, which is most of the time th
 takes to build a model, and a large part of the time of all tests.
 """
 
+import contextlib
+
 import jax
 import keras
 import numpy as np
@@ -56,3 +58,13 @@ class _Random:
 
 def install():
     random_initializers.random = _Random()
+
+
+@contextlib.contextmanager
+def of_jax():
+    """JAX's own, within this context."""
+    random_initializers.random = _of_jax
+    try:
+        yield
+    finally:
+        install()

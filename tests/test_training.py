@@ -115,7 +115,7 @@ def test_step_by_step_trains(timesteps, jit_compile):
     model = keras.Sequential([keras.Input((5,)), network])
     x, y = data()
     model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=jit_compile)
-    history = model.fit(x.mean(1), y, epochs=4, batch_size=16, verbose=0)
+    history = model.fit(x.mean(1), y, epochs=12, batch_size=16, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0]
     assert model.predict(x.mean(1), verbose=0).shape == (32, 3)
 

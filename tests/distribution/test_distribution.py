@@ -70,6 +70,7 @@ def gathered(text):
 
 
 @pytest.mark.skipif(BACKEND not in NAMES, reason="processes are for JAX and PyTorch")
+@pytest.mark.usefixtures("weights_of_other_processes")
 def test_two_processes_learn_what_one_does(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))

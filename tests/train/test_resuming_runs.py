@@ -50,6 +50,7 @@ def run_and_die(arguments, kill_at):
     assert result.returncode == -signal.SIGKILL, result.stdout + result.stderr
 
 
+@pytest.mark.usefixtures("weights_of_other_processes")
 def test_a_killed_training_ends_as_an_uninterrupted_one(command, tmp_path):
     assert main(command("whole")) == 0
     # Four steps an epoch: first in the middle of the second epoch, between two
