@@ -203,7 +203,8 @@ def check_time_axis(
         exact: Boolean, whether there must be exactly `rank` axes.
         hint: String, what to do. Defaults to using an encoder.
     """
-    is_shape = isinstance(shape, (tuple, list))
+    # TensorFlow's shapes are no tuples, those of damaged files may be anything.
+    is_shape = hasattr(shape, "__len__") and not isinstance(shape, (str, dict))
     if not is_shape or len(shape) < rank or exact and len(shape) != rank:
         shape = tuple(shape) if is_shape else shape
         raise ValueError(

@@ -3,6 +3,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_spiking.gradients import has_gradients
+
 # Its square is finite in float32: gradients are products of potentials.
 LARGEST = 1e18
 
@@ -19,7 +21,7 @@ def bounded(x: Any) -> Any:
     """
     if isinstance(x, keras.KerasTensor):
         return Bounded().symbolic_call(x)
-    if keras.config.backend() in ("numpy", "openvino"):  # they have no gradients
+    if not has_gradients():
         return _bounded(x)
 
     @ops.custom_gradient

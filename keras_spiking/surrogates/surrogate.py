@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_spiking.described import Described
+from keras_spiking.gradients import has_gradients
 from keras_spiking.nested_config import with_objects
 from keras_spiking.validation import check_bool
 from keras_spiking.validation import check_integer
@@ -131,7 +132,7 @@ class Surrogate:
         x = ops.convert_to_tensor(x)
         if not self.spiking:
             return self.primitive(x)
-        if not _has_gradients():
+        if not has_gradients():
             return heaviside(x)
 
         # Keras's backends differ in how they call `grad`: this form suits all.
@@ -203,12 +204,3 @@ class Spike(keras.Operation):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Spike":
         return cls(**with_objects(config, "surrogate"))
-
-
-def _has_gradients() -> bool:
-    if keras.config.backend() == "torch":
-        import torch
-
-        # TorchScript cannot hold functions of Python.
-        return not torch.jit.is_tracing()
-    return keras.config.backend() not in ("numpy", "openvino")

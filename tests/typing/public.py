@@ -15,8 +15,8 @@ def public_modules():
     """The modules and packages that users import from."""
     names = sorted(p.stem for p in PACKAGE.iterdir() if p.suffix in ("", ".py"))
     hidden = ("_", "dequantized", "files", "function_config", "layer_copy", "loihi")
-    hidden += ("completion", "described", "installed_backend", "locks", "nested_config")
-    hidden += ("parameter", "progress", "remedies", "validation")
+    hidden += ("completion", "described", "gradients", "installed_backend", "locks")
+    hidden += ("nested_config", "parameter", "progress", "remedies", "validation")
     names = [n for n in names if not n.startswith(hidden)]
     return [keras_spiking.__name__, *(f"{keras_spiking.__name__}.{n}" for n in names)]
 
