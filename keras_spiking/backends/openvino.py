@@ -47,10 +47,8 @@ class OpenVINO(Backend):
     def loop(self, step, inputs, states, timesteps):
         return _loop(step, inputs, states, timesteps)
 
-    def require(self, condition, message, tensors):
-        if _is_symbolic(condition.output):
-            return tensors  # compiled graphs cannot raise
-        return super().require(condition, message, tensors)
+    def knows(self, tensor):
+        return not _is_symbolic(ops.convert_to_tensor(tensor).output)
 
     def keep(self, variable, value):
         before = _stored(variable)
