@@ -20,7 +20,6 @@ class Backend:
         name: What `keras.config.backend()` says.
         unrolled_steps: Integer, up to how many time steps a loop is unrolled, or `None`
             if it always is.
-        has_gradients: Boolean, whether it differentiates at all.
         has_kernels: Boolean, whether there are fused kernels for it at all.
         has_native_layers: Boolean, whether it pools and normalises faster than
             Keras's layers do.
@@ -31,7 +30,6 @@ class Backend:
     """
 
     unrolled_steps = None
-    has_gradients = True
     has_kernels = False
     has_native_layers = False
     fuses_single_steps = False

@@ -15,7 +15,6 @@ from keras_spiking.backends.products.product import of_depthwise_conv
 
 
 class NumPy(Backend):
-    has_gradients = False
     has_kernels = True
 
     def unavailable(self, x=None):

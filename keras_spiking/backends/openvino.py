@@ -40,7 +40,6 @@ openvino.compile_model = compile_in_float32  # Keras has no argument for it
 
 
 class OpenVINO(Backend):
-    has_gradients = False
     # Unrolled, fewer steps run up to 1.5 times as fast, and compile soon enough.
     unrolled_steps = 16
 

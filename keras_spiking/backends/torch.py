@@ -1,8 +1,8 @@
-"""PyTorch: fused kernels as custom operators.
+"""PyTorch: fused kernels as functions of autograd.
 
-They are opaque to `torch.compile`, which keeps whole graphs around them, and
-differentiable by a registered formula. Tensors of the CPU go to the C kernels,
-tensors of a CUDA device to the same text compiled by CuPy.
+To `torch.compile`, which keeps whole graphs around them, they are opaque custom
+operators of the same derivative. Tensors of the CPU go to the C kernels, tensors of a
+CUDA device to the same text compiled by CuPy.
 """
 
 import functools
@@ -167,7 +167,8 @@ class Torch(Backend):
         return torch_optimizers.report()
 
     def call_report(self):
-        return f"custom operator {over_time._qualname}"
+        operator = f"custom operator {over_time._qualname}"
+        return f"function of autograd, under torch.compile the {operator}"
 
     def cuda_report(self):
         if not torch.cuda.is_available():

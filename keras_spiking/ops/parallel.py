@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from keras_spiking import backends
+from keras_spiking.gradients import has_gradients
 from keras_spiking.ops.straight_through import straight_through
 from keras_spiking.ops.time_loop import time_loop
 
@@ -35,7 +36,7 @@ def run_in_parallel(step, fixed_step, sequences, states, chunk_length):
     fixed = keras.tree.map_structure(ops.stop_gradient, sequences)
     fixed_start = ops.stop_gradient(start)
     outputs, v = _solve(fixed_step, fixed, fixed_start, chunk_length)
-    if not backends.active().has_gradients:
+    if not has_gradients():
         return outputs, (v[:, -1],)
     slopes = _slopes(fixed_step, fixed, _shift(v, fixed_start))
     _, local = _all_steps(step, sequences, _shift(v, start))

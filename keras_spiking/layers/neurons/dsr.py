@@ -6,7 +6,7 @@ import keras
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_spiking import backends
+from keras_spiking.gradients import has_gradients
 from keras_spiking.layers.options import TemporalOptions
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.ops.bounded import bounded
@@ -40,7 +40,7 @@ class SpikeRepresentation(TemporalLayer):
     def run_steps(self, inputs, states=None, mask=None):
         fixed = ops.stop_gradient(inputs)
         outputs, states = super().run_steps(fixed, states, mask)
-        if not backends.active().has_gradients:
+        if not has_gradients():
             return outputs, states
         states = tuple(ops.stop_gradient(state) for state in states)
         rate = self.rate(ops.cast(inputs, self.state_dtype))
