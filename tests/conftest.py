@@ -38,6 +38,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reasons[mark]))
 
 
+def pytest_collectstart():
+    """Layers that a module makes when it is imported are the same in every run, too."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
