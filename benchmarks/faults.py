@@ -322,6 +322,8 @@ def main():
     with contextlib.suppress(ImportError):
         import tensorflow  # noqa: F401  Keras does in `fit`; children find it imported
     setting = timing.setting()
+    # Shells have what they start in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         temporary = pathlib.Path(folder, "temporary")

@@ -74,7 +74,7 @@ def test_dense(channels, units):
 
 
 @pytest.mark.parametrize(
-    "strides, padding", itertools.product((1, 2, 3), ("same", "valid"))
+    "strides, padding", list(itertools.product((1, 2, 3), ("same", "valid")))
 )
 @pytest.mark.parametrize("kernel", [1, (3, 2), 5])
 def test_conv2d(kernel, strides, padding):

@@ -1,8 +1,8 @@
 """Trainings that give the same on one process and on several.
 
-Run as a program in each process: `python scenarios.py NAME FILE` trains the network of
-that name and writes losses, weights and logs to the file. What starts the processes
-sets the environment; without one there is a single process with the whole batch.
+Run as a program in each process: `python scenarios.py NAMES FOLDER` trains networks and
+writes losses, weights and logs to the folder. What starts the processes sets the
+environment. TensorFlow has one process with two devices.
 """
 
 import os
@@ -26,7 +26,8 @@ from keras_spiking.layers import ThresholdDependentBatchNormalization
 from keras_spiking.regularizers import FiringRateRegularizer
 
 BATCH, STEPS, TIMESTEPS = 8, 10, 5
-# On TensorFlow each replica has statistics of its own unless a layer is told.
+# On TensorFlow each replica has statistics of its own unless a layer is told, and the
+# `FiringRateLogger` is refused.
 ON_REPLICAS = keras.config.backend() == "tensorflow"
 
 
@@ -70,7 +71,8 @@ def convolutional():
         ]
     )
     x, _ = data((6, 6, 1))
-    return model, [callbacks.FiringRateLogger(), callbacks.OutputMonitor(x[:2], "lif")]
+    logger = [] if ON_REPLICAS else [callbacks.FiringRateLogger()]
+    return model, [*logger, callbacks.OutputMonitor(x[:2], "lif")]
 
 
 def normalized():
@@ -185,8 +187,20 @@ def refusal(action):
     return ""
 
 
-def main(names, path):
-    """Trains in this process, by the engine of the backend."""
+def on_replicas(names, path):
+    """Trains on two devices of this process, by TensorFlow's strategy."""
+    import tensorflow as tf
+
+    processor = tf.config.list_physical_devices("CPU")[0]
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(processor, halves)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        for name in names.split(","):
+            np.savez(f"{path}/{name}_0.npz", **run(name))
+
+
+def in_processes(names, path):
+    """Trains in this process of several, by the engine of the backend."""
     process, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if keras.config.backend() == "torch":
         import torch.distributed
@@ -209,4 +223,4 @@ def main(names, path):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (on_replicas if ON_REPLICAS else in_processes)(*sys.argv[1:])
