@@ -18,6 +18,7 @@ from keras_spiking.inspection import hooks
 from keras_spiking.inspection.selection import Selector
 from keras_spiking.inspection.selection import all_layers
 from keras_spiking.inspection.selection import check_layers
+from keras_spiking.inspection.selection import check_spiking_model
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.inspection.selection import select_layers
 from keras_spiking.inspection.wiring import reached
@@ -86,7 +87,7 @@ def calibrate(
         Dictionary from names of layers to the firing rates on `x` afterwards.
 
     Raises:
-        ValueError: if the model has no spiking layers, or `x` does not fit its inputs.
+        ValueError: if the model has no spiking neurons, or `x` does not fit its inputs.
 
     Example:
 
@@ -109,6 +110,7 @@ def calibrate(
     target = check_number("firing_rate", firing_rate, above=0.0)
     check_choice("scale", scale, ("weights", "thresholds"))
     verbose = check_verbose(verbose)
+    check_spiking_model(model)
     selected = select_layers(model, check_layers(layers))
     for name, layer in selected.items():
         if not is_spiking(layer):

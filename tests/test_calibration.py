@@ -149,7 +149,7 @@ def test_neurons_that_nothing_excites_are_warned_of():
 
 def test_bad_input():
     model = network(small(), layers.LIFLayer())
-    with pytest.raises(ValueError, match="has no spiking layers"):
+    with pytest.raises(ValueError, match="has no spiking neurons"):
         keras_spiking.calibrate(network(dense(3)), X)
     with pytest.raises(ValueError, match="`x` must fit the model's input"):
         keras_spiking.calibrate(model, X[:, :, :7])

@@ -12,6 +12,7 @@ from keras_spiking.energy.fan_out import fan_out
 from keras_spiking.energy.fan_out import feature_rank
 from keras_spiking.energy.observation import observe
 from keras_spiking.inspection.selection import all_layers
+from keras_spiking.inspection.selection import check_spiking_model
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.validation import check_integer
@@ -178,27 +179,12 @@ def count(model: keras.layers.Layer, data, batch_size: int = 32) -> Counts:
         data: Array of inputs, or a structure of arrays as the model takes it.
         batch_size: Integer >= 1.
     """
-    check_model(model)
+    check_spiking_model(model)
     counts = Counts(model)
     for batch in batches(model, data, batch_size):
         build(model, batch)
         counts.add(batch)
     return counts
-
-
-def check_model(model):
-    """Raises an error if a model has no spikes to count."""
-    if not isinstance(model, keras.layers.Layer):
-        raise TypeError(
-            "`model` must be a Keras model or layer. Received: "
-            f"model={model!r} (of type {type(model).__name__})"
-        )
-    if not any(is_spiking(layer) for layer in all_layers(model).values()):
-        raise ValueError(
-            f"Model '{model.name}' has no spiking neurons, whose spikes could be "
-            "counted. See keras_spiking.conversion.convert, or use layers such as "
-            "keras_spiking.layers.LIFLayer in place of activations."
-        )
 
 
 def build(model, batch):

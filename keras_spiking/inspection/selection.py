@@ -63,6 +63,21 @@ def is_spiking(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, SPIKING)
 
 
+def check_spiking_model(model: keras.layers.Layer) -> None:
+    """Raises an error if something is no model, or has no spiking neurons."""
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(
+            "`model` must be a Keras model or layer. Received: "
+            f"model={model!r} (of type {type(model).__name__})"
+        )
+    if not any(is_spiking(layer) for layer in all_layers(model).values()):
+        raise ValueError(
+            f"Model '{model.name}' has no spiking neurons, whose spikes could be "
+            "counted. See keras_spiking.conversion.convert, or use layers such as "
+            "keras_spiking.layers.LIFLayer in place of activations."
+        )
+
+
 def select_layers(
     model: keras.layers.Layer,
     layers: Selector = None,

@@ -10,7 +10,6 @@ from keras_spiking.energy.counting import Inputs
 from keras_spiking.energy.counting import Outputs
 from keras_spiking.energy.counting import batches
 from keras_spiking.energy.counting import build
-from keras_spiking.energy.counting import check_model
 from keras_spiking.energy.fan_out import CELLS
 from keras_spiking.energy.fan_out import CONVOLUTIONS
 from keras_spiking.energy.fan_out import DEPTHWISE
@@ -19,6 +18,7 @@ from keras_spiking.energy.fan_out import kernels
 from keras_spiking.energy.observation import observe
 from keras_spiking.energy.observation import to_array
 from keras_spiking.inspection.selection import all_layers
+from keras_spiking.inspection.selection import check_spiking_model
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.layers.temporal_layer import TemporalLayer
 from keras_spiking.validation import check_choice
@@ -81,7 +81,7 @@ def run(
         - [Yik et al., 2025](https://doi.org/10.1038/s41467-025-56739-4)
     """
     check_choice("harness", harness, ("auto", "always", "never"))
-    check_model(model)
+    check_spiking_model(model)
     parts = list(batches(model, data, batch_size))
     build(model, parts[0])
     if harness == "auto":

@@ -20,11 +20,11 @@ from keras_spiking.callbacks.firing_rate_logger import SATURATED
 from keras_spiking.callbacks.firing_rate_logger import SILENT
 from keras_spiking.energy.counting import batches
 from keras_spiking.energy.counting import build
-from keras_spiking.energy.counting import check_model
 from keras_spiking.energy.observation import to_array
 from keras_spiking.inspection import hooks
 from keras_spiking.inspection.capture import Capture
 from keras_spiking.inspection.selection import all_layers
+from keras_spiking.inspection.selection import check_spiking_model
 from keras_spiking.inspection.selection import is_spiking
 from keras_spiking.inspection.states import states_before_step
 from keras_spiking.inspection.states import states_over_time
@@ -173,7 +173,7 @@ def observe(
         sample: Integer, of which sample rasters and traces are kept.
         batch_size: Integer >= 1.
     """
-    check_model(model)
+    check_spiking_model(model)
     parts = list(batches(model, x, batch_size, "x"))
     sizes = [len(keras.tree.flatten(part)[0]) for part in parts]
     samples = sum(sizes)
