@@ -2,7 +2,9 @@
 
 import base64
 import importlib.util
+import itertools
 import pathlib
+import re
 
 import nbformat
 from mkdocs.structure.files import File
@@ -29,6 +31,16 @@ class Guide(File):
         return True
 
 
+def is_picture(output):
+    return "image/png" in output.get("data", {})
+
+
+def text_of(output):
+    """What was printed, or displayed as `model.summary()` is, without its colours."""
+    text = output.get("text") or output.data["text/plain"]
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
 def page(name, book):
     """Markdown of a notebook, and the pictures in it."""
     title, *others = book.cells
@@ -42,10 +54,12 @@ def page(name, book):
             parts.append(cell.source)
             continue
         parts.append(f"```python\n{cell.source}\n```")
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                parts.append(f"```{{ .text .output }}\n{output.text.rstrip()}\n```")
-            else:
+        for are_pictures, outputs in itertools.groupby(cell.outputs, is_picture):
+            if not are_pictures:
+                text = "".join(map(text_of, outputs)).rstrip()
+                parts.append(f"```{{ .text .output }}\n{text}\n```")
+                continue
+            for output in outputs:
                 path = f"{name}-{len(pictures) + 1}.png"
                 pictures.append((path, base64.b64decode(output.data["image/png"])))
                 parts.append(f"![{output.data['text/plain']}]({path})")
