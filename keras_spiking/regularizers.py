@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_spiking.backends.loading import active
 from keras_spiking.described import Described
+from keras_spiking.keras_version import KERAS_VERSION
 from keras_spiking.ops.reduce import mean
 from keras_spiking.validation import check_array
 from keras_spiking.validation import check_fan_out
@@ -63,10 +64,7 @@ class FiringRateRegularizer(Described, keras.regularizers.Regularizer):
         below = ops.relu(self.minimum - rate)
         above = ops.relu(rate - self.maximum)
         penalty = ops.sum(ops.square(below) + ops.square(above))
-        # Keras divides activity losses by the batch size. A rate is a mean over
-        # the batch already.
-        batch = ops.cast(ops.shape(x)[0], penalty.dtype)
-        return self.strength * penalty * batch
+        return _activity_loss(self.strength * penalty, x)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -118,10 +116,19 @@ class SynapticOperationsRegularizer(Described, keras.regularizers.Regularizer):
         check_fan_out(self.fan_out, x)
         if keras.backend.standardize_dtype(x.dtype) != "float64":
             x = ops.cast(x, "float32")
-        # Keras divides activity losses by the batch size.
         fan_out = ops.convert_to_tensor(self.fan_out, x.dtype)
-        return self.strength * ops.sum(ops.abs(x) * fan_out)
+        operations = ops.sum(ops.abs(x) * fan_out) / _batch_size(x)
+        return _activity_loss(self.strength * operations, x)
 
     def get_config(self) -> dict[str, Any]:
         fan_out = np.asarray(self.fan_out).tolist()
         return {"fan_out": fan_out, "strength": self.strength}
+
+
+def _activity_loss(loss, x):
+    """A mean over samples as what Keras divides by their number, since version 3.14."""
+    return loss if KERAS_VERSION < (3, 14) else loss * _batch_size(x)
+
+
+def _batch_size(x):
+    return ops.cast(ops.shape(x)[0], x.dtype)

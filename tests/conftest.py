@@ -5,6 +5,8 @@ import pytest
 from backend import BACKEND
 from backend import HAS_GRADIENTS
 
+from keras_spiking.keras_version import KERAS_VERSION
+
 if BACKEND == "jax":
     import initial_weights
 
@@ -25,12 +27,15 @@ def pytest_configure(config):
         config.args = [str(config.rootpath / path) for path in ON_OPENVINO]
     config.addinivalue_line("markers", "trains: needs a backend with gradients")
     config.addinivalue_line("markers", "once: never asks a backend; run on NumPy")
+    config.addinivalue_line("markers", "masks: needs masks that outputs of layers have")
 
 
 def pytest_collection_modifyitems(items):
     reasons = {}
     if not HAS_GRADIENTS:
         reasons["trains"] = f"the backend '{BACKEND}' has no gradients"
+    if BACKEND == "numpy" and KERAS_VERSION < (3, 14):
+        reasons["masks"] = "Keras has no such masks on NumPy before version 3.14"
     if BACKEND != "numpy":
         reasons["once"] = "does not depend on the backend, and runs on NumPy"
     for item in items:

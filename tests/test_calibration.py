@@ -121,6 +121,7 @@ def test_recurrent_neurons():
     np.testing.assert_allclose(told["lif"], 0.1, rtol=0.3)
 
 
+@pytest.mark.masks
 def test_masked_steps_do_not_count():
     x = X.copy()
     x[:, 3:] = 0.0

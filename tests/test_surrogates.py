@@ -18,6 +18,7 @@ from keras import ops
 
 import keras_spiking
 from keras_spiking import surrogates
+from keras_spiking.keras_version import KERAS_VERSION
 
 X = np.concatenate([np.linspace(-4.0, 4.0, 37), [-1.0, -0.5, 0.0, 0.5, 1.0]])
 X = X.astype("float32")
@@ -97,6 +98,8 @@ def test_derivative_is_the_slope_of_the_primitive(name, config):
 def test_dtype_is_kept(name, config, dtype):
     if BACKEND == "numpy" and dtype in ("bfloat16", "float64"):
         pytest.skip("Keras has float32 in place of both")
+    if BACKEND == "numpy" and "erf" in name and KERAS_VERSION < (3, 15):
+        pytest.skip("Keras made other numbers than float16 by `erf`")
     surrogate = type(surrogates.get(name))(**config)
     with double_precision():
         x = ops.convert_to_tensor(X, dtype=dtype)

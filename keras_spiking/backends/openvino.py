@@ -16,8 +16,9 @@ from keras import ops
 from openvino import Type
 
 from keras_spiking.backends.backend import Backend
+from keras_spiking.keras_version import KERAS_VERSION
 
-if [int(n) for n in keras.__version__.split(".")[:2]] < [3, 14]:
+if KERAS_VERSION < (3, 14):
     raise ImportError(
         f"Keras {keras.__version__} lacks operations on OpenVINO that neurons need, "
         "`unstack` for one: pip install 'keras>=3.14'"

@@ -25,6 +25,17 @@ WEIGHTS = "model.weights.h5"
 METADATA = "metadata.json"
 CARD = "README.md"
 
+_OF_A_CALL = ("compile_config", "build_config")
+# Options that Keras has had since 3.13 or later, and their defaults.
+_NEW = {
+    "input_axes": None,
+    "output_axes": None,
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}
+
 
 def presets() -> dict[str, str]:
     """The trained networks that come with the package.
@@ -132,12 +143,19 @@ def save_to_preset(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _without(config, keys=("compile_config", "build_config")):
-    """A configuration without what belongs to a training or a first call."""
+def _without(config):
+    """A configuration without what belongs to a training or a first call.
+
+    And without options at their defaults that older versions of Keras do not know.
+    """
     if isinstance(config, dict):
-        return {k: _without(v, keys) for k, v in config.items() if k not in keys}
+        return {
+            key: _without(value)
+            for key, value in config.items()
+            if key not in _OF_A_CALL and not (key in _NEW and value == _NEW[key])
+        }
     if isinstance(config, (list, tuple)):
-        return [_without(item, keys) for item in config]
+        return [_without(item) for item in config]
     return config
 
 

@@ -171,19 +171,26 @@ def _head(model, layer):
             return x
 
         return head
+    return _tail(layer, model.outputs)
+
+
+def _tail(layer, outputs):
+    reason = f"what comes behind '{layer.name}' is no function of its outputs alone"
     try:
-        return _tail(layer.output, model.outputs)
+        tensor = layer.output
+        if len(outputs) == 1 and outputs[0] is tensor:
+            return lambda x: x
+        tail = keras.Model(tensor, outputs)
     except (AttributeError, ValueError, RuntimeError):
-        raise _NoCurveError(
-            f"what comes behind '{layer.name}' is no function of its outputs alone"
-        ) from None
+        raise _NoCurveError(reason) from None
 
+    def head(x):
+        try:
+            return keras.tree.flatten(tail(x, training=False))[0]
+        except KeyError:  # Keras before 3.14 sees here what is missing
+            raise _NoCurveError(reason) from None
 
-def _tail(tensor, outputs):
-    if len(outputs) == 1 and outputs[0] is tensor:
-        return lambda x: x
-    tail = keras.Model(tensor, outputs)
-    return lambda x: keras.tree.flatten(tail(x, training=False))[0]
+    return head
 
 
 def _again(layer, call, inputs, mask, args, kwargs):

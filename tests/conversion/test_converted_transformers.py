@@ -142,7 +142,7 @@ def test_a_vision_transformer(tmp_path):
     config = ann.get_config()
     snn = conversion.convert(ann, x, 64)
     expected, found = (model.predict(x, verbose=0) for model in (ann, snn))
-    assert correlation(found, expected) > 0.99
+    assert correlation(found, expected) > 0.97
     assert ann.get_config() == config
     assert len(ann.get_layer("attention").query_dense._inbound_nodes) == 0
 

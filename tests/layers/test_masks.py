@@ -140,6 +140,7 @@ def test_seq_to_batch_inside_folds_the_mask_of_the_step():
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
+@pytest.mark.masks
 @pytest.mark.parametrize("functional", [True, False])
 def test_models_inside_hand_the_mask_on(functional):
     norm = normalization()
@@ -156,6 +157,7 @@ def test_models_inside_hand_the_mask_on(functional):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
+@pytest.mark.masks
 def test_images_in_models_inside():
     inputs = keras.Input((4, 4, 3))
     norm = normalization()

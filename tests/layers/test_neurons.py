@@ -220,6 +220,7 @@ def test_last_output_under_a_mask_is_the_last_unmasked_one(make):
     np.testing.assert_array_equal(last, outputs[[0, 1], [5, 4]])
 
 
+@pytest.mark.masks
 def test_masks_of_a_masking_layer_arrive(make):
     x = draw(2, 6, 4)
     x[~MASK] = 0.0

@@ -85,6 +85,7 @@ class DropLast(keras.layers.Layer):
 
 
 @every_loss
+@pytest.mark.masks
 @pytest.mark.parametrize("time", [5, 6])  # a batch of 6
 def test_masked_steps_do_not_count(cls, time):
     if cls is losses.TempotronLoss:

@@ -1,6 +1,7 @@
 """Networks with their weights in folders."""
 
 import json
+import pathlib
 import sys
 
 import keras
@@ -107,3 +108,16 @@ def test_trained_networks_are_as_good_as_their_cards_say():
     x, y = datasets.EventDataset(gestures, datasets.Frames(number=8), timesteps=8)[0]
     predicted = models.from_preset("plif_net_gestures").predict(x, verbose=0)
     assert np.mean(np.argmax(predicted, -1) == y) > 0.9
+
+
+@pytest.mark.once
+def test_options_that_older_keras_lacks_are_left_out(tmp_path):
+    models.save_to_preset(small(), tmp_path / "mine")
+    trained = pathlib.Path(models.__file__).with_name("trained")
+    paths = [tmp_path / "mine" / "config.json", *trained.glob("*/config.json")]
+    assert len(paths) == 4
+    for path in paths:
+        text = path.read_text()
+        assert '"BatchNormalization"' in text
+        assert "renorm" not in text and "quantization" not in text
+        assert "input_axes" not in text
