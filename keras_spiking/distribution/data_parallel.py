@@ -72,7 +72,7 @@ def _is_plain(layer):
     if not isinstance(layer, normalization):
         return False
     known = type(layer) is normalization or hasattr(layer, "has_time_axis")
-    if not known or layer.renorm:
+    if not known or batch_statistics.renormalizes(layer):
         what = "`renorm=True`" if known else f"`{type(layer).__name__}`"
         raise ValueError(
             f"Layer '{layer.name}' takes statistics of the batch that processes cannot "

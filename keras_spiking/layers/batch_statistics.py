@@ -14,8 +14,13 @@ def serves(layer, x, mask=None):
         return False
     if active().processes() > 1:
         return True
-    plain = mask is None and not layer.renorm and not layer.synchronized
+    plain = mask is None and not renormalizes(layer) and not layer.synchronized
     return plain and math.prod(x.shape) > 0
+
+
+def renormalizes(layer):
+    """Whether a batch normalisation has `renorm`, which older Keras does not know."""
+    return getattr(layer, "renorm", False)
 
 
 def batch_normalization(layer, x, training, mask=None):
