@@ -4,10 +4,19 @@ import contextlib
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
+
+from keras_spiking.keras_version import KERAS_VERSION
 
 BACKEND = keras.config.backend()
 HAS_GRADIENTS = BACKEND not in ("numpy", "openvino")
+
+
+def since_keras(*version):
+    """A mark for tests of what Keras can do since a version."""
+    number = ".".join(map(str, version))
+    return pytest.mark.skipif(KERAS_VERSION < version, reason=f"since Keras {number}")
 
 
 def gpu():

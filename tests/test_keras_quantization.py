@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import since_keras
 from backend import to_numpy
 from keras.layers import Dense
 
@@ -17,10 +18,8 @@ import keras_spiking
 from keras_spiking import layers
 from keras_spiking.backends import explain
 from keras_spiking.inspection.selection import all_layers
-from keras_spiking.keras_version import KERAS_VERSION
 
-if KERAS_VERSION < (3, 13):
-    pytest.skip("Keras quantises in another way", allow_module_level=True)
+pytestmark = since_keras(3, 13)
 
 ROOT = Path(__file__).parent.parent
 OTHER = "numpy" if BACKEND != "numpy" else "torch"

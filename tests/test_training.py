@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import since_keras
 from backend import to_numpy
 from keras import ops
 
@@ -264,6 +265,7 @@ def test_export_to_saved_model(timesteps, tmp_path):
     np.testing.assert_allclose(outputs.numpy(), to_numpy(model(x)), rtol=1e-4)
 
 
+@since_keras(3, 15)
 @pytest.mark.skipif(BACKEND != "torch", reason="torch's own format")
 @pytest.mark.parametrize("timesteps", [6, 20])
 def test_export_to_torch(timesteps, tmp_path):

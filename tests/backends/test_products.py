@@ -20,6 +20,7 @@ from keras_spiking.backends import active
 from keras_spiking.backends import explain
 from keras_spiking.backends.products import choice
 from keras_spiking.backends.products import serving
+from keras_spiking.keras_version import KERAS_VERSION
 from keras_spiking.layers import SeqToBatch
 
 pytestmark = pytest.mark.skipif(gpu(), reason="these products run on a CPU")
@@ -102,6 +103,8 @@ def test_depthwise(strides):
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [2, 3, 4])
 def test_transposed(kernel, strides, padding):
+    if BACKEND == "torch" and padding == "same" and KERAS_VERSION < (3, 15):
+        pytest.skip("Keras pads at other sides, or refuses to")
     layer = layers.Conv2DTranspose(18, kernel, strides, padding)
     compare(layer, sparse(2, 2, 5, 4, 3))
     compare(layers.Conv1DTranspose(3, kernel, strides, padding), sparse(2, 2, 7, 3))

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import since_keras
 from emulated_gpu import EmulatedKernels
 
 from keras_spiking import layers
@@ -63,6 +64,7 @@ def test_a_second_derivative_says_what_to_do():
         gradient.sum().backward()
 
 
+@since_keras(3, 15)
 def test_torch_compile_keeps_one_graph():
     import torch
 
@@ -78,6 +80,7 @@ def test_torch_compile_keeps_one_graph():
     assert compiled(x, state) == run(x, state)
 
 
+@since_keras(3, 15)
 def test_whole_model_compiles_without_a_break():
     import torch
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scenarios
 from backend import BACKEND
+from backend import since_keras
 
 from keras_spiking import backends
 from keras_spiking import callbacks
@@ -285,16 +286,19 @@ class TestDataParallel:
     def test_what_cannot_be_shared(self):
         with pytest.raises(ValueError, match="not built"):
             distribution.data_parallel(online.SLTT([keras.layers.Dense(2)], 3))
-        model = keras.Sequential(
-            [keras.Input((5, 3)), keras.layers.BatchNormalization(renorm=True)]
-        )
-        with pytest.raises(ValueError, match="renorm=True"):
-            distribution.data_parallel(model)
         model = build()
         distribution.data_parallel(model)
         model.compile("sgd", "mse", jit_compile=True)
         with pytest.raises(ValueError, match="jit_compile=False"):
             model.train_step((np.ones((8, 5, 3)), np.ones((8, 5, 4))))
+
+    @since_keras(3, 14)
+    def test_renormalisation_cannot_be_shared(self):
+        model = keras.Sequential(
+            [keras.Input((5, 3)), keras.layers.BatchNormalization(renorm=True)]
+        )
+        with pytest.raises(ValueError, match="renorm=True"):
+            distribution.data_parallel(model)
 
     def test_masked_statistics_are_those_of_keras(self):
         from keras_spiking.backends.torch_processes import BatchNorm

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from backend import BACKEND
 from backend import gradients
+from backend import since_keras
 from backend import to_numpy
 from golden import cases
 from golden import load
@@ -373,10 +374,13 @@ def test_exports_of_random_encoders_say_why_not(make, tmp_path):
     pytest.importorskip("onnxscript")
     model = keras.Sequential([keras.Input((3,)), make(), layers.LIFLayer()])
     model(np.zeros((1, 3), "float32"))
-    with pytest.raises(NotImplementedError, match="draws random numbers.*exported"):
+    # Older Keras has PyTorch wrap the error in one of its own.
+    kinds = NotImplementedError, RuntimeError
+    with pytest.raises(kinds, match="draws random numbers.*exported"):
         model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
 
 
+@since_keras(3, 15)
 @pytest.mark.skipif(BACKEND != "torch", reason="torch.compile")
 @pytest.mark.parametrize("make", [MAKERS[0], *MAKERS[2:]])
 def test_encoders_are_whole_graphs(make):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import since_keras
 from keras import layers
 
 import keras_spiking
@@ -64,7 +65,11 @@ def compare(layer, x, training, rtol=2e-5, atol=2e-5):
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    "options", [{}, {"center": False}, {"scale": False}, {"renorm": True}]
+    "options",
+    [
+        *({}, {"center": False}, {"scale": False}),
+        pytest.param({"renorm": True}, marks=since_keras(3, 14)),
+    ],
 )
 def test_batch_normalization(data_format, training, options):
     axis = 1 if data_format == "channels_first" else -1
