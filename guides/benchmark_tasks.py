@@ -207,7 +207,7 @@ for axis, word in zip((axes[0, 1], axes[0, 2]), (0, 1)):
         time_steps, units = np.nonzero(words[sample])
         axis.scatter(time_steps, units, s=12, color=f"C{place}", label=f"{place + 1}")
     axis.set(title=f"Word {word}, spoken three times", xlabel="time step")
-    axis.set(ylabel="unit")
+    axis.set(ylabel="unit", yticks=range(0, words.shape[-1], 5))
 bits = TASKS["delayed XOR"][0][0]
 axes[1, 0].eventplot(
     [np.flatnonzero(row) for row in bits[0][:4].transpose(0, 2, 1).reshape(8, -1)],
@@ -222,7 +222,8 @@ tasks = [task for task, (_, outputs, *_) in TASKS.items() if outputs > 1]
 for i, name in enumerate(NEURONS):
     height = [scores[task][i] for task in tasks]
     axes[1, 2].bar(places + 0.25 * (i - 1), height, 0.25, label=name)
-axes[1, 2].set(title="Test accuracy", ylim=(0, 1), xticks=places, xticklabels=tasks)
-axes[1, 2].legend()
+axes[1, 2].set(title="Test accuracy", xticks=places, xticklabels=tasks)
+axes[1, 2].set(ylim=(0, 1.15), yticks=np.linspace(0, 1, 6))
+axes[1, 2].legend(loc="upper center", ncols=3)
 figure.savefig("benchmark_tasks.png", dpi=110)
 print("Picture: benchmark_tasks.png")
