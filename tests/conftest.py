@@ -4,8 +4,7 @@ import keras
 import pytest
 from backend import BACKEND
 from backend import HAS_GRADIENTS
-
-from keras_spiking.keras_version import KERAS_VERSION
+from backend import KERAS_VERSION
 
 if BACKEND == "jax":
     import initial_weights

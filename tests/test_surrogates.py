@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import KERAS_VERSION
 from backend import double_precision
 from backend import float64
 from backend import gradients
@@ -18,7 +19,6 @@ from keras import ops
 
 import keras_spiking
 from keras_spiking import surrogates
-from keras_spiking.keras_version import KERAS_VERSION
 
 X = np.concatenate([np.linspace(-4.0, 4.0, 37), [-1.0, -0.5, 0.0, 0.5, 1.0]])
 X = X.astype("float32")

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND
+from backend import KERAS_VERSION
 from backend import gpu
 from backend import gradients
 from backend import to_numpy
@@ -20,7 +21,6 @@ from keras_spiking.backends import active
 from keras_spiking.backends import explain
 from keras_spiking.backends.products import choice
 from keras_spiking.backends.products import serving
-from keras_spiking.keras_version import KERAS_VERSION
 from keras_spiking.layers import SeqToBatch
 
 pytestmark = pytest.mark.skipif(gpu(), reason="these products run on a CPU")

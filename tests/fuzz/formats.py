@@ -264,10 +264,11 @@ def _archives(kind):
 
 def _read_archive(path):
     from keras_spiking.datasets import archives
+    from keras_spiking.datasets.downloads import Archive
 
     shutil.rmtree(path.parent / "unpacked", ignore_errors=True)
     try:
-        (root, place) = archives.unpacked(path.parent, {path.name: None})
+        (root, place) = archives.unpacked(path.parent, {path.name: Archive(md5=None)})
         for found in place.rglob("*"):
             inside = os.path.realpath(place) + os.sep
             assert os.path.realpath(found).startswith(inside), found

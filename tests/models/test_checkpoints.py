@@ -141,6 +141,15 @@ def test_tensors_stay_within_their_storage(shape, strides, offset, tmp_path):
         read_state(path)
 
 
+def test_members_that_claim_to_be_larger_than_the_file(tmp_path):
+    whole = CHECKPOINT.read_bytes()
+    entry = whole.index(b"PK\1\2")  # the first of the directory
+    claims = (2**31 - 2).to_bytes(4, "little") * 2
+    (tmp_path / "x.pt").write_bytes(whole[: entry + 20] + claims + whole[entry + 28 :])
+    with pytest.raises(ValueError, match="claims to be larger"):
+        read_state(tmp_path / "x.pt")
+
+
 def test_damaged_files_are_refused(tmp_path):
     whole = CHECKPOINT.read_bytes()
     random = np.random.default_rng(0)

@@ -15,8 +15,9 @@ def public_modules():
     """The modules and packages that users import from."""
     names = sorted(p.stem for p in PACKAGE.iterdir() if p.suffix in ("", ".py"))
     hidden = ("_", "dequantized", "files", "function_config", "layer_copy", "loihi")
-    hidden += ("completion", "described", "gradients", "installed_backend", "locks")
-    hidden += ("nested_config", "parameter", "progress", "remedies", "validation")
+    hidden += ("completion", "described", "gradients", "installed_backend")
+    hidden += ("keras_version", "locks", "nested_config", "parameter", "progress")
+    hidden += ("remedies", "validation")
     names = [n for n in names if not n.startswith(hidden)]
     return [keras_spiking.__name__, *(f"{keras_spiking.__name__}.{n}" for n in names)]
 
