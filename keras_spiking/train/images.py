@@ -1,5 +1,8 @@
 """Images in memory or in files, augmented, as batches."""
 
+import io
+import pathlib
+
 import keras
 import numpy as np
 
@@ -63,7 +66,9 @@ class ImageFiles:
 def read_image(path, reduced=False):
     """An image as an array, or a small one, faster, to see whether it can be read."""
     image_module = _pillow()
-    with damage(path, "an image"), image_module.open(path) as image:
+    # In memory, since Pillow makes room for as much as a file says that it has.
+    content = io.BytesIO(pathlib.Path(path).read_bytes())
+    with damage(path, "an image"), image_module.open(content) as image:
         if reduced:
             image.draft("RGB", (1, 1))
         return np.asarray(image.convert("RGB"))

@@ -269,9 +269,9 @@ def _read_archive(path):
     shutil.rmtree(path.parent / "unpacked", ignore_errors=True)
     try:
         (root, place) = archives.unpacked(path.parent, {path.name: Archive(md5=None)})
+        inside = pathlib.Path(os.path.realpath(place))
         for found in place.rglob("*"):
-            inside = os.path.realpath(place) + os.sep
-            assert os.path.realpath(found).startswith(inside), found
+            assert pathlib.Path(os.path.realpath(found)).is_relative_to(inside), found
     finally:
         unpacked = path.parent / "unpacked"
         if unpacked.exists():
