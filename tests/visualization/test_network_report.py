@@ -210,6 +210,10 @@ def test_accuracy_of_other_readouts(model):
     np.testing.assert_allclose(curve_of(keras.layers.ReLU()).values, expected(mean))
     after_head = curve_of(layers.FiringRate(), dense).values
     np.testing.assert_allclose(after_head, expected(to_numpy(dense(mean))))
+    inputs = keras.Input((5, 2))
+    functional = keras.Model(inputs, dense(layers.FiringRate()(inputs)))
+    curve = accuracy_over_time(functional, [x], to_numpy(functional(x)), Y)
+    np.testing.assert_allclose(curve.values, after_head)
     # What joins inputs and readout is no function of the readout alone.
     inputs = keras.Input((5, 2))
     joined = layers.FiringRate()(inputs) + inputs[:, 0]
