@@ -64,7 +64,8 @@ class FiringRateRegularizer(Described, keras.regularizers.Regularizer):
         below = ops.relu(self.minimum - rate)
         above = ops.relu(rate - self.maximum)
         penalty = ops.sum(ops.square(below) + ops.square(above))
-        return _activity_loss(self.strength * penalty, x)
+        # A rate is a mean over the batch already.
+        return _activity_loss(self.strength * penalty * _batch_size(x), x)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -117,17 +118,18 @@ class SynapticOperationsRegularizer(Described, keras.regularizers.Regularizer):
         if keras.backend.standardize_dtype(x.dtype) != "float64":
             x = ops.cast(x, "float32")
         fan_out = ops.convert_to_tensor(self.fan_out, x.dtype)
-        operations = ops.sum(ops.abs(x) * fan_out) / _batch_size(x)
-        return _activity_loss(self.strength * operations, x)
+        return _activity_loss(self.strength * ops.sum(ops.abs(x) * fan_out), x)
 
     def get_config(self) -> dict[str, Any]:
         fan_out = np.asarray(self.fan_out).tolist()
         return {"fan_out": fan_out, "strength": self.strength}
 
 
-def _activity_loss(loss, x):
-    """A mean over samples as what Keras divides by their number, since version 3.14."""
-    return loss if KERAS_VERSION < (3, 14) else loss * _batch_size(x)
+def _activity_loss(total, x):
+    """A sum over samples, which Keras divides by their number since version 3.14."""
+    if KERAS_VERSION >= (3, 14):
+        return total
+    return ops.divide_no_nan(total, _batch_size(x))
 
 
 def _batch_size(x):
