@@ -37,7 +37,8 @@ def is_picture(output):
 
 def text_of(output):
     """What was printed, or displayed as `model.summary()` is, without its colours."""
-    text = output.get("text") or output.data["text/plain"]
+    is_printed = output.output_type == "stream"
+    text = output.text if is_printed else output.data["text/plain"]
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 

@@ -27,7 +27,6 @@ from keras_spiking.backends.products.product import of_conv
 from keras_spiking.backends.products.product import of_conv_transpose
 from keras_spiking.backends.products.product import of_dense
 from keras_spiking.backends.products.product import of_depthwise_conv
-from keras_spiking.keras_version import KERAS_VERSION
 
 
 class Torch(Backend):
@@ -113,8 +112,6 @@ class Torch(Backend):
 
     def conv_transpose(self, x, kernel, **options):
         product = of_conv_transpose(x, kernel, **options)
-        if options["padding"] == "same" and KERAS_VERSION < (3, 15):
-            product = None  # Keras pads at other sides on PyTorch
         dense = event_driven.Recorded(super().conv_transpose, product, options)
         return event_driven.product(product, x, kernel, dense)
 

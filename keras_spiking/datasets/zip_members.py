@@ -14,6 +14,7 @@ from keras_spiking.datasets.limits import UnpackedBytes
 from keras_spiking.datasets.limits import check_zip
 from keras_spiking.datasets.limits import default_limit
 from keras_spiking.datasets.readers.binary import damage
+from keras_spiking.datasets.readers.binary import read_at_most
 
 _HEADER = struct.Struct("<4s22xHH")  # of a member; names follow, then its bytes
 _MARK = b"PK\3\4"
@@ -44,7 +45,7 @@ class Member(NamedTuple):
                 raise self.damaged("it has changed since it was indexed")
             _, name, extra = _HEADER.unpack(header)
             file.seek(name + extra, os.SEEK_CUR)
-            data = file.read(self.packed)
+            data = read_at_most(file, self.packed)
         if self.deflated:
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, self.size)

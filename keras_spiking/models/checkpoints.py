@@ -114,11 +114,12 @@ def _read_safetensors(path):
 
 def _read_torch(path):
     try:
+        size = os.path.getsize(path)
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise ValueError("it is compressed, which PyTorch's files are not")
-                if member.compress_size > os.path.getsize(path):
+                if member.compress_size > size:
                     raise ValueError(f"{member.filename!r} claims to be larger than it")
             (name,) = [n for n in archive.namelist() if n.endswith("/data.pkl")]
             folder = name.removesuffix("data.pkl")

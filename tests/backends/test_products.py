@@ -20,6 +20,7 @@ import keras_spiking
 from keras_spiking.backends import active
 from keras_spiking.backends import explain
 from keras_spiking.backends.products import choice
+from keras_spiking.backends.products import product
 from keras_spiking.backends.products import serving
 from keras_spiking.layers import SeqToBatch
 
@@ -108,6 +109,17 @@ def test_transposed(kernel, strides, padding):
     layer = layers.Conv2DTranspose(18, kernel, strides, padding)
     compare(layer, sparse(2, 2, 5, 4, 3))
     compare(layers.Conv1DTranspose(3, kernel, strides, padding), sparse(2, 2, 7, 3))
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="on PyTorch")
+def test_transposed_products_that_older_keras_pads_at_other_sides(monkeypatch):
+    monkeypatch.setattr(product, "KERAS_VERSION", (3, 14))
+    network = SeqToBatch(layers.Conv2DTranspose(3, 2, 2, "same"))
+    x = sparse(2, 2, 5, 4, 3)
+    network(x)
+    assert not [row for row in explain(network) if row["implementation"] != "dense"]
+    with pytest.raises(RuntimeError, match="pads it in another way"):
+        in_mode("always", lambda: network(x))
 
 
 @pytest.mark.parametrize("padding", ["same", "valid", "causal"])

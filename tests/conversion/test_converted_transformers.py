@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from backend import KERAS_VERSION
 from backend import to_numpy
 from keras import layers
 from keras import ops
@@ -142,7 +143,9 @@ def test_a_vision_transformer(tmp_path):
     config = ann.get_config()
     snn = conversion.convert(ann, x, 64)
     expected, found = (model.predict(x, verbose=0) for model in (ann, snn))
-    assert correlation(found, expected) > 0.97
+    # Older Keras draws other initial weights for attention.
+    least = 0.99 if KERAS_VERSION >= (3, 15) else 0.97
+    assert correlation(found, expected) > least
     assert ann.get_config() == config
     assert len(ann.get_layer("attention").query_dense._inbound_nodes) == 0
 

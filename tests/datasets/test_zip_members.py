@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -80,6 +81,24 @@ def test_damaged_recordings_are_named(tmp_path):
     with pytest.raises(ValueError, match="checksum does not match"):
         found[1]
     assert len(found[0][0]) == 50
+
+
+def test_sizes_that_are_claimed_take_no_memory(tmp_path):
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/1.bin", b"five!")
+    content = path.read_bytes()
+    entry = content.index(b"PK\1\2") + 20  # where the directory has the packed size
+    claim = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(content[:entry] + claim + content[entry + 4 :])
+    found = Recordings.from_zip(path, SHAPE, "*.bin")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="'a/1.bin' in .* is damaged"):
+            found[0]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_bombs(tmp_path):

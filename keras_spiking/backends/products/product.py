@@ -11,6 +11,7 @@ from keras_spiking.backends.products import geometry as geometries
 from keras_spiking.backends.products import library
 from keras_spiking.backends.products.geometry import LANES
 from keras_spiking.backends.products.geometry import Geometry
+from keras_spiking.keras_version import KERAS_VERSION
 
 
 class Product(NamedTuple):
@@ -188,6 +189,9 @@ def of_depthwise_conv(x, kernel, **options):
 
 def of_conv_transpose(x, kernel, **options):
     """The product of `Backend.conv_transpose`, or `None`."""
+    if options["padding"] == "same" and KERAS_VERSION < (3, 15):
+        if active().name == "torch":  # Keras padded at other sides there
+            return None
     return _of(geometries.of_conv_transpose, x, kernel, options)
 
 

@@ -73,7 +73,10 @@ def explain(product):
 def unavailable(product, x=None):
     """Why there is no walk for a product, or `None`."""
     if product is None:
-        return "it has more than two spatial axes, or sizes that are not fixed"
+        return (
+            "it has more than two spatial axes, or sizes that are not fixed, or this "
+            "version of Keras pads it in another way than on other backends"
+        )
     if compiler.compiler() is None:
         return "there is no C compiler: install gcc or clang, or set CC"
     return active().products_unavailable(x) or _failure(product.dtype, active())
